@@ -1,0 +1,71 @@
+# onbrand: `make demo` is the whole road in one command, `make test` all the tests.
+# Both make their own virtual environment in $(VENV) the first time and reuse it after.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   := demo
+DRAWN  := build/mascot
+
+export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-again test lint smoke pretrain bench docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "onbrand needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+	       "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing onbrand into $(VENV) (torch is large; the first time takes some minutes)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DRAWN)/.drawn: examples/draw_mascot.py | $(VENV)/.installed
+	$(BIN)/python examples/draw_mascot.py $(DRAWN)
+	@touch $@
+
+demo: $(DRAWN)/.drawn  ## a mascot the base never saw, learned in stages, with a report
+	@test -f $(DEMO)/brief.toml || $(BIN)/onbrand new $(DEMO) --recipe demo \
+	  --brief $(DRAWN)/brief.toml --pictures $(DRAWN)/pictures --lookalikes $(DRAWN)/lookalikes
+	$(BIN)/onbrand train $(DEMO)
+	$(BIN)/onbrand generate "waving in a snowy forest" "sleeping on a sofa at night" --brand $(DEMO)
+	$(BIN)/onbrand report $(DEMO) --baselines
+	@echo "open $(CURDIR)/$(DEMO)/report.html"
+
+demo-again:  ## forget the demo's brand and run it anew
+	rm -rf $(DEMO) $(DRAWN)
+	$(MAKE) demo
+
+test: $(VENV)/.installed-dev  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, the layers between the rooms
+	$(BIN)/ruff format --check src tests examples scripts
+	$(BIN)/ruff check src tests examples scripts
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+smoke: $(VENV)/.installed  ## the road from end to end in about a minute, with very few steps
+	$(BIN)/python examples/smoke.py build/smoke
+
+ROLE ?= vae
+pretrain: $(VENV)/.installed-dev  ## rebuild one of the pocket pack's weights: make pretrain ROLE=unet
+	$(BIN)/python scripts/pretrain/$(ROLE).py $(ARGS)
+
+bench: $(VENV)/.installed  ## the claims, with intervals: make bench ARGS=--quick
+	$(BIN)/onbrand bench pack $(ARGS)
+	$(BIN)/onbrand bench consistency $(ARGS)
+
+clean:  ## remove what machines made, the environment excepted
+	rm -rf build dist $(DEMO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
