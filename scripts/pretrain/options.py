@@ -1,0 +1,56 @@
+"""Options that every pretraining script takes, and how it prints its log."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from onbrand.events import Advanced, Event, Listener
+
+__all__ = ["ROOT", "WORK", "parser", "prepare", "printer"]
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "pretrain"
+DATA = ROOT.parent / "shared" / "data"
+
+
+def parser(role: str, *, steps: int, batch: int) -> argparse.ArgumentParser:
+    """--steps, --limit-s, --out, --threads, --seed, --batch and where the data are."""
+    p = argparse.ArgumentParser(prog=f"pretrain {role}", description=f"Train the role {role}.")
+    p.add_argument("--steps", type=int, default=steps)
+    p.add_argument("--batch", type=int, default=batch)
+    p.add_argument("--limit-s", type=float, default=None, help="stop (and save) after so long")
+    p.add_argument("--out", type=Path, default=WORK / role)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--emoji", type=Path, default=DATA / "fluent-emoji")
+    p.add_argument("--gopher", type=Path, default=DATA / "gopher", help="evaluation only")
+    p.add_argument("--drawn", type=Path, default=WORK / "drawn")
+    p.add_argument("--work", type=Path, default=WORK / "emoji", help="where the emoji are packed")
+    return p
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Set the number of threads and the seed of the initial weights."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+
+def printer(period: int = 50) -> Listener:
+    """A listener that prints a line every `period` steps and whenever there are evaluations."""
+    began = time.monotonic()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Advanced):
+            if event.done % period and len(event.numbers) < 7:
+                return
+            numbers = " ".join(f"{k}={v:.4g}" for k, v in event.numbers.items())
+            print(f"{event.task} {event.done} {time.monotonic() - began:.0f}s {numbers}", flush=True)
+        else:
+            print(event, flush=True)
+
+    return listen

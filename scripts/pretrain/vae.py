@@ -1,0 +1,189 @@
+"""Role vae: the picture's autoencoder, f8, four latent channels, at most 2 MiB in fp16.
+
+Trains on crops of drawn pictures (once drawn/ is there) and composited emoji with L1 + MSE + edge
+loss and a little KL, so that latents stay smooth. At export the latents' per-channel mean and
+spread are folded into quant_conv and post_quant_conv, so scaling_factor is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from draw import Drawn
+from options import WORK, parser, prepare, printer
+from pictures import (
+    Pixels,
+    emoji_batch,
+    evaluation_emoji,
+    evaluation_folder,
+    pack_emoji,
+    psnr,
+    to_tensor,
+)
+from torch import Tensor
+
+from onbrand.training.engine import Loop, Settings
+
+__all__ = ["build", "fold", "main"]
+
+
+def build(channels: tuple[int, ...] = (16, 32, 64, 64)) -> AutoencoderKL:
+    """An untrained AutoencoderKL with one block per level; 3 levels halve the side."""
+    n = len(channels)
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * n,
+        up_block_types=("UpDecoderBlock2D",) * n,
+        block_out_channels=channels,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=128,
+        scaling_factor=1.0,
+    )
+    return vae.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+
+
+def edges(x_bchw: Tensor) -> tuple[Tensor, Tensor]:
+    """Horizontal and vertical differences."""
+    return x_bchw[..., 1:] - x_bchw[..., :-1], x_bchw[..., 1:, :] - x_bchw[..., :-1, :]
+
+
+def loss_of(vae: AutoencoderKL, x_bchw: Tensor, kl_weight: float) -> tuple[Tensor, dict[str, float]]:
+    """Reconstruction + edges + KL; the encoder is skipped by autograd when it is frozen."""
+    latents = vae.encode(x_bchw).latent_dist
+    y = vae.decode(latents.sample()).sample
+    l1, mse = F.l1_loss(y, x_bchw), F.mse_loss(y, x_bchw)
+    edge = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x_bchw), strict=True))
+    coarse = F.l1_loss(F.avg_pool2d(y, 4), F.avg_pool2d(x_bchw, 4))
+    kl = 0.5 * (latents.mean.square() + latents.var - 1 - latents.logvar).mean()
+    loss = l1 + 2 * mse + 0.5 * edge + 0.5 * coarse + kl_weight * kl
+    return loss, {"mse": float(mse.detach()), "kl": float(kl.detach())}
+
+
+@torch.no_grad()
+def reconstruct(vae: AutoencoderKL, x_bchw: Tensor) -> Tensor:
+    """Encode (mode) and decode in small batches."""
+    parts = [vae.decode(vae.encode(b).latent_dist.mode()).sample for b in x_bchw.split(8)]
+    return torch.cat(parts)
+
+
+def evaluations(emoji: Pixels, gopher: Path, drawn: Drawn | None) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """Pictures never trained on: held-out emoji, the gopher inside its alpha, reserved drawings."""
+    sets: dict[str, tuple[Tensor, Tensor | None]] = {
+        "psnr_emoji": (to_tensor(evaluation_emoji(emoji)), None)
+    }
+    if gopher.exists():
+        pixels, mask = evaluation_folder(gopher)
+        sets["psnr_gopher"] = (to_tensor(pixels[:32]), torch.from_numpy(mask[:32]))
+    if drawn is not None:
+        sets["psnr_drawn"] = (to_tensor(drawn.reserved_pixels(32)), None)
+    return sets
+
+
+def measure(vae: AutoencoderKL, sets: dict[str, tuple[Tensor, Tensor | None]]) -> dict[str, float]:
+    """PSNR per set, dB."""
+    vae.eval()
+    out = {k: round(psnr(reconstruct(vae, x), x, m), 3) for k, (x, m) in sets.items()}
+    vae.train()
+    return out
+
+
+@torch.no_grad()
+def fold(vae: AutoencoderKL, batches: list[Tensor]) -> dict[str, list[float]]:
+    """Fold the latents' mean and spread into the 1x1 quant convs: latents become ~N(0, 1)."""
+    modes = torch.cat([vae.encode(b).latent_dist.mode() for b in batches])
+    mean, std = modes.mean((0, 2, 3)), modes.std((0, 2, 3))
+    quant, post = vae.quant_conv, vae.post_quant_conv
+    quant.weight[:4] /= std[:, None, None, None]
+    quant.bias[:4] = (quant.bias[:4] - mean) / std
+    quant.bias[4:] -= 2 * std.log()  # the log-variance of the rescaled latent
+    post.bias += post.weight[:, :, 0, 0] @ mean
+    post.weight *= std[None, :, None, None]
+    return {"mean": mean.tolist(), "std": std.tolist()}
+
+
+def batch_source(
+    emoji: Pixels, drawn: Drawn | None, seed: int, batch: int
+) -> Callable[[int], Tensor]:
+    """step -> crops [b, 3, s, s]: mostly 64 px, now and then whole pictures."""
+
+    def source(step: int) -> Tensor:
+        rng = np.random.default_rng((seed, step))
+        crop = 128 if step % 8 == 7 else 64
+        num = max(1, batch * 64 * 64 // (crop * crop))
+        num_drawn = round(0.7 * num) if drawn is not None else 0
+        parts = [emoji_batch(emoji, rng, num - num_drawn, crop)] if num > num_drawn else []
+        if drawn is not None and num_drawn:
+            parts.append(drawn.crops(rng, num_drawn, crop))
+        return to_tensor(np.concatenate(parts))
+
+    return source
+
+
+def export(vae: AutoencoderKL, source: Callable[[int], Tensor], out: Path) -> dict[str, list[float]]:
+    """Fold statistics of 40 batches and save fp16 safetensors in diffusers' layout."""
+    vae.eval()
+    facts = fold(vae, [source(1_000_000 + 8 * i + 7) for i in range(40)])
+    vae.half().save_pretrained(out, safe_serialization=True)
+    vae.float()
+    (out / "latents.json").write_text(json.dumps(facts))
+    return facts
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, log PSNR, export the average."""
+    p: argparse.ArgumentParser = parser("vae", steps=6000, batch=16)
+    p.add_argument("--kl", type=float, default=3e-4)
+    p.add_argument("--rate", type=float, default=1.5e-3)
+    p.add_argument("--every", type=int, default=250)
+    p.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64, 64])
+    p.add_argument("--decoder-only", action="store_true", help="the encoder is frozen")
+    p.add_argument("--start", type=Path, help="an exported vae/ to begin from")
+    p.add_argument("--export-only", action="store_true")
+    options = p.parse_args(arguments)
+    prepare(options)
+    emoji, _ = pack_emoji(options.emoji, WORK / "emoji" if options.work is None else options.work)
+    drawn = Drawn.open(options.drawn)
+    vae = build(tuple(options.channels))
+    if options.start:
+        vae = AutoencoderKL.from_pretrained(options.start, torch_dtype=torch.float32)
+        vae = vae.to(memory_format=torch.channels_last)
+    if options.decoder_only:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    source = batch_source(emoji, drawn, options.seed, options.batch)
+    sets = evaluations(emoji, options.gopher, drawn)
+    settings = Settings(
+        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=200,
+        floor_fraction=0.02, weight_decay=1e-4, ema_decay=0.998, checkpoint_every=options.every,
+        log_every=50,
+    )  # fmt: skip
+    names = {n: q for n, q in vae.named_parameters() if q.requires_grad}
+    loop = Loop(options.out, names, settings, task="vae", emit=printer())
+    loop.resume()
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        torch.manual_seed(options.seed * 1_000_003 + index)
+        return loss_of(vae, source(index), options.kl)
+
+    def evaluate(_: int) -> dict[str, float]:
+        with loop.averaged():
+            return measure(vae, sets)
+
+    if not options.export_only:
+        loop.run(step, every={options.every: evaluate}, limit_s=options.limit_s)
+    with loop.averaged():
+        print(measure(vae, sets), flush=True)
+        print(export(vae, source, options.out / "vae"), flush=True)
+        print("folded", measure(vae, sets), flush=True)
+
+
+if __name__ == "__main__":
+    main()

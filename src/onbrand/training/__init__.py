@@ -1,0 +1,1 @@
+"""Dataset + Recipe -> BrandModel: the engine, one file per stage, losses, gates."""

@@ -1,0 +1,320 @@
+"""The one training loop: the brand's stages and scripts/pretrain run on it.
+
+    loop = Loop(folder, dict(unet.named_parameters()), Settings(num_steps=400, learning_rate=1e-4))
+    loop.resume()                              # continues where a killed run stopped; False if new
+    loop.run(step, every={100: preview})       # step(index) -> (loss, {"name": number})
+    with loop.averaged(): ...                  # the parameters are the moving average in here
+
+The loop owns the optimiser (AdamW), warmup + schedule, gradient clipping, the moving average,
+log.jsonl and resume.safetensors in `folder`. It knows nothing of models or data: `step` computes a
+scalar loss from the step's index alone (draw data and noise with `generator(seed, index, sample)`),
+therefore a run resumed after a kill is bit-identical on CPU to one that never stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from onbrand.errors import NonFiniteLoss, StorageError
+from onbrand.events import Advanced, Finished, Listener, Started, silent
+
+__all__ = ["Loop", "Settings", "Step", "generator", "learning_rate_at", "noise", "read_log"]
+
+Step = Callable[[int], tuple[Tensor, Mapping[str, float]]]
+"""step(index) -> (scalar loss with grad, numbers to log)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the loop needs to know; a stage copies these from its recipe.
+
+    `ema_decay` None keeps no average. `floor_fraction` is where the cosine ends, as a share of the
+    learning rate. `checkpoint_every` and `log_every` count steps (0: only at the end).
+    """
+
+    num_steps: int
+    learning_rate: float
+    seed: int = 7
+    warmup_steps: int = 0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    floor_fraction: float = 0.0
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    max_grad_norm: float = 1.0
+    ema_decay: float | None = None
+    checkpoint_every: int = 0
+    log_every: int = 1
+
+
+def generator(seed: int, step: int, sample: int) -> torch.Generator:
+    """A CPU generator that depends on (seed, step, sample) only, never on what ran before."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{sample}".encode(), digest_size=8).digest()
+    return torch.Generator("cpu").manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def noise(shape: Sequence[int], seed: int, step: int, samples: Sequence[int]) -> Tensor:
+    """Normal noise [len(samples), *shape] float32, each row a function of (seed, step, sample)."""
+    rows = [torch.randn(tuple(shape), generator=generator(seed, step, s)) for s in samples]
+    return torch.stack(rows)
+
+
+def learning_rate_at(step: int, settings: Settings) -> float:
+    """Learning rate of update `step` (from 0): linear warmup, then cosine to the floor or flat."""
+    warm = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+    if settings.schedule == "constant":
+        return settings.learning_rate * warm
+    span = max(1, settings.num_steps - settings.warmup_steps)
+    done = min(1.0, max(0.0, (step - settings.warmup_steps) / span))
+    floor = settings.floor_fraction
+    return settings.learning_rate * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of folder/log.jsonl that are whole, oldest first (a kill may cut the last one)."""
+    lines: list[dict[str, Any]] = []
+    path = folder / "log.jsonl"
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(line))
+    return lines
+
+
+class Loop:
+    """Optimiser, schedule, average, log and checkpoint of one training run in `folder`.
+
+    `parameters` maps stable names to the leaf tensors that are trained. Public state:
+    `step` (updates done), `seconds` (spent in `run`, over all resumes).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        parameters: Mapping[str, torch.nn.Parameter],
+        settings: Settings,
+        *,
+        task: str = "training",
+        emit: Listener = silent,
+    ) -> None:
+        self.folder = Path(folder)
+        self.settings = settings
+        self.task = task
+        self.emit = emit
+        self.step = 0
+        self.seconds = 0.0
+        self._names = sorted(parameters)
+        self._parameters = [parameters[n] for n in self._names]
+        thick = [p for p in self._parameters if p.ndim >= 2]
+        thin = [p for p in self._parameters if p.ndim < 2]
+        groups = [
+            {"params": thick, "weight_decay": settings.weight_decay},
+            {"params": thin, "weight_decay": 0.0},
+        ]
+        self._optimiser = torch.optim.AdamW(
+            [g for g in groups if g["params"]],
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            fused=True,
+        )
+        self._average = (
+            None
+            if settings.ema_decay is None
+            else [p.detach().clone() for p in self._parameters]
+        )
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The one resume file; written beside itself and swapped in, so it is always whole."""
+        return self.folder / "resume.safetensors"
+
+    def run(
+        self,
+        step: Step,
+        *,
+        every: Mapping[int, Callable[[int], Mapping[str, float] | None]] | None = None,
+        until: int | None = None,
+        limit_s: float | None = None,
+    ) -> bool:
+        """Train to `until` (default num_steps) or for `limit_s` seconds; True when all is done.
+
+        `every` maps a period in steps to a function of the number of steps done; numbers it
+        returns go to the log. SIGINT ends the step at hand, saves, and raises KeyboardInterrupt.
+        Raises NonFiniteLoss (nothing of that step is applied) and StorageError (disk full).
+        """
+        goal = min(self.settings.num_steps, until or self.settings.num_steps)
+        self._truncate_log()
+        self.emit(Started(self.task, goal, "steps"))
+        began = mark = time.monotonic()
+        with _interrupt_flag() as interrupted:
+            while self.step < goal and (limit_s is None or mark - began < limit_s):
+                numbers = self._update(step)
+                self.step += 1
+                now = time.monotonic()
+                self.seconds, mark = self.seconds + now - mark, now
+                extra: dict[str, float] = {}
+                for period, function in (every or {}).items():
+                    if self.step % period == 0:
+                        extra |= dict(function(self.step) or {})
+                self._record(numbers, extra, last=self.step == goal)
+                period = self.settings.checkpoint_every
+                if interrupted.is_set() or (period and self.step % period == 0):
+                    self.save()
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+        self.save()
+        finished = self.step >= self.settings.num_steps
+        if finished:
+            self.emit(Finished(self.task, {"steps": self.step, "seconds": round(self.seconds, 1)}))
+        return finished
+
+    def _update(self, step: Step) -> dict[str, float]:
+        """One optimiser update; returns loss, learning rate, gradient norm and step's numbers."""
+        rate = learning_rate_at(self.step, self.settings)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        loss, numbers = step(self.step)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NonFiniteLoss(
+                f"{self.task}: the loss is {value} at step {self.step}. "
+                f"Lower learning_rate (now {self.settings.learning_rate:g}) and resume."
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_grad_norm)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self._follow()
+        return {"loss": value, "learning_rate": rate, "grad_norm": float(norm), **numbers}
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average; early on it follows faster (min(decay, (1+n)/(10+n)), as TF does)."""
+        if self._average is None or self.settings.ema_decay is None:
+            return
+        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(self._average, self._parameters, 1 - decay)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the parameters hold the moving average (if one is kept); restored after."""
+        if self._average is None:
+            yield
+            return
+        kept = [p.detach().clone() for p in self._parameters]
+        with torch.no_grad():
+            torch._foreach_copy_(self._parameters, self._average)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self._parameters, kept)
+
+    def _record(self, numbers: Mapping[str, float], extra: Mapping[str, float], last: bool) -> None:
+        period = self.settings.log_every
+        self.emit(Advanced(self.task, self.step, {**numbers, **extra}))
+        if not (extra or last or (period and self.step % period == 0)):
+            return
+        line = {"step": self.step, "seconds": round(self.seconds, 2), **numbers, **extra}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _storage(self.folder), (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _truncate_log(self) -> None:
+        """Drop lines that a killed run wrote after its last checkpoint: they will come again."""
+        kept = [line for line in read_log(self.folder) if line.get("step", 0) <= self.step]
+        path = self.folder / "log.jsonl"
+        if path.exists():
+            with _storage(self.folder):
+                fresh = path.with_suffix(".tmp")
+                fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+                fresh.replace(path)
+
+    def save(self) -> Path:
+        """Write resume.safetensors: parameters, optimiser, average; step and settings as JSON."""
+        tensors: dict[str, Tensor] = {}
+        for i, (name, parameter) in enumerate(zip(self._names, self._parameters, strict=True)):
+            tensors[f"parameter/{name}"] = parameter.detach()
+            for key, value in self._optimiser.state.get(parameter, {}).items():
+                tensors[f"{key}/{name}"] = value.detach()
+            if self._average is not None:
+                tensors[f"average/{name}"] = self._average[i]
+        tensors = {k: v.contiguous() for k, v in tensors.items()}
+        facts = {"step": self.step, "seconds": self.seconds, "settings": asdict(self.settings)}
+        fresh = self.checkpoint_path.with_suffix(".tmp")
+        with _storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, str(fresh), metadata={"loop": json.dumps(facts)})
+            os.replace(fresh, self.checkpoint_path)
+        return self.checkpoint_path
+
+    @torch.no_grad()
+    def resume(self) -> bool:
+        """Continue from resume.safetensors if it is there; False for a fresh run.
+
+        The schedule follows this loop's settings, so num_steps may be raised to train on.
+        Raises KeyError when the file lacks one of the parameters (another model's checkpoint).
+        """
+        if not self.checkpoint_path.exists():
+            return False
+        with safe_open(str(self.checkpoint_path), "pt") as file:
+            facts = json.loads(file.metadata()["loop"])
+            present = set(file.keys())
+            for i, (name, parameter) in enumerate(zip(self._names, self._parameters, strict=True)):
+                parameter.copy_(file.get_tensor(f"parameter/{name}"))
+                if f"step/{name}" in present:
+                    self._optimiser.state[parameter] = {
+                        key: file.get_tensor(f"{key}/{name}").clone()
+                        for key in ("step", "exp_avg", "exp_avg_sq")
+                    }
+                if self._average is not None and f"average/{name}" in present:
+                    self._average[i].copy_(file.get_tensor(f"average/{name}"))
+        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        return True
+
+
+@contextlib.contextmanager
+def _storage(folder: Path) -> Iterator[None]:
+    """Say what to do when the disk is full; what was saved before stays whole."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"could not write in {folder}: {error}. Free some space, resume.") from error
+    except Exception as error:  # safetensors raises its own class on a full disk
+        if "I/O error" in str(error) or "No space" in str(error):
+            raise StorageError(f"could not write in {folder}: {error}") from error
+        raise
+
+
+@contextlib.contextmanager
+def _interrupt_flag() -> Iterator[threading.Event]:
+    """SIGINT sets the flag instead of cutting a step in half; a second one ends at once."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        flag.set()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
