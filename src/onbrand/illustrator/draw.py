@@ -1,0 +1,163 @@
+"""The whole picture: place, shadow, figure, prop; with its ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onbrand.illustrator.body import POSES, Pose, draw_arms, draw_body, draw_legs, draw_tail, figure
+from onbrand.illustrator.canvas import STYLES, Canvas, Layer
+from onbrand.illustrator.character import Character
+from onbrand.illustrator.face import draw_ears, draw_face, draw_head
+from onbrand.illustrator.places import GROUND_Y, draw_place
+from onbrand.illustrator.props import PROPS
+from onbrand.illustrator.scene import Scene, caption
+from onbrand.illustrator.wardrobe import draw_accessory, draw_cape, draw_neckwear, draw_outfit
+
+__all__ = ["Illustration", "illustrate"]
+
+_TURNS = {"left": -1.0, "front": 0.0, "right": 1.0}
+# hands that already hold something up keep their place; others come forward with the prop
+_CARRY = {
+    "standing": (0.30, -0.34),
+    "sitting": (0.30, -0.27),
+    "running": (0.36, -0.36),
+    "thinking": (0.30, -0.30),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Illustration:
+    """A picture and everything true about it.
+
+    `pixels` (size, size, 3) uint8; `parts` (size, size) uint8, indices into PARTS; `keypoints`
+    name -> (x_px, y_px, inside the picture).
+    """
+
+    pixels: NDArray[np.uint8]
+    parts: NDArray[np.uint8]
+    caption: str
+    character: Character
+    scene: Scene
+    keypoints: Mapping[str, tuple[float, float, bool]]
+
+    @property
+    def character_id(self) -> int:
+        """The character's id."""
+        return self.character.id
+
+    @property
+    def subject(self) -> NDArray[np.bool_]:
+        """(size, size) where the character and what it holds are."""
+        return self.parts > 0
+
+
+def _pose(scene: Scene) -> Pose:
+    pose = POSES[scene.pose]
+    if scene.prop != "none" and scene.pose in _CARRY:
+        hand = _CARRY[scene.pose]
+        pose = (
+            replace(pose, left_hand=(-hand[0], hand[1]))
+            if scene.pose == "thinking"
+            else replace(pose, right_hand=hand)
+        )
+    if scene.mirrored:
+        pose = replace(
+            pose,
+            left_hand=(-pose.right_hand[0], pose.right_hand[1]),
+            right_hand=(-pose.left_hand[0], pose.left_hand[1]),
+            left_foot=(-pose.right_foot[0], pose.right_foot[1]),
+            right_foot=(-pose.left_foot[0], pose.left_foot[1]),
+            lean=-pose.lean,
+            tilt=-pose.tilt,
+        )
+    return pose
+
+
+def _draw_figure(who: Character, scene: Scene, pose: Pose) -> Layer:
+    f = figure(who, pose, _TURNS[scene.view])
+    layer = Layer()
+    draw_cape(f, layer)
+    draw_tail(f, layer)
+    draw_legs(f, layer)
+    draw_body(f, layer)
+    draw_outfit(f, layer)
+    draw_arms(f, layer, raised=False)
+    head = Layer()
+    if who.species == "frog":  # its eyes stand on top: nothing may cover them
+        steps = (draw_head, draw_accessory, draw_ears)
+    else:
+        steps = (draw_ears, draw_head)
+    for step in steps:
+        step(f, head)
+    draw_face(f, head, scene.expression)
+    if who.species != "frog" or who.accessory == "glasses":
+        draw_accessory(f, head)
+    head = _about_neck(head, f.head_x, f.shoulders_y, pose.tilt)
+    layer.shapes += head.shapes
+    layer.keypoints.update(head.keypoints)
+    draw_neckwear(f, layer)
+    if scene.prop != "none":
+        _give(layer, scene)
+    raised = Layer()
+    draw_arms(f, raised, raised=True)
+    layer.shapes += raised.shapes
+    layer.keypoints.update(raised.keypoints)
+    return layer
+
+
+def _about_neck(head: Layer, x: float, y: float, angle: float) -> Layer:
+    c, s = np.cos(angle), np.sin(angle)
+    return head.placed(x - (c * x - s * y), y - (s * x + c * y), 1.0, angle)
+
+
+def _give(layer: Layer, scene: Scene) -> None:
+    """Put the prop into the hand that is raised or comes forward."""
+    pose = _pose(scene)
+    side = 1 if (pose.right_hand[1] <= pose.left_hand[1]) else -1
+    if scene.pose == "thinking":
+        side = 1 if scene.mirrored else -1
+    hand = pose.right_hand if side > 0 else pose.left_hand
+    item = Layer()
+    PROPS[scene.prop](item, side)
+    layer.shapes += item.placed(hand[0] + 0.02 * side, hand[1] + pose.drop * 0.4, 1.0).shapes
+
+
+def illustrate(who: Character, scene: Scene, size_px: int = 128, seed: int = 0) -> Illustration:
+    """Draw `who` in `scene`.
+
+    Args:
+        size_px: side of the square picture.
+        seed: varies what the scene leaves open: exact place, scenery, tilt, the caption's words.
+
+    Raises:
+        ValueError: for a size below 16 px.
+    """
+    if size_px < 16:
+        raise ValueError(f"size_px is 16 or more, got {size_px}")
+    rng = np.random.default_rng((seed, who.id, 0xD0))
+    style = STYLES[scene.style]
+    canvas = Canvas(size_px, rng)
+    draw_place(canvas, scene, style, rng)
+    pose = _pose(scene)
+    close = scene.framing == "close-up"
+    scale = rng.uniform(1.12, 1.24) if close else rng.uniform(0.67, 0.75)
+    x = 0.5 + rng.uniform(-0.05, 0.05)
+    ground = 0.66 + 0.60 * scale if close else GROUND_Y + rng.uniform(-0.01, 0.03)
+    layer = _draw_figure(who, scene, pose).placed(
+        x, ground - pose.lift * scale, scale, pose.lean * 0.5 + rng.normal(0, 0.015)
+    )
+    if not close and not style.border:
+        reach = (0.27 - 0.5 * pose.lift) * scale
+        canvas.soft(x, ground + 0.002, reach * 1.15, 0.052 * scale / 0.7, (0.16, 0.11, 0.26), 0.42)
+    canvas.paint(layer, style)
+    if scene.place not in ("plain", "room") and scene.hour != "day":
+        canvas.grade((1.0, 0.9, 0.82) if scene.hour == "sunset" else (0.80, 0.84, 1.0), 0.5)
+    points = {
+        name: (px * size_px, py * size_px, bool(0 <= px < 1 and 0 <= py < 1))
+        for name, (px, py) in layer.keypoints.items()
+    }
+    return Illustration(canvas.finish(), canvas.parts, caption(who, scene, rng), who, scene, points)

@@ -1,0 +1,187 @@
+"""What happens in a picture: pose, expression, view, prop, place, hour and drawing style; and the
+words for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from onbrand.illustrator.canvas import STYLES
+from onbrand.illustrator.character import Character, describe, trait_phrases
+from onbrand.illustrator.colours import PALE
+
+__all__ = ["ATTRIBUTES", "Scene", "action", "attributes", "caption", "random_scene"]
+
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "pose": ("standing", "waving", "cheering", "jumping", "running", "sitting", "dancing", "thinking"),
+    "expression": ("happy", "laughing", "sad", "angry", "surprised", "sleepy", "winking", "calm"),
+    "view": ("front", "left", "right"),
+    "prop": ("none", "balloon", "ice cream", "umbrella", "flower", "book", "cup", "gift", "star",
+             "lantern", "ball", "flag"),
+    "place": ("plain", "meadow", "forest", "beach", "city", "snow", "market", "room", "desert",
+              "mountains"),
+    "hour": ("day", "sunset", "night"),
+    "style": tuple(STYLES),
+    "framing": ("full body", "close-up"),
+}  # fmt: skip
+
+_MANNER = {
+    "happy": "happily", "laughing": "laughing", "sad": "sadly", "angry": "angrily",
+    "surprised": "looking surprised", "sleepy": "sleepily", "winking": "winking", "calm": "calmly",
+}  # fmt: skip
+_FACE = {
+    "happy": "a happy smile", "laughing": "a laughing face", "sad": "a sad face",
+    "angry": "an angry face", "surprised": "a surprised face", "sleepy": "a sleepy face",
+    "winking": "a wink", "calm": "a calm face",
+}  # fmt: skip
+_PLACE = {
+    "meadow": "in a meadow", "forest": "in a forest", "beach": "on a beach",
+    "city": "in a city street", "snow": "on snowy hills", "market": "at a market",
+    "room": "in a cosy room", "desert": "in a desert", "mountains": "in the mountains",
+}  # fmt: skip
+_HOUR = {"day": "by day", "sunset": "at sunset", "night": "at night"}
+_POSE = {
+    "standing": "standing", "waving": "waving", "cheering": "cheering with both arms up",
+    "jumping": "jumping", "running": "running", "sitting": "sitting", "dancing": "dancing",
+    "thinking": "thinking with a hand on the chin",
+}  # fmt: skip
+_PROP = {"ice cream": "an ice cream", "umbrella": "an umbrella"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One picture's circumstances; values are words of ATTRIBUTES. `mirrored` swaps left and right
+    hands; `backdrop` names the colour of a plain background; `seed` varies the rest."""
+
+    pose: str = "standing"
+    expression: str = "happy"
+    view: str = "front"
+    prop: str = "none"
+    place: str = "plain"
+    hour: str = "day"
+    style: str = "outlined"
+    framing: str = "full body"
+    backdrop: str = "pale blue"
+    mirrored: bool = False
+
+    def __post_init__(self) -> None:
+        for name, words in ATTRIBUTES.items():
+            if getattr(self, name) not in words:
+                raise ValueError(
+                    f"{name} is one of {', '.join(words)}; got {getattr(self, name)!r}"
+                )
+        if self.backdrop not in PALE:
+            raise ValueError(f"backdrop is one of {', '.join(PALE)}; got {self.backdrop!r}")
+
+
+def random_scene(rng: np.random.Generator) -> Scene:
+    """A scene as often met in practice: a third on plain backdrops, most seen whole."""
+
+    def pick(name: str, weights: tuple[float, ...] | None = None) -> str:
+        words = ATTRIBUTES[name]
+        p = None if weights is None else np.asarray(weights) / sum(weights)
+        return words[int(rng.choice(len(words), p=p))]
+
+    style = pick("style")
+    place = pick("place", (4.5, 1, 1, 1, 1, 1, 1, 1, 1, 1))
+    if style == "sticker":
+        place = "plain"
+    hour = "day" if place in ("plain", "room") else pick("hour", (2, 1, 1))
+    return Scene(
+        pose=pick("pose"),
+        expression=pick("expression"),
+        view=pick("view", (2, 1, 1)),
+        prop=pick("prop", (6, *(1.0,) * 11)),
+        place=place,
+        hour=hour,
+        style=style,
+        framing=pick("framing", (6, 1)),
+        backdrop=tuple(PALE)[int(rng.integers(len(PALE)))],
+        mirrored=bool(rng.random() < 0.5),
+    )
+
+
+def _where(scene: Scene) -> str:
+    if scene.place == "plain":
+        return f"on a plain {scene.backdrop} background"
+    if scene.place == "room":
+        return _PLACE["room"]
+    return f"{_PLACE[scene.place]} {_HOUR[scene.hour]}"
+
+
+def _holding(scene: Scene) -> str:
+    return _PROP.get(scene.prop, f"a {scene.prop}")
+
+
+def action(scene: Scene) -> str:
+    """What the subject does and where, without the subject: 'waving happily in a forest at night,
+    holding a lantern'."""
+    parts = [f"{scene.pose} {_MANNER[scene.expression]} {_where(scene)}"]
+    if scene.prop != "none":
+        parts.append(f"holding {_holding(scene)}")
+    return ", ".join(parts)
+
+
+def attributes(person: Character, scene: Scene) -> dict[str, str]:
+    """The ground truth that a classifier can be asked to read back."""
+    return {
+        "species": person.species,
+        "colour": person.colour,
+        "outfit": person.outfit,
+        "accessory": person.accessory,
+        **{name: getattr(scene, name) for name in ATTRIBUTES},
+    }
+
+
+def _subject(person: Character, rng: np.random.Generator) -> str:
+    """The character in words: all traits, or some of them, as people would write."""
+    roll = rng.random()
+    if roll < 0.3:
+        return describe(person)
+    worn = [v for k, v in trait_phrases(person).items() if k in ("outfit", "accessory")]
+    others = [v for k, v in trait_phrases(person).items() if k not in ("outfit", "accessory")]
+    rng.shuffle(others)
+    size = {"slim": "", "round": "chubby ", "small": "little "}[person.build]
+    noun = f"{size if rng.random() < 0.4 else ''}{person.colour} {person.species}"
+    if rng.random() < 0.25:
+        noun += " mascot"
+    who = ("an " if noun[0] in "aeiou" else "a ") + noun
+    with_ = others[: int(rng.integers(0, 3))] if roll < 0.8 else []
+    if worn and rng.random() < 0.85:
+        with_ += [f"wearing {worn[0]}" + (f" and {worn[1]}" if len(worn) > 1 else "")]
+    if not with_:
+        return who
+    first, *rest = with_
+    return f"{who} {'' if first.startswith('wearing') else 'with '}{first}" + "".join(
+        f", {phrase}" for phrase in rest
+    )
+
+
+def caption(
+    person: Character, scene: Scene, rng: np.random.Generator, subject: str | None = None
+) -> str:
+    """A sentence fragment in natural, varied English. `subject` replaces the description of the
+    character (a brand's trigger word, say)."""
+    who = subject or _subject(person, rng)
+    manner, where = _MANNER[scene.expression], _where(scene)
+    pose = _POSE[scene.pose] if rng.random() < 0.5 else scene.pose
+    if rng.random() < 0.7:
+        doing = f"{pose} {manner}" if "with" not in pose else f"{pose}, {manner}"
+    else:
+        doing = f"{pose} with {_FACE[scene.expression]}"
+    pieces = [doing]
+    if scene.prop != "none":
+        pieces.append(f"holding {_holding(scene)}")
+    if scene.view != "front" and rng.random() < 0.7:
+        pieces.append(f"facing {scene.view}")
+    if scene.framing == "close-up":
+        pieces.append("close-up")
+    style = STYLES[scene.style].phrase
+    roll = rng.random()
+    if roll < 0.55:
+        head = ("an " if style[0] in "aeiou" else "a ") + style
+        return f"{head} of {who}, {', '.join(pieces)}, {where}"
+    if roll < 0.85:
+        return f"{who}, {', '.join(pieces)}, {where}, {style}"
+    return f"{style}, {where}, {who}, {', '.join(pieces)}"
