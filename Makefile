@@ -56,8 +56,17 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, the layers between the roo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-smoke: $(VENV)/.installed  ## the road from end to end in about a minute, with very few steps
-	$(BIN)/python examples/smoke.py build/smoke
+SMOKE := build/smoke
+smoke: $(VENV)/.installed  ## the road from end to end with very few steps: does everything work here?
+	rm -rf $(SMOKE)
+	$(BIN)/python examples/draw_mascot.py $(SMOKE)/drawn --num 10 --size 128
+	$(BIN)/onbrand new $(SMOKE)/kuro --recipe examples/smoke.toml \
+	  --brief $(SMOKE)/drawn/brief.toml --pictures $(SMOKE)/drawn/pictures \
+	  --lookalikes $(SMOKE)/drawn/lookalikes
+	$(BIN)/onbrand train $(SMOKE)/kuro
+	$(BIN)/onbrand generate "waving on a beach" --brand $(SMOKE)/kuro --num 2 --steps 4
+	$(BIN)/onbrand report $(SMOKE)/kuro --baselines --prompts 2 --num 1 --steps 4
+	test -s $(SMOKE)/kuro/report.html -a -s $(SMOKE)/kuro/report.json
 
 ROLE ?= vae
 pretrain: $(VENV)/.installed-dev  ## rebuild one of the pocket pack's weights: make pretrain ROLE=unet

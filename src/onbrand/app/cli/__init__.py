@@ -1,0 +1,107 @@
+"""The command line: a file per verb. Verbs are the road's functions by the same names.
+
+Errors become one line on stderr and an exit code (`--debug` shows the trace); Ctrl-C becomes one
+line that says what is kept, and exit code 130.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from onbrand.app.cli import bench, generate, new, report, train
+
+__all__ = ["EXIT_STOPPED", "app", "main"]
+
+EXIT_STOPPED = 130
+
+app = typer.Typer(
+    name="onbrand",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=(
+        "Begin with a folder of pictures:  [bold]onbrand new kuro --pictures photos/[/]  "
+        "then  [bold]onbrand train kuro[/],  [bold]onbrand report kuro[/]."
+    ),
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from onbrand import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print it.")
+    ] = False,
+) -> None:
+    """Train an image model to know a brand, and measure whether its pictures are on brand."""
+
+
+app.command(name="new")(new.command)
+app.command(name="train")(train.command)
+app.command(name="generate")(generate.command)
+app.command(name="report")(report.command)
+app.add_typer(bench.app, name="bench")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and leaves with its exit code (`SystemExit`).
+
+    `arguments` are the words after `onbrand`, from the shell when None.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    if debug:  # accepted anywhere on the line
+        words = [word for word in words if word != "--debug"]
+    sys.exit(_run(words, debug=debug))
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    from onbrand.app.cli.render import Stopped
+    from onbrand.errors import OnbrandError
+
+    try:
+        app(words, prog_name="onbrand", standalone_mode=True)
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else 1
+    except Stopped as stopped:
+        _say(str(stopped), debug=debug)
+        return EXIT_STOPPED
+    except KeyboardInterrupt:
+        _say("stopped; nothing was changed", debug=debug)
+        return EXIT_STOPPED
+    except OnbrandError as error:
+        _say(f"error: {error}", debug=debug)
+        return error.exit_code
+    except Exception as error:
+        if not debug:
+            _say(
+                f"error: {type(error).__name__}: {error} (this is a fault of onbrand; "
+                "--debug shows the trace)",
+                debug=False,
+            )
+        else:
+            _say(f"error: {type(error).__name__}", debug=True)
+        return 1
+    return 0
+
+
+def _say(message: str, *, debug: bool) -> None:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    typer.echo(" ".join(message.split()), err=True)

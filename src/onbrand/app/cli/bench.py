@@ -1,0 +1,109 @@
+"""`onbrand bench`: the project's claims, each a command that prints its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "consistency", "pack", "readme"]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=(
+    "Measure the project's claims: figures with intervals, as a table and as JSON."
+))
+
+Quick = Annotated[bool, typer.Option("--quick", help="A few minutes instead of hours; wide intervals.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
+Work = Annotated[Path, typer.Option("--work", help="Where finished parts are kept for resuming.")]
+Base = Annotated[str, typer.Option("--base", help="A pack's name, a hub id, or a diffusers folder.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the pictures and of the bootstrap.")]
+
+
+@app.command()
+def consistency(
+    quick: Quick = False,
+    json: Json = None,
+    work: Work = Path("build/bench/consistency"),
+    base: Base = "pocket",
+    seed: Seed = 7,
+    characters: Annotated[int, typer.Option(min=1, help="How many reserved characters.")] = 20,
+    prompts: Annotated[int, typer.Option(min=1, help="How many prompts each.")] = 10,
+    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "demo",
+) -> None:
+    """Is the right character drawn? Our stages against both baselines, over many characters.
+
+    Stop it at any time: finished characters are kept, and the next run goes on behind them.
+
+    [bold]onbrand bench consistency --quick[/]
+
+    [bold]onbrand bench consistency --json docs/benchmarks/consistency.json[/]
+    """
+    from onbrand import bench
+    from onbrand.app.cli.render import showing
+
+    kept = f"stopped; finished characters are kept in {work}. The same command goes on behind them."
+    with showing(kept) as emit:
+        result = bench.run_consistency(
+            base=base,
+            num_characters=characters,
+            num_prompts=prompts,
+            quick=quick,
+            work=work,
+            seed=seed,
+            recipe=recipe,
+            json_path=json,
+            emit=emit,
+        )
+    _print(result)
+
+
+@app.command()
+def pack(
+    quick: Quick = False,
+    json: Json = None,
+    work: Work = Path("build/bench/pack"),
+    base: Base = "pocket",
+    seed: Seed = 7,
+) -> None:
+    """What a pack can do before any brand: reconstruction, named attributes, speed, size.
+
+    [bold]onbrand bench pack --quick[/]
+
+    [bold]onbrand bench pack --json docs/benchmarks/pack.json[/]
+    """
+    from onbrand import bench
+    from onbrand.app.cli.render import showing
+
+    kept = f"stopped; finished parts are kept in {work}. The same command goes on behind them."
+    with showing(kept) as emit:
+        result = bench.run_pack(
+            base=base, quick=quick, work=work, seed=seed, json_path=json, emit=emit
+        )
+    _print(result)
+
+
+@app.command()
+def readme(
+    folder: Annotated[Path, typer.Argument(help="Where the benchmarks' JSON files lie.")] = Path(
+        "docs/benchmarks"
+    ),
+) -> None:
+    """Render the folder's README.md from its JSON files, so that no figure is ever typed.
+
+    [bold]onbrand bench readme docs/benchmarks[/]
+    """
+    from onbrand import bench
+    from onbrand.artifacts import write_text_atomic
+
+    path = folder / "README.md"
+    write_text_atomic(path, bench.render_readme(folder))
+    typer.echo(str(path))
+
+
+def _print(result: dict[str, object]) -> None:
+    from rich.console import Console
+
+    from onbrand import bench
+
+    Console().print(bench.table(result))

@@ -1,0 +1,54 @@
+"""`onbrand generate`: pictures of the brand doing what the prompts say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["command"]
+
+
+def command(
+    prompts: Annotated[
+        list[str], typer.Argument(help="What it does and where: 'waving at a night market'.")
+    ],
+    brand: Annotated[Path, typer.Option("--brand", "-b", help="The brand's folder.")] = Path(),
+    num: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures per prompt.")] = 4,
+    seed: Annotated[int, typer.Option(help="The first picture's seed; the next ones count up.")] = 7,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = 20,
+    guidance: Annotated[float, typer.Option(min=1.0, help="How strictly to follow the words.")] = 4.0,
+    negative: Annotated[str, typer.Option(help="What to stay away from.")] = "",
+    stage: Annotated[
+        str | None,
+        typer.Option(help="Use this stage's checkpoint, or 'base', instead of the one to ship."),
+    ] = None,
+) -> None:
+    """Make pictures from prompts; the brand's name is put in for you.
+
+    Each call makes a new numbered folder under generated/ with the pictures, their settings, and
+    sheet.png, all of them on one page. Words that the base has never seen are warned of.
+
+    [bold]onbrand generate "waving at a night market" --brand kuro[/]
+
+    [bold]onbrand generate "sleeping on a sofa" "holding {subject}'s red balloon" -b kuro -n 2[/]
+    """
+    from onbrand import road
+    from onbrand.app.cli.render import showing
+
+    kept = "stopped; pictures of earlier calls are kept, this call's are not."
+    with showing(kept) as emit:
+        shots = road.generate(
+            prompts,
+            brand,
+            num_per_prompt=num,
+            seed=seed,
+            num_steps=steps,
+            guidance=guidance,
+            negative_prompt=negative,
+            stage=stage,
+            emit=emit,
+        )
+    typer.echo(f"{len(shots.items)} pictures, together on {shots.root / 'sheet.png'}", err=True)
+    typer.echo(str(shots.root))

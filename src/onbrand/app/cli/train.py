@@ -1,0 +1,45 @@
+"""`onbrand train`: the brand's pictures become a brand model, stage by stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["command"]
+
+
+def command(
+    brand: Annotated[Path, typer.Argument(help="The brand's folder.")] = Path(),
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Use this recipe (a name or a file) instead of the folder's recipe.toml."),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Start from this pack, hub id or diffusers folder instead.")
+    ] = None,
+) -> None:
+    """Train in stages, each of which must pass its gates before the next begins.
+
+    Run it again after a stop of any kind: finished stages are kept, the open one goes on from its
+    last checkpoint. Edited pictures or settings retrain only what they touch.
+
+    [bold]onbrand train kuro[/]
+
+    [bold]onbrand train kuro --recipe demo --base ./my-sd15-folder[/]
+    """
+    from onbrand import road
+    from onbrand.app.cli.render import number, showing
+
+    kept = (
+        f"stopped; finished stages and the last checkpoint are kept in {brand / 'model'}. "
+        f"To go on: onbrand train {brand}"
+    )
+    with showing(kept) as emit:
+        model = road.train(brand, recipe=recipe, base=base, emit=emit)
+    for stage in model.stages:
+        figures = "  ".join(f"{k} {number(round(v, 3))}" for k, v in stage.metrics.items())
+        typer.echo(f"{stage.name}: {stage.num_steps} steps  {figures}", err=True)
+    typer.echo(f"next: onbrand report {brand}", err=True)
+    typer.echo(str(model.root))

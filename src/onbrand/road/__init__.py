@@ -1,0 +1,28 @@
+"""The road: the stages in order, as plain functions. Folders in, folders out.
+
+    new ─▶ curate ─▶ train ─▶ generate
+                       └────▶ report (compare: every stage and both baselines, same prompts and seeds)
+
+Stages never import each other; the road hands one stage's artifact to the next, and passes a
+callable where a stage needs another's skill (training gets `sample` and `score`). Importing the
+road brings in no model library; calling it does.
+"""
+
+from __future__ import annotations
+
+from onbrand.road.compare import Comparison, compare
+from onbrand.road.learn import train, train_baseline
+from onbrand.road.page import report
+from onbrand.road.picture import generate
+from onbrand.road.start import curate, new
+
+__all__ = [
+    "Comparison",
+    "compare",
+    "curate",
+    "generate",
+    "new",
+    "report",
+    "train",
+    "train_baseline",
+]

@@ -1,0 +1,233 @@
+"""compare: every stage and the baselines draw the same prompts with the same seeds, and are measured.
+
+The report shows one brand's comparison; the consistency bench runs it over many characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onbrand.artifacts import BrandModel, Dataset, Judgement, Pictures
+from onbrand.brief import Brief
+from onbrand.errors import DatasetError
+from onbrand.events import Listener, Noted, silent
+from onbrand.road.learn import train_baseline
+from onbrand.road.picture import Request, draw, parents_of, warn_of_unseen_words, with_lora
+from onbrand.road.places import Places, open_brand
+
+if TYPE_CHECKING:
+    from onbrand.judging import Eyes, Gallery, Measured, References, Verdict
+    from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.packs import Pack
+
+__all__ = ["BASE", "BASELINE", "PROMPT_ONLY", "Comparison", "compare"]
+
+BASE, PROMPT_ONLY, BASELINE = "base", "prompt_only", "dreambooth_lora"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What every arm drew and how it measured. Arms by name: base, prompt_only, maybe
+    dreambooth_lora, then the stages in order. `pictures[arm].items[p * len(seeds) + s]` is prompt
+    p with seed s, for every arm the same."""
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    measured: Mapping[str, Measured]
+    pictures: Mapping[str, Pictures]
+    judgement: Judgement
+    verdict: Verdict
+    references: References
+    model: BrandModel
+    dataset: Dataset
+
+
+@dataclass(frozen=True)
+class _Arm:
+    name: str
+    prompts: tuple[str, ...]
+    checkpoint: Path | None
+    num_steps: int
+
+
+def compare(
+    brand: str | Path = ".",
+    *,
+    baselines: bool = False,
+    prompts: Sequence[str] | None = None,
+    num_prompts: int = 8,
+    num_per_prompt: int = 2,
+    seed: int = 1007,
+    num_steps: int = 20,
+    guidance: float = 4.0,
+    gallery: Gallery | None = None,
+    expected: Sequence[Mapping[str, str]] | None = None,
+    eyes: Eyes | None = None,
+    emit: Listener = silent,
+) -> Comparison:
+    """Draws and measures all arms of a trained brand; finished pictures are kept in judged/.
+
+    `prompts` default to those that validation never used. `seed` must not be a validation seed.
+    `expected[p]` are the attributes that prompt p names, where they are known. `gallery` is the
+    line-up for retrieval (default: lookalikes/ beside reserved characters); `eyes` the evaluation
+    encoders (default: the pack's twins). With `baselines` dreambooth_lora is trained if missing.
+    """
+    from onbrand import judging
+    from onbrand.models import open_pack
+
+    places = open_brand(brand)
+    model = places.trained()
+    dataset = Dataset.load(places.dataset)
+    if not dataset.held_out:
+        raise DatasetError(
+            f"{places.dataset} holds out no picture, so nothing can be measured: "
+            "add pictures, or name some under held_out in brief.toml"
+        )
+    brief = places.brief()
+    texts = tuple(prompts) if prompts else _prompts(brief, model, num_prompts)
+    seeds = tuple(range(seed, seed + num_per_prompt))
+    pack = open_pack(model.base)
+    baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
+    arms = _arms(brief, model, baseline, texts)
+    pictures = _draw_all(places, pack, model, arms, brief, seeds, num_steps, guidance, emit)
+
+    references = _references(places, dataset, brief, gallery)
+    subject_texts = [brief.class_prompt(text) for text in texts for _ in seeds]
+    wanted = [e for e in expected for _ in seeds] if expected else None
+    shown = {
+        arm.name: judging.ArmPictures(
+            name=arm.name,
+            pictures=[pictures[arm.name].open(i) for i in range(len(subject_texts))],
+            texts=subject_texts,
+            steps=arm.num_steps,
+            expected=wanted,
+        )
+        for arm in arms
+    }
+    judge = judging.Judge(eyes or judging.open_eyes(pack), references, base=shown[BASE], seed=seed)
+    measured = {name: judge.measure(arm) for name, arm in shown.items()}
+    verdict, judgement = _judge(model, measured)
+    return Comparison(
+        prompts=texts,
+        seeds=seeds,
+        measured=measured,
+        pictures=pictures,
+        judgement=judgement,
+        verdict=verdict,
+        references=references,
+        model=model,
+        dataset=dataset,
+    )
+
+
+def _prompts(brief: Brief, model: BrandModel, num: int) -> tuple[str, ...]:
+    from onbrand import judging
+
+    used = model.recipe.validation.num_prompts
+    return tuple(judging.evaluation_prompts(brief.prompts, num_validation=used, num=num))
+
+
+def _old_baseline(places: Places, emit: Listener) -> BrandModel | None:
+    """A baseline that an earlier report trained, when it belongs to the model as it is now."""
+    if not (places.baseline / "manifest.json").is_file():
+        return None
+    baseline, ours = BrandModel.load(places.baseline), places.trained()
+    if (baseline.base, baseline.recipe, baseline.parents) != (ours.base, ours.recipe, ours.parents):
+        emit(Noted("the dreambooth_lora baseline is of an older model: --baselines trains it anew"))
+        return None
+    return baseline
+
+
+def _arms(
+    brief: Brief, model: BrandModel, baseline: BrandModel | None, texts: Sequence[str]
+) -> list[_Arm]:
+    named = tuple(brief.prompt(text) for text in texts)
+    arms = [
+        _Arm(BASE, tuple(brief.class_prompt(text) for text in texts), None, 0),
+        _Arm(PROMPT_ONLY, tuple(brief.description_prompt(text) for text in texts), None, 0),
+    ]
+    if baseline is not None:
+        num_steps = sum(stage.num_steps for stage in baseline.stages)
+        arms.append(_Arm(BASELINE, named, baseline.checkpoint(None), num_steps))
+    done = 0
+    for stage in model.stages:
+        done += stage.num_steps
+        arms.append(_Arm(stage.name, named, model.checkpoint(stage.name), done))
+    return arms
+
+
+def _draw_all(
+    places: Places,
+    pack: Pack,
+    model: BrandModel,
+    arms: Sequence[_Arm],
+    brief: Brief,
+    seeds: Sequence[int],
+    num_steps: int,
+    guidance: float,
+    emit: Listener,
+) -> dict[str, Pictures]:
+    """One model in memory; each arm puts its LoRA on it. Nothing is loaded if nothing is missing."""
+    from onbrand.models import load_diffusion
+
+    opened: list[DiffusionModel] = []
+
+    def artist() -> DiffusionModel:
+        if not opened:
+            opened.append(load_diffusion(pack))
+            warn_of_unseen_words(opened[0], arms[-1].prompts, brief, emit)
+        return opened[0]
+
+    pictures = {}
+    for arm in arms:
+        request = Request(
+            prompts=tuple(prompt for prompt in arm.prompts for _ in seeds),
+            seeds=tuple(seed for _ in arm.prompts for seed in seeds),
+            num_steps=num_steps,
+            guidance=guidance,
+            parents=parents_of(model, arm.checkpoint),
+        )
+        pictures[arm.name] = draw(
+            lambda checkpoint=arm.checkpoint: with_lora(artist(), checkpoint),
+            request,
+            places.judged / arm.name,
+            task=f"drawing {arm.name}",
+            emit=emit,
+        )
+    return pictures
+
+
+def _references(
+    places: Places, dataset: Dataset, brief: Brief, gallery: Gallery | None
+) -> References:
+    from onbrand import judging
+    from onbrand.road.start import lookalike_pictures
+
+    if gallery is None:
+        gallery = judging.folder_gallery(lookalike_pictures(places))
+    return judging.References(
+        train=[dataset.open(asset) for asset in dataset.train],
+        held_out=[dataset.open(asset) for asset in dataset.held_out],
+        gallery=gallery,
+        palette=brief.palette,
+    )
+
+
+def _judge(model: BrandModel, measured: Mapping[str, Measured]) -> tuple[Verdict, Judgement]:
+    from onbrand import judging
+
+    stages = {stage.name: measured[stage.name].arm for stage in model.stages}
+    baselines = {
+        name: measured[name].arm for name in (BASE, PROMPT_ONLY, BASELINE) if name in measured
+    }
+    choice = judging.Choice(stage=model.ship.get("stage"), reason=str(model.ship.get("reason", "")))
+    verdict = judging.verdict(choice, stages, baselines)
+    judgement = Judgement(
+        stages=list(stages.values()),
+        baselines=baselines,
+        ship={"stage": verdict.stage, "reason": verdict.sentence},
+    )
+    return verdict, judgement

@@ -1,0 +1,109 @@
+"""train: the brand's pictures become a brand model, stage by stage; and the baseline it must beat."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from onbrand.artifacts import BrandModel, Dataset
+from onbrand.errors import GateFailed
+from onbrand.events import Listener, silent
+from onbrand.recipe import Recipe
+from onbrand.road.places import Places, open_brand
+from onbrand.road.start import curate
+
+__all__ = ["train", "train_baseline"]
+
+
+def train(
+    brand: str | Path = ".",
+    *,
+    recipe: str | None = None,
+    base: str | None = None,
+    emit: Listener = silent,
+) -> BrandModel:
+    """Curates the folder's pictures and trains the recipe's stages on them, resuming what is there.
+
+    `recipe` (a name or file) and `base` (a pack's name, hub id or folder) stand in for what the
+    folder's recipe.toml says. The stage to ship is chosen by training-side figures alone.
+
+    Raises `GateFailed` when a stage missed its gate: everything trained is kept, later stages are
+    not begun, and the best stage so far is the one to ship.
+    """
+    from onbrand import training
+
+    places = open_brand(brand)
+    chosen = _recipe(places, recipe, base)
+    dataset = curate(brand, emit=emit)
+    model = _train(places, places.model, chosen, dataset, arm="onbrand", emit=emit)
+    failed = training.failed_gate(model)
+    if failed:
+        raise GateFailed(failed)
+    return _with_choice(model)
+
+
+def train_baseline(
+    brand: str | Path = ".", *, learning_rate: float | None = None, emit: Listener = silent
+) -> BrandModel:
+    """Trains the dreambooth_lora baseline of a trained brand: same data, recipe and pictures seen.
+
+    One stage, reconstruction and prior preservation, as diffusers' example does it.
+    `learning_rate` is for the search; None takes the rate that the search found.
+    """
+    places = open_brand(brand)
+    ours = places.trained()
+    dataset = Dataset.load(places.dataset)
+    return _train(
+        places,
+        places.baseline,
+        ours.recipe,
+        dataset,
+        arm="dreambooth_lora",
+        learning_rate=learning_rate,
+        emit=emit,
+    )
+
+
+def _train(
+    places: Places,
+    out: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    arm: str,
+    learning_rate: float | None = None,
+    emit: Listener,
+) -> BrandModel:
+    from onbrand import generation, judging, training
+    from onbrand.models import open_pack
+
+    pack = open_pack(recipe.base)
+    held_out = [dataset.open(asset) for asset in dataset.held_out]
+    return training.train(
+        dataset,
+        places.brief(),
+        recipe,
+        pack,
+        out,
+        sample=generation.sample,
+        score=judging.training_scorer(pack, held_out),
+        arm=arm,
+        cache=places.cache,
+        learning_rate=learning_rate,
+        emit=emit,
+    )
+
+
+def _recipe(places: Places, recipe: str | None, base: str | None) -> Recipe:
+    chosen = places.recipe() if recipe is None else Recipe.load(recipe)
+    return chosen if base is None else chosen.model_copy(update={"base": base})
+
+
+def _with_choice(model: BrandModel) -> BrandModel:
+    """Writes which stage to ship, and why, into the model's manifest."""
+    from onbrand import judging
+
+    choice = judging.choose({stage.name: stage.metrics for stage in model.stages}, base=None)
+    chosen = replace(model, ship={"stage": choice.stage, "reason": choice.reason})
+    chosen.save()
+    return chosen

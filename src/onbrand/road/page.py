@@ -1,0 +1,179 @@
+"""report: the comparison of one brand as a page that people read and a JSON file that programs do."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onbrand.artifacts import Judgement
+from onbrand.events import Listener, silent
+from onbrand.road.compare import BASE, BASELINE, PROMPT_ONLY, Comparison, compare
+from onbrand.road.places import Places, open_brand
+
+if TYPE_CHECKING:
+    from onbrand.report import Column, Curve, Neighbour, Shown
+
+__all__ = ["report"]
+
+TITLES = {
+    BASE: "the untouched base",
+    PROMPT_ONLY: "baseline: words alone",
+    BASELINE: "baseline: DreamBooth LoRA",
+}
+MAX_REFERENCES, MAX_LOOKALIKES, MAX_NEIGHBOURS = 12, 8, 6
+
+
+def report(
+    brand: str | Path = ".",
+    *,
+    baselines: bool = False,
+    num_prompts: int = 8,
+    num_per_prompt: int = 2,
+    num_steps: int = 20,
+    emit: Listener = silent,
+) -> Judgement:
+    """Writes report.html and report.json into a trained brand's folder and returns the judgement.
+
+    Every arm draws `num_prompts` prompts with the same `num_per_prompt` seeds. prompt_only always
+    stands beside the stages; with `baselines` dreambooth_lora does too, and is trained first where
+    it is missing.
+    """
+    from onbrand.report import ReportContext, write_report
+
+    places = open_brand(brand)
+    found = compare(
+        brand,
+        baselines=baselines,
+        num_prompts=num_prompts,
+        num_per_prompt=num_per_prompt,
+        num_steps=num_steps,
+        emit=emit,
+    )
+    brief = places.brief()
+    context = ReportContext(
+        brand=brief.name,
+        sentence=found.verdict.sentence,
+        good=found.verdict.good,
+        judgement=found.judgement,
+        references=_references(found),
+        prompts=found.prompts,
+        columns=[_column(name, found) for name in found.pictures],
+        lookalikes=_lookalikes(places),
+        curves=_curves(found),
+        neighbours=_neighbours(found),
+        coverage_holes=_holes(found),
+        skipped=[(skip.path, skip.reason) for skip in found.dataset.skipped],
+        recipe_toml=(places.root / "recipe.toml").read_text(encoding="utf-8"),
+        lineage=_lineage(found),
+        commands=_commands(places, baselines),
+        facts=_facts(found),
+        chance={"retrieval_fraction": found.references.gallery.chance},
+    )
+    write_report(places.root, context)
+    return found.judgement
+
+
+def _column(arm: str, found: Comparison) -> Column:
+    from onbrand.report import Column, Shown
+
+    shots, scores = found.pictures[arm], found.measured[arm].pictures
+    num = len(found.seeds)
+    rows = [
+        [
+            Shown(
+                picture=shots.open(index),
+                alt=f"{TITLES.get(arm, arm)}: {shots.items[index].prompt}",
+                note=f"seed {shots.items[index].seed} · identity {scores[index].identity:.2f}",
+            )
+            for index in range(row * num, (row + 1) * num)
+        ]
+        for row in range(len(found.prompts))
+    ]
+    return Column(arm=arm, title=TITLES.get(arm, f"stage: {arm}"), rows=rows)
+
+
+def _references(found: Comparison) -> list[Shown]:
+    from onbrand.report import Shown
+
+    assets = found.dataset.train[:MAX_REFERENCES]
+    return [
+        Shown(picture=found.dataset.open(asset), alt=asset.caption or asset.key) for asset in assets
+    ]
+
+
+def _lookalikes(places: Places) -> list[Shown]:
+    from onbrand.report import Shown
+    from onbrand.road.start import lookalike_pictures
+
+    pairs = lookalike_pictures(places)[:MAX_LOOKALIKES]
+    return [Shown(picture=picture, alt=f"look-alike {name}", note=name) for name, picture in pairs]
+
+
+def _curves(found: Comparison) -> list[Curve]:
+    from onbrand import training
+    from onbrand.report import Curve
+
+    return [
+        Curve(
+            name=name,
+            steps=[int(line["step"]) for line in lines],
+            values=[line["loss"] for line in lines],
+        )
+        for name, lines in training.loss_curves(found.model.root).items()
+        if lines
+    ]
+
+
+def _neighbours(found: Comparison) -> list[Neighbour]:
+    """The generated pictures that come nearest to a training picture, of the stage to ship."""
+    from onbrand.report import Neighbour, Shown
+
+    arm = found.verdict.stage or found.model.stages[-1].name
+    shots, scores = found.pictures[arm], found.measured[arm].pictures
+    order = sorted(range(len(scores)), key=lambda index: scores[index].nearest_distance)
+    pairs = []
+    for index in order[:MAX_NEIGHBOURS]:
+        score, asset = scores[index], found.dataset.train[scores[index].nearest_train]
+        pairs.append(
+            Neighbour(
+                generated=Shown(picture=shots.open(index), alt=shots.items[index].prompt),
+                training=Shown(picture=found.dataset.open(asset), alt=asset.caption or asset.key),
+                distance=score.nearest_distance,
+                memorised=score.memorised,
+            )
+        )
+    return pairs
+
+
+def _holes(found: Comparison) -> Sequence[str]:
+    holes = found.dataset.coverage.get("holes", [])
+    return [str(hole) for hole in holes] if isinstance(holes, list) else []
+
+
+def _lineage(found: Comparison) -> list[tuple[str, str]]:
+    own = [("dataset", found.dataset.fingerprint), ("base", found.model.base)]
+    return own + [(str(name), str(value)) for name, value in found.model.parents.items()]
+
+
+def _commands(places: Places, baselines: bool) -> list[str]:
+    return [
+        f"onbrand train {places.root}",
+        f"onbrand report {places.root}" + (" --baselines" if baselines else ""),
+    ]
+
+
+def _facts(found: Comparison) -> list[tuple[str, str]]:
+    seen = sum(stage.num_pictures_seen for stage in found.model.stages)
+    took = sum(stage.seconds for stage in found.model.stages)
+    sizes = f"{len(found.dataset.train)} to learn from, {len(found.dataset.held_out)} held out"
+    return [
+        ("base", found.model.base),
+        ("pictures", sizes),
+        ("pictures seen in training", f"{seen:,}"),
+        ("training", f"{took / 60:.1f} min"),
+        ("prompts × seeds", f"{len(found.prompts)} × {len(found.seeds)}"),
+        ("seeds", ", ".join(map(str, found.seeds))),
+        ("machine", f"{platform.machine()}, Python {platform.python_version()}"),
+    ]

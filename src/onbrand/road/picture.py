@@ -1,0 +1,254 @@
+"""generate: prompts become pictures of the brand. Also how the report draws its arms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from shutil import rmtree
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from onbrand.artifacts import BrandModel, Picture, Pictures
+from onbrand.artifacts.folder import fingerprint_bytes, write_json_atomic
+from onbrand.brief import Brief
+from onbrand.errors import InputError, PromptError, nearest
+from onbrand.events import Advanced, Finished, Listener, Started, Warned, silent
+from onbrand.road.places import Places, open_brand
+
+if TYPE_CHECKING:
+    from onbrand.models.diffusion import DiffusionModel
+
+__all__ = ["Request", "checkpoint_of", "draw", "generate", "warn_of_unseen_words"]
+
+PICTURES_PER_CALL = 8
+SHEET_NAME = "sheet.png"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be drawn: prompt i with seed i, and everything else the pixels depend on."""
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    num_steps: int
+    guidance: float
+    negative_prompt: str = ""
+    parents: Mapping[str, str] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Changes when any picture would."""
+        return fingerprint_bytes(json.dumps(asdict(self), sort_keys=True).encode())
+
+
+def generate(
+    prompts: str | Sequence[str],
+    brand: str | Path = ".",
+    *,
+    num_per_prompt: int = 4,
+    seed: int = 7,
+    num_steps: int = 20,
+    guidance: float = 4.0,
+    negative_prompt: str = "",
+    stage: str | None = None,
+    emit: Listener = silent,
+) -> Pictures:
+    """Draws `num_per_prompt` pictures of each prompt into a new folder under generated/.
+
+    Picture k of every prompt has seed `seed + k`. `stage` names a stage's checkpoint, "base" the
+    untouched base; None takes the checkpoint to ship. A call that was stopped goes on where it
+    stopped when it is made again. Warns of words that the base has never seen.
+
+    Raises `PromptError` for empty prompts, `InputError` for an untrained brand or unknown stage.
+    """
+    places = open_brand(brand)
+    asked = [prompts] if isinstance(prompts, str) else list(prompts)
+    _check(asked, num_per_prompt, num_steps)
+    model = places.trained()
+    checkpoint = checkpoint_of(model, stage)
+    full = [model.brief.prompt(text) for text in asked]
+    diffusion = _open(model)
+    warn_of_unseen_words(diffusion, full, model.brief, emit)
+    request = Request(
+        prompts=tuple(prompt for prompt in full for _ in range(num_per_prompt)),
+        seeds=tuple(seed + k for _ in full for k in range(num_per_prompt)),
+        num_steps=num_steps,
+        guidance=guidance,
+        negative_prompt=negative_prompt,
+        parents=parents_of(model, checkpoint),
+    )
+    root = _folder_for(places, request)
+    shots = draw(lambda: with_lora(diffusion, checkpoint), request, root, task="drawing", emit=emit)
+    _write_sheet(shots, asked, num_per_prompt)
+    return shots
+
+
+def draw(
+    artist: Callable[[], DiffusionModel], request: Request, root: Path, *, task: str, emit: Listener
+) -> Pictures:
+    """Draws what `request` asks into `root`, keeping pictures that an earlier call already drew.
+
+    `artist` gives the model and is called only when something is missing. Pictures are written as
+    they are made, so a stop loses at most one batch.
+    """
+    from onbrand import generation, pixels
+
+    _claim(root, request)
+    files = [f"{index:03d}.png" for index in range(len(request.prompts))]
+    missing = [index for index, file in enumerate(files) if not (root / file).is_file()]
+    if missing:
+        begun, model = monotonic(), artist()
+        emit(Started(task, len(missing), "pictures"))
+        for first in range(0, len(missing), PICTURES_PER_CALL):
+            batch = missing[first : first + PICTURES_PER_CALL]
+            images = generation.sample(
+                model,
+                [request.prompts[i] for i in batch],
+                seeds=[request.seeds[i] for i in batch],
+                num_steps=request.num_steps,
+                guidance=request.guidance,
+                negative_prompt=request.negative_prompt,
+            )
+            for index, image in zip(batch, images, strict=True):
+                pixels.write_png(image, root / files[index], _label(request, index))
+            done = first + len(batch)
+            emit(Advanced(task, done, {"s/picture": (monotonic() - begun) / done}))
+        emit(Finished(task, {"pictures": len(missing), "seconds": monotonic() - begun}))
+    shots = Pictures(
+        root=root,
+        items=tuple(
+            Picture(
+                file=file,
+                prompt=request.prompts[index],
+                seed=request.seeds[index],
+                num_steps=request.num_steps,
+                guidance=request.guidance,
+            )
+            for index, file in enumerate(files)
+        ),
+        parents=dict(request.parents),
+    )
+    shots.save()
+    return shots
+
+
+def with_lora(diffusion: DiffusionModel, checkpoint: Path | None) -> DiffusionModel:
+    """The model with exactly this checkpoint's LoRA on it; None takes any LoRA off."""
+    from onbrand.models import detach_lora, load_lora
+
+    detach_lora(diffusion)
+    if checkpoint is not None:
+        load_lora(diffusion, checkpoint)
+    return diffusion
+
+
+def checkpoint_of(model: BrandModel, stage: str | None) -> Path | None:
+    """The folder of a stage's LoRA; the one to ship when None; None for "base"."""
+    if stage == "base":
+        return None
+    names = [done.name for done in model.stages]
+    if stage is not None and stage not in names:
+        hint = nearest(stage, [*names, "base"])
+        raise InputError(
+            f"no stage {stage!r} in {model.root}: there are {', '.join([*names, 'base'])}"
+            + (f"; did you mean {hint!r}?" if hint else "")
+        )
+    wanted = stage if stage is not None else model.ship.get("stage")
+    return model.checkpoint(wanted) if wanted else None
+
+
+def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
+    """Lineage of a picture: the base and the LoRA file that drew it, by content."""
+    from onbrand.artifacts.folder import fingerprint_file
+
+    lora = None if checkpoint is None else checkpoint / "pytorch_lora_weights.safetensors"
+    return {"base": model.base, "lora": "none" if lora is None else fingerprint_file(lora)}
+
+
+def warn_of_unseen_words(
+    diffusion: DiffusionModel, prompts: Sequence[str], brief: Brief, emit: Listener
+) -> None:
+    """Emits one `Warned` naming the words the base never learned; the trigger is not one of them."""
+    own = brief.trigger.lower().split()
+    unseen = [
+        word
+        for word in dict.fromkeys(w for p in prompts for w in diffusion.unseen_words(p))
+        if word.lower() not in own
+    ]
+    if unseen:
+        words = ", ".join(repr(word) for word in unseen)
+        emit(
+            Warned(
+                f"the base has never seen {words}: the pictures may ignore it. "
+                "Other words for the same thing may work better."
+            )
+        )
+
+
+def _open(model: BrandModel) -> DiffusionModel:
+    from onbrand.models import load_diffusion, open_pack
+
+    return load_diffusion(open_pack(model.base))
+
+
+def _check(prompts: Sequence[str], num_per_prompt: int, num_steps: int) -> None:
+    if not prompts or not all(prompt.strip() for prompt in prompts):
+        raise PromptError(f"{list(prompts)!r} has an empty prompt: say what is to be drawn")
+    if num_per_prompt < 1 or num_steps < 1:
+        raise InputError(
+            f"num_per_prompt={num_per_prompt} and num_steps={num_steps} must each be at least 1"
+        )
+
+
+def _folder_for(places: Places, request: Request) -> Path:
+    """The next numbered folder, or the last one if it holds this very request unfinished."""
+    taken = sorted(p for p in places.generated.glob("[0-9]*") if p.is_dir())
+    if taken:
+        last = taken[-1]
+        if _claimed(last) == request.fingerprint() and not (last / "manifest.json").is_file():
+            return last
+        return places.generated / f"{int(last.name) + 1:03d}"
+    return places.generated / "001"
+
+
+def _claimed(root: Path) -> str | None:
+    try:
+        return str(json.loads((root / "request.json").read_text())["fingerprint"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _claim(root: Path, request: Request) -> None:
+    """Makes `root` the place of this request; pictures of any other request there are removed."""
+    if _claimed(root) == request.fingerprint():
+        return
+    if root.is_dir():
+        rmtree(root)
+    root.mkdir(parents=True)
+    write_json_atomic(
+        root / "request.json", {"fingerprint": request.fingerprint(), **asdict(request)}
+    )
+
+
+def _label(request: Request, index: int) -> dict[str, str]:
+    return {
+        "Software": "onbrand",
+        "prompt": request.prompts[index],
+        "negative_prompt": request.negative_prompt,
+        "seed": str(request.seeds[index]),
+        "num_steps": str(request.num_steps),
+        "guidance": str(request.guidance),
+        **{f"parent_{name}": value for name, value in request.parents.items()},
+    }
+
+
+def _write_sheet(shots: Pictures, prompts: Sequence[str], num_per_prompt: int) -> None:
+    from onbrand import pixels
+    from onbrand.report.sheet import contact_sheet
+
+    images = [shots.open(index) for index in range(len(shots.items))]
+    rows = [
+        images[first : first + num_per_prompt] for first in range(0, len(images), num_per_prompt)
+    ]
+    pixels.write_png(contact_sheet(rows, prompts), shots.root / SHEET_NAME, None)

@@ -1,0 +1,91 @@
+"""Where things lie in a brand's folder; every function of the road opens one of these first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onbrand.artifacts import BrandModel
+from onbrand.brief import Brief
+from onbrand.errors import InputError
+from onbrand.recipe import Recipe
+
+__all__ = ["Places", "open_brand"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """The parts of a brand's folder by name (see the README for the drawing)."""
+
+    root: Path
+
+    @property
+    def pictures(self) -> Path:
+        """The brand's own pictures and captions; people add to it."""
+        return self.root / "pictures"
+
+    @property
+    def lookalikes(self) -> Path:
+        """What the brand must not be mistaken for; may be absent."""
+        return self.root / "lookalikes"
+
+    @property
+    def dataset(self) -> Path:
+        """The frozen Dataset artifact."""
+        return self.root / "dataset"
+
+    @property
+    def model(self) -> Path:
+        """The BrandModel artifact."""
+        return self.root / "model"
+
+    @property
+    def baseline(self) -> Path:
+        """The BrandModel of the dreambooth_lora baseline."""
+        return self.root / "baselines" / "dreambooth_lora"
+
+    @property
+    def cache(self) -> Path:
+        """Latents and class pictures, shared by every arm of training."""
+        return self.model / "cache"
+
+    @property
+    def generated(self) -> Path:
+        """Numbered Pictures artifacts, one per call of generate."""
+        return self.root / "generated"
+
+    @property
+    def judged(self) -> Path:
+        """The report's pictures, one Pictures artifact per arm."""
+        return self.root / "judged"
+
+    def brief(self) -> Brief:
+        """The brief as it stands in the folder now."""
+        return Brief.load(self.root)
+
+    def recipe(self) -> Recipe:
+        """The recipe as it stands in the folder now."""
+        return Recipe.load(self.root / "recipe.toml")
+
+    def trained(self) -> BrandModel:
+        """The brand model. Raises `InputError` when nothing has been trained yet."""
+        if not (self.model / "manifest.json").is_file():
+            raise InputError(
+                f"{self.root} has no trained model yet: run  onbrand train {self.root}"
+            )
+        return BrandModel.load(self.model)
+
+
+def open_brand(brand: str | Path) -> Places:
+    """The places of a brand's folder. Raises `InputError` where there is no brief.toml."""
+    root = Path(brand)
+    if (root / "brief.toml").is_file():
+        return Places(root)
+    if not root.is_dir():
+        raise InputError(
+            f"no folder {str(root)!r}: make one with  onbrand new {root} --pictures DIR"
+        )
+    raise InputError(
+        f"{root.resolve()} is not a brand's folder (no brief.toml in it): name one, or make one "
+        "with  onbrand new NAME --pictures DIR"
+    )
