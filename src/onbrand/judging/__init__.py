@@ -1,0 +1,46 @@
+"""Pictures → Judgement: what the report measures, who a brand could be mistaken for, what to ship.
+
+Light at import: torch enters only through `open_eyes` and `training_scorer`.
+"""
+
+from __future__ import annotations
+
+from onbrand.judging.choose import Choice, Verdict, choose, diagnose, verdict, with_bars
+from onbrand.judging.eyes import Eyes, Score, open_eyes, scorer, training_scorer
+from onbrand.judging.gallery import OWN, Gallery, character_gallery, folder_gallery
+from onbrand.judging.intervals import bootstrap
+from onbrand.judging.protocol import (
+    ArmPictures,
+    Judge,
+    Measured,
+    PictureScore,
+    References,
+    evaluation_prompts,
+    measure,
+)
+
+__all__ = [
+    "OWN",
+    "ArmPictures",
+    "Choice",
+    "Eyes",
+    "Gallery",
+    "Judge",
+    "Measured",
+    "PictureScore",
+    "References",
+    "Score",
+    "Verdict",
+    "bootstrap",
+    "character_gallery",
+    "choose",
+    "diagnose",
+    "evaluation_prompts",
+    "folder_gallery",
+    "measure",
+    "open_eyes",
+    "scorer",
+    "training_scorer",
+    "verdict",
+    "with_bars",
+]

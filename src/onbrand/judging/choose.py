@@ -1,0 +1,258 @@
+"""Which checkpoint to ship, and why, in one plain sentence.
+
+Two steps, because what selects never grades: `choose` picks a stage by the training-side scores on
+validation prompts; `verdict` then reads the evaluation twins' figures on other prompts and confirms
+or vetoes that choice. It never picks another stage by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onbrand.artifacts.judgement import Arm, Metric
+
+__all__ = [
+    "ALIGNMENT_TOLERANCE",
+    "RETRIEVAL_BAR",
+    "Choice",
+    "Verdict",
+    "choose",
+    "diagnose",
+    "verdict",
+    "with_bars",
+]
+
+ALIGNMENT_TOLERANCE = 0.03
+RETRIEVAL_BAR = 0.90
+DIVERSITY_FLOOR = 0.5
+IDENTITY_TIE = 0.005
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best stage there is, and whether it is good enough by the training side's own figures."""
+
+    stage: str
+    good: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the report says first. `stage` is None when nothing should ship."""
+
+    stage: str | None
+    sentence: str
+    good: bool
+    diagnosis: tuple[str, ...] = ()
+
+
+def choose(
+    stages: Mapping[str, Mapping[str, float]], *, base: Mapping[str, float] | None = None
+) -> Choice:
+    """The stage to ship, by training-side scores: highest identity among those that still follow
+    the prompt (alignment within 3 % of the base's) and still vary (half the base's diversity).
+
+    `stages` maps names, in training order, to {"identity", "alignment", "diversity"?}; `base` holds
+    the same for the untouched base. Ties (0.005) go to the earlier stage: less training, less
+    drift. When no stage keeps both, the one with the best alignment is named and `good` is False.
+    """
+    if not stages:
+        raise ValueError("there is no stage to choose from: train at least one")
+    kept = {name: n for name, n in stages.items() if not _lost(n, base)}
+    if not kept:
+        name = max(stages, key=lambda s: stages[s].get("alignment", 0.0))
+        lost = _lost(stages[name], base)
+        return Choice(name, False, f"{_said(name)} is the least bad: even it {lost}.")
+    best = max(n["identity"] for n in kept.values())
+    name = next(s for s, n in kept.items() if n["identity"] >= best - IDENTITY_TIE)
+    own = kept[name]["identity"]
+    if base is not None and own <= base.get("identity", -1.0):
+        start = f"{_said(name)} has identity {own:.2f} against the base's {base['identity']:.2f}"
+        return Choice(name, False, f"{start}: the brand was not learned.")
+    return Choice(name, True, _why(name, kept, stages, base))
+
+
+def _why(
+    name: str,
+    kept: Mapping[str, Mapping[str, float]],
+    stages: Mapping[str, Mapping[str, float]],
+    base: Mapping[str, float] | None,
+) -> str:
+    """The reason as a sentence: identity against the runner-up, alignment, what was passed over."""
+    own = stages[name]["identity"]
+    others = {s: n["identity"] for s, n in kept.items() if s != name}
+    reason = f"{_said(name)} has identity {own:.2f}"
+    if others:
+        rival = max(others, key=lambda s: others[s])
+        beats = "beats" if own > others[rival] + IDENTITY_TIE else "equals"
+        reason = f"{_said(name)}'s identity {own:.2f} {beats} {rival}'s {others[rival]:.2f}"
+    if base is not None and "alignment" in base:
+        reason += f" and its alignment is {_against(stages[name]['alignment'], base['alignment'])}"
+    passed = [s for s in stages if s not in kept and stages[s]["identity"] > own]
+    if passed:
+        reason += f"; {passed[-1]} is more alike but {_lost(stages[passed[-1]], base)}"
+    return reason + "."
+
+
+def _lost(numbers: Mapping[str, float], base: Mapping[str, float] | None) -> str:
+    """What a stage lost against the base, as the end of a sentence; "" when nothing."""
+    if base is None:
+        return ""
+    drop = 1 - numbers.get("alignment", 0.0) / base["alignment"] if base.get("alignment") else 0.0
+    if drop > ALIGNMENT_TOLERANCE:
+        return f"lost {drop:.0%} of the base's prompt alignment"
+    if "diversity" in numbers and numbers["diversity"] < DIVERSITY_FLOOR * base.get("diversity", 0):
+        return "lost more than half of the base's variety"
+    return ""
+
+
+def with_bars(arm: Arm, baselines: Mapping[str, Arm]) -> Arm:
+    """The arm with the design's bars filled in: retrieval 0.90, alignment ratio 0.97, nothing
+    memorised, identity error at most half of prompt_only's and not above dreambooth_lora's."""
+    bars: dict[str, float] = {
+        "retrieval_fraction": RETRIEVAL_BAR,
+        "alignment_ratio": 1 - ALIGNMENT_TOLERANCE,
+        "memorised_fraction": 0.0,
+    }
+    errors = {n: a.metrics["identity_error"].value for n, a in baselines.items() if _has_error(a)}
+    if "prompt_only" in errors:
+        bars["identity_error"] = min(
+            0.5 * errors["prompt_only"], errors.get("dreambooth_lora", float("inf"))
+        )
+    filled: dict[str, Metric] = {}
+    for name, metric in arm.metrics.items():
+        if name in bars:
+            above = metric.value >= bars[name]
+            holds = above if metric.better == "higher" else metric.value <= bars[name]
+            filled[name] = _metric(metric, bars[name], holds)
+        else:
+            filled[name] = metric
+    return Arm(name=arm.name, steps=arm.steps, metrics=filled, diagnosis=list(arm.diagnosis))
+
+
+def _has_error(arm: Arm) -> bool:
+    return "identity_error" in arm.metrics
+
+
+def _metric(metric: Metric, bar: float, holds: bool) -> Metric:
+    return Metric(
+        value=metric.value, interval=metric.interval, bar=bar, holds=holds, better=metric.better
+    )
+
+
+def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
+    """What is wrong with an arm and what to try, a sentence each; empty when nothing is."""
+    values = {name: metric.value for name, metric in arm.metrics.items()}
+    said = []
+    prompt_only = _values(baselines.get("prompt_only"))
+    error, other = values.get("identity_error"), prompt_only.get("identity_error")
+    if error is not None and other is not None and error > 0.5 * other:
+        said.append(
+            f"Identity error {error:.3f} is more than half of prompt_only's {other:.3f}: the brand "
+            "is only partly learned. Train longer, or add pictures of the views that are missing."
+        )
+    if values.get("retrieval_fraction", 1.0) < RETRIEVAL_BAR:
+        said.append(
+            f"Only {values['retrieval_fraction']:.0%} of the pictures are nearest to this brand "
+            "among its look-alikes: a trait is lost. Name every fixed trait in the captions."
+        )
+    if values.get("alignment_ratio", 1.0) < 1 - ALIGNMENT_TOLERANCE:
+        said.append(
+            f"Prompts are followed at {values['alignment_ratio']:.0%} of the base's strength: "
+            "raise the prior weight, or stop at an earlier stage."
+        )
+    if values.get("memorised_fraction", 0.0) > 0:
+        said.append(
+            f"{values['memorised_fraction']:.0%} of the pictures are nearer to a training picture "
+            "than held-out ones are: compare them below, and train less or augment more."
+        )
+    spread, usual = values.get("diversity"), prompt_only.get("diversity")
+    if spread is not None and usual is not None and spread < DIVERSITY_FLOOR * usual:
+        said.append(
+            f"Pictures of one prompt differ by {spread:.1f} ΔE, under half of prompt_only's "
+            f"{usual:.1f}: the model repeats itself. Lower the rank or the learning rate."
+        )
+    return said
+
+
+def verdict(choice: Choice, stages: Mapping[str, Arm], baselines: Mapping[str, Arm]) -> Verdict:
+    """One sentence for the head of the report: the choice, confirmed or vetoed by the twins.
+
+    Vetoes: identity not better than prompt_only's, alignment under 0.9 of the base's, or more than
+    one picture in twenty memorised. Smaller shortfalls are said but do not veto.
+    Raises ValueError when the chosen stage was not measured.
+    """
+    if choice.stage not in stages:
+        raise ValueError(
+            f"stage {choice.stage!r} was chosen, but only {', '.join(stages) or 'none'} measured"
+        )
+    arm = stages[choice.stage]
+    advice = tuple(diagnose(arm, baselines))
+    veto = _veto(arm, baselines)
+    if veto or not choice.good:
+        why = veto or choice.reason[0].lower() + choice.reason[1:].rstrip(".")
+        tried = (
+            "" if advice else " Train longer, or look at the captions and the held-out pictures."
+        )
+        return Verdict(None, f"Ship nothing yet: {why}.{tried}", False, advice)
+    return Verdict(choice.stage, _sentence(choice.stage, stages, baselines), True, advice)
+
+
+def _veto(arm: Arm, baselines: Mapping[str, Arm]) -> str:
+    values = _values(arm)
+    plain = _values(baselines.get("prompt_only")).get("identity")
+    if plain is not None and values["identity"] <= plain:
+        return (
+            f"{arm.name}'s identity {values['identity']:.2f} is no better than the "
+            f"{plain:.2f} of describing the brand in words"
+        )
+    ratio = values.get("alignment_ratio", 1.0)
+    if ratio < 0.9:
+        return f"{arm.name} follows prompts at only {ratio:.0%} of the base's strength"
+    memorised = values.get("memorised_fraction", 0.0)
+    if memorised > 0.05:
+        return f"{memorised:.0%} of {arm.name}'s pictures repeat a training picture"
+    return ""
+
+
+def _sentence(stage: str, stages: Mapping[str, Arm], baselines: Mapping[str, Arm]) -> str:
+    """ "Ship detail: its identity 0.87 beats appearance's 0.81, alignment is within 3 % of the
+    base's, and no picture is memorised." Only what is true is said."""
+    values = _values(stages[stage])
+    rivals = {n: a for n, a in (*stages.items(), *baselines.items()) if n not in (stage, "real")}
+    below = {n: _values(a)["identity"] for n, a in rivals.items() if "identity" in a.metrics}
+    parts = [f"its identity is {values['identity']:.2f}"]
+    if below:
+        rival = max(below, key=lambda n: below[n])
+        own, other = values["identity"], below[rival]
+        word = "beats" if own > other + IDENTITY_TIE else "equals"
+        word = "stays under" if own < other - IDENTITY_TIE else word
+        parts = [f"its identity {own:.2f} {word} {rival}'s {other:.2f}"]
+    if "alignment_ratio" in values:
+        parts.append(f"alignment is {_against(values['alignment_ratio'], 1.0)}")
+    memorised = values.get("memorised_fraction", 0.0)
+    parts.append(
+        "no picture is memorised"
+        if memorised == 0
+        else f"{memorised:.0%} of the pictures come close to a training picture"
+    )
+    return f"Ship {stage}: {', '.join(parts[:-1])}, and {parts[-1]}."
+
+
+def _against(own: float, base: float) -> str:
+    change = own / base - 1 if base else 0.0
+    if change > ALIGNMENT_TOLERANCE:
+        return f"{change:.0%} above the base's"
+    if change >= -ALIGNMENT_TOLERANCE:
+        return "within 3 % of the base's"
+    return f"{-change:.0%} below the base's"
+
+
+def _said(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _values(arm: Arm | None) -> dict[str, float]:
+    return {} if arm is None else {name: metric.value for name, metric in arm.metrics.items()}

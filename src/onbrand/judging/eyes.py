@@ -1,0 +1,164 @@
+"""The encoders that look, behind plain callables: pictures in, numpy out.
+
+Two sets that never mix: `open_eyes` gives the evaluation twins, which grade; `training_scorer`
+gives the training-side encoders, which gates and the choice of a checkpoint may consult.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onbrand.judging.metrics import diversity, identity_scores, layouts
+
+if TYPE_CHECKING:
+    import torch
+
+    from onbrand.models.packs import Pack
+
+__all__ = [
+    "Align",
+    "Embed",
+    "Eyes",
+    "ReadAttributes",
+    "Score",
+    "open_eyes",
+    "scorer",
+    "to_pixels",
+    "training_scorer",
+]
+
+Embed = Callable[[Sequence[Image.Image]], NDArray[np.float64]]
+"""pictures → [n, d], each row of length 1"""
+
+Align = Callable[[Sequence[Image.Image], Sequence[str]], NDArray[np.float64]]
+"""pictures and a text for each → [n] cosines"""
+
+ReadAttributes = Callable[[Sequence[Image.Image]], list[dict[str, str]]]
+"""pictures → what is seen on each: {"pose": "waving", …}"""
+
+Score = Callable[[Sequence[Image.Image], Sequence[str]], dict[str, float]]
+"""pictures and their trigger-free texts → {"identity", "alignment", "diversity"}"""
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """What `Judge` looks through. `read_attributes` is None when the pack has no such role."""
+
+    embed: Embed
+    align: Align
+    read_attributes: ReadAttributes | None = None
+
+
+def to_pixels(pictures: Sequence[Image.Image], size_px: int) -> torch.Tensor:
+    """Flatten on white, letterbox to a square, scale to [-1, 1]: [n, 3, size_px, size_px]."""
+    import torch
+
+    from onbrand.pixels import fit, flatten
+
+    arrays = [
+        np.asarray(fit(flatten(picture), size_px).convert("RGB"), np.float32)
+        for picture in pictures
+    ]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 127.5 - 1.0
+
+
+def _batched(
+    look: Callable[[torch.Tensor], torch.Tensor], size_px: int, batch_size: int
+) -> Callable[[Sequence[Image.Image]], NDArray[np.float64]]:
+    """Wrap a torch function of pixels as a function of pictures, in bounded memory."""
+
+    def run(pictures: Sequence[Image.Image]) -> NDArray[np.float64]:
+        import torch
+
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(pictures), batch_size):
+                pixels = to_pixels(pictures[start : start + batch_size], size_px)
+                rows.append(look(pixels).float().cpu().numpy().astype(np.float64))
+        return np.concatenate(rows) if rows else np.zeros((0, 1))
+
+    return run
+
+
+def _alignment(pack: Pack, batch_size: int) -> Align:
+    from onbrand.models.perception import AlignmentScorer
+
+    scorer, size_px = AlignmentScorer(pack), pack.num_px
+
+    def align(pictures: Sequence[Image.Image], texts: Sequence[str]) -> NDArray[np.float64]:
+        import torch
+
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(pictures), batch_size):
+                part = slice(start, start + batch_size)
+                pixels = to_pixels(pictures[part], size_px)
+                rows.append(scorer.score(pixels, list(texts[part])).float().cpu().numpy())
+        return np.concatenate(rows).astype(np.float64) if rows else np.zeros(0)
+
+    return align
+
+
+def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
+    """The evaluation side: IdentityTwin, AlignmentScorer and, where there is one, AttributeReader.
+
+    Raises PackError (from `onbrand.models`) when a needed role can be found nowhere.
+    """
+    from onbrand.errors import PackError
+    from onbrand.models.twins import AttributeReader, IdentityTwin
+
+    embed = _batched(IdentityTwin(pack).embed, pack.num_px, batch_size)
+    read: ReadAttributes | None
+    try:
+        reader = AttributeReader(pack)
+    except PackError:
+        read = None
+    else:
+
+        def read(pictures: Sequence[Image.Image]) -> list[dict[str, str]]:
+            import torch
+
+            seen: list[dict[str, str]] = []
+            with torch.inference_mode():
+                for start in range(0, len(pictures), batch_size):
+                    pixels = to_pixels(pictures[start : start + batch_size], pack.num_px)
+                    seen.extend(reader.read(pixels))
+            return seen
+
+    return Eyes(embed, _alignment(pack, batch_size), read)
+
+
+def training_scorer(pack: Pack, held_out: Sequence[Image.Image], *, batch_size: int = 16) -> Score:
+    """The training side's `score(pictures, texts)` for previews, gates and the choice of a stage.
+
+    Uses the training IdentityEncoder and the AlignmentScorer, never a twin. Returns "identity"
+    (mean cosine to the held-out real pictures), "alignment" (mean cosine to `texts`, which must
+    not hold the trigger) and, when some text comes twice, "diversity" (ΔE, see metrics).
+    """
+    from onbrand.models.perception import IdentityEncoder
+
+    embed = _batched(IdentityEncoder(pack).embed, pack.num_px, batch_size)
+    return scorer(embed, _alignment(pack, batch_size), held_out)
+
+
+def scorer(embed: Embed, align: Align, held_out: Sequence[Image.Image]) -> Score:
+    """`training_scorer` on any encoders: the seam that tests use."""
+    real = embed(held_out)
+
+    def score(pictures: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, float]:
+        spread, _ = diversity(layouts(pictures), list(texts))
+        numbers = {
+            "identity": float(identity_scores(embed(pictures), real).mean()),
+            "alignment": float(align(pictures, texts).mean()),
+        }
+        if len(spread):
+            numbers["diversity"] = float(spread.mean())
+        return numbers
+
+    return score

@@ -1,0 +1,118 @@
+"""Who a brand could be mistaken for: the line-up that retrieval chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from onbrand.illustrator import (
+    RESERVED_IDS,
+    Character,
+    Scene,
+    character,
+    illustrate,
+    lookalikes,
+    random_scene,
+)
+
+__all__ = ["OWN", "Gallery", "character_gallery", "draw", "folder_gallery", "line_up"]
+
+OWN = "this brand"
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A line-up: pictures[k] are the pictures of names[k]. The brand itself is named `OWN`.
+
+    When no `OWN` is in it (a folder brand), the judge puts the held-out pictures in its place.
+    """
+
+    names: tuple[str, ...]
+    pictures: tuple[tuple[Image.Image, ...], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.pictures) or len(set(self.names)) != len(self.names):
+            raise ValueError(
+                f"a gallery needs one list of pictures for each distinct name, but got "
+                f"{len(self.names)} names ({len(set(self.names))} distinct) and "
+                f"{len(self.pictures)} lists"
+            )
+
+    @property
+    def chance(self) -> float:
+        """The share of hits that guessing would give."""
+        return 1 / (len(self.names) + (OWN not in self.names))
+
+
+def draw(
+    who: Character, scenes: Sequence[Scene], size_px: int, seed: int
+) -> tuple[Image.Image, ...]:
+    """Draw one character in each scene; the n-th scene always uses the noise of (seed, n)."""
+    return tuple(
+        Image.fromarray(illustrate(who, scene, size_px=size_px, seed=seed * 1000 + n).pixels)
+        for n, scene in enumerate(scenes)
+    )
+
+
+def line_up(
+    own_id: int | None, num_others: int, num_lookalikes: int
+) -> list[tuple[str, Character]]:
+    """Others (the lowest reserved ids but `own_id`) and the look-alikes of each, with names.
+
+    `own_id` comes first, named `OWN`; its look-alikes are "like this brand: colour" and so on.
+    """
+    others = [i for i in RESERVED_IDS if i != own_id][:num_others]
+    people: list[tuple[str, Character]] = []
+    for identity in ([] if own_id is None else [own_id]) + others:
+        who = character(identity)
+        name = OWN if identity == own_id else f"character {identity}"
+        people.append((name, who))
+        for number, other in enumerate(lookalikes(who, num_lookalikes), start=1):
+            people.append((f"like {name}: {other.changed_trait} ({number})", other))
+    return people
+
+
+def character_gallery(
+    own_id: int | None = None,
+    *,
+    num_others: int = 19,
+    num_lookalikes: int = 8,
+    num_pictures: int = 6,
+    size_px: int = 128,
+    seed: int = 0,
+) -> Gallery:
+    """The design's line-up: the character, 19 other reserved ones, 8 one-trait look-alikes of each.
+
+    Everyone is drawn in the same `num_pictures` scenes, so that nothing but the traits tells them
+    apart; the scenes come from `seed` and are those of no training picture.
+    """
+    rng = np.random.default_rng([seed, 0x6A11])
+    scenes = [random_scene(rng) for _ in range(num_pictures)]
+    people = line_up(own_id, num_others, num_lookalikes)
+    return Gallery(
+        tuple(name for name, _ in people),
+        tuple(draw(who, scenes, size_px, seed) for _, who in people),
+    )
+
+
+def folder_gallery(
+    lookalikes_of_brand: Sequence[tuple[str, Image.Image]],
+    *,
+    num_others: int = 19,
+    num_pictures: int = 6,
+    size_px: int = 128,
+    seed: int = 0,
+) -> Gallery:
+    """The line-up for a folder of pictures: each picture of its lookalikes/ is an identity of its
+    own, and 19 reserved characters with their look-alikes stand beside them. `OWN` is left to the
+    judge, who fills it with the held-out pictures."""
+    drawn = character_gallery(
+        None, num_others=num_others, num_pictures=num_pictures, size_px=size_px, seed=seed
+    )
+    return Gallery(
+        tuple(f"look-alike {name}" for name, _ in lookalikes_of_brand) + drawn.names,
+        tuple((picture,) for _, picture in lookalikes_of_brand) + drawn.pictures,
+    )

@@ -1,0 +1,142 @@
+"""What the report measures, as pure functions on numpy arrays.
+
+Embeddings are float arrays [n, d], every row of length 1, so that a dot product is a cosine.
+Which encoder made them is the caller's business (`onbrand.judging.eyes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onbrand.errors import DatasetError
+from onbrand.judging.colour import srgb_to_lab
+
+__all__ = [
+    "centroid",
+    "diversity",
+    "identity_error",
+    "identity_scores",
+    "layout_distance",
+    "layouts",
+    "memorisation_threshold",
+    "nearest_layout",
+    "retrieve",
+    "self_similarity",
+]
+
+Floats = NDArray[np.float64]
+
+LAYOUT_PX = 32
+
+
+def identity_scores(generated: Floats, real: Floats) -> Floats:
+    """Per generated picture, its mean cosine to the real held-out ones: [n, d], [m, d] → [n]."""
+    return np.asarray(generated @ real.T).mean(axis=1)
+
+
+def self_similarity(real: Floats) -> float:
+    """Mean cosine between two *different* real held-out pictures, over all pairs.
+
+    Raises DatasetError when fewer than two are given: a ceiling needs a pair.
+    """
+    if len(real) < 2:
+        raise DatasetError(
+            f"{len(real)} held-out picture(s) given, but identity is judged against the likeness "
+            "of two real ones: hold out at least 2 pictures (held_out in brief.toml)."
+        )
+    cosines = real @ real.T
+    return float(cosines[np.triu_indices(len(real), k=1)].mean())
+
+
+def identity_error(scores: Floats, ceiling: float) -> float:
+    """max(0, mean cos(real, other real) − mean cos(generated, real)): DESIGN's definition.
+
+    `scores` come from `identity_scores`, `ceiling` from `self_similarity`. 0 = as like the real
+    pictures as they are like each other.
+    """
+    return max(0.0, ceiling - float(np.mean(scores)))
+
+
+def centroid(embeddings: Floats) -> Floats:
+    """The normalised mean direction of [n, d] unit vectors: [d]."""
+    mean = embeddings.mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
+
+
+def retrieve(generated: Floats, centroids: Floats) -> NDArray[np.int64]:
+    """Per generated picture, the gallery identity whose *centroid* is nearest: [n] indices.
+
+    Centroids rather than nearest pictures, so that an identity with more pictures in the gallery
+    has no more chances. Ties go to the earlier identity.
+    """
+    return np.asarray(np.argmax(generated @ centroids.T, axis=1))
+
+
+def layouts(pictures: Sequence[Image.Image]) -> Floats:
+    """Each picture as a blurred 32-px thumbnail in CIE L*a*b*: [n, 32·32·3].
+
+    The memory and diversity measures look at these rather than at an identity embedding, which
+    is trained to call two poses of one character the same. Transparent pixels count as white.
+    """
+    rows = []
+    for picture in pictures:
+        rgba = np.asarray(picture.convert("RGBA"), np.float64) / 255.0
+        rgb = rgba[..., :3] * rgba[..., 3:] + 1.0 - rgba[..., 3:]
+        small = cv2.resize(rgb, (LAYOUT_PX, LAYOUT_PX), interpolation=cv2.INTER_AREA)
+        rows.append(srgb_to_lab(cv2.GaussianBlur(small, (0, 0), 1.0).clip(0, 1)).ravel())
+    return np.stack(rows) if rows else np.zeros((0, LAYOUT_PX * LAYOUT_PX * 3))
+
+
+def layout_distance(a: Floats, b: Floats) -> Floats:
+    """Mean CIE76 difference per pixel between layouts: [n, k], [m, k] → [n, m], in ΔE units."""
+    left = a.reshape(len(a), 1, -1, 3)
+    return np.stack(
+        [np.linalg.norm(left[:, 0] - other.reshape(1, -1, 3), axis=-1).mean(axis=1) for other in b],
+        axis=1,
+    )
+
+
+def _mirrored(layout: Floats) -> Floats:
+    """The layouts of the pictures' mirror images."""
+    return layout.reshape(len(layout), LAYOUT_PX, LAYOUT_PX, 3)[:, :, ::-1].reshape(len(layout), -1)
+
+
+def nearest_layout(pictures: Floats, train: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Nearest training picture by layout, mirror images included: (index [n], distance [n])."""
+    distances = np.minimum(
+        layout_distance(pictures, train), layout_distance(pictures, _mirrored(train))
+    )
+    nearest = np.argmin(distances, axis=1)
+    return nearest, distances[np.arange(len(pictures)), nearest]
+
+
+def memorisation_threshold(held_out: Floats, train: Floats) -> float:
+    """The distance under which a picture counts as memorised.
+
+    Take each held-out real picture's distance to its nearest training picture; the threshold is
+    their 1st percentile (linear between order statistics). A generated picture nearer than this
+    sits closer to a training picture than real pictures of the same brand ever do. With few
+    held-out pictures the percentile is close to their minimum: a dozen is coarse, a hundred good.
+    """
+    return float(np.percentile(nearest_layout(held_out, train)[1], 1))
+
+
+def diversity(layout: Floats, groups: Sequence[str]) -> tuple[Floats, list[str]]:
+    """Mean pairwise layout distance among same-group (same-prompt) pictures, per group.
+
+    Returns (values [g], group names [g]) in ΔE units, in order of first appearance; groups with
+    a single picture have no pair and are left out.
+    """
+    values, names = [], []
+    for name in dict.fromkeys(groups):
+        rows = layout[[i for i, group in enumerate(groups) if group == name]]
+        if len(rows) < 2:
+            continue
+        values.append(float(layout_distance(rows, rows)[np.triu_indices(len(rows), k=1)].mean()))
+        names.append(name)
+    return np.array(values), names

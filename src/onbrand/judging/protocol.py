@@ -1,0 +1,279 @@
+"""The judge: one arm's pictures against the brand's real ones, with intervals.
+
+Definitions are the design's; each lives in `metrics`, `colour` or `gallery` and is only put
+together here. Pictures of one prompt are resampled together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onbrand.artifacts.judgement import Arm, Metric
+from onbrand.illustrator import action, random_scene
+from onbrand.judging import metrics as m
+from onbrand.judging.colour import palette_distance
+from onbrand.judging.eyes import Eyes
+from onbrand.judging.gallery import OWN, Gallery
+from onbrand.judging.intervals import bootstrap
+
+__all__ = [
+    "BETTER",
+    "ArmPictures",
+    "Judge",
+    "Measured",
+    "PictureScore",
+    "References",
+    "evaluation_prompts",
+    "measure",
+]
+
+Floats = NDArray[np.float64]
+
+BETTER: dict[str, str] = {
+    "identity": "higher",
+    "identity_error": "lower",
+    "retrieval_fraction": "higher",
+    "alignment": "higher",
+    "alignment_ratio": "higher",
+    "diversity": "higher",
+    "memorised_fraction": "lower",
+    "palette_distance": "lower",
+    "attributes_fraction": "higher",
+}
+
+
+@dataclass(frozen=True)
+class References:
+    """The brand's real pictures. `held_out` were never trained on; `palette` is ["#rrggbb", …].
+
+    `held_out_for_memory`: more never-trained pictures for the memorisation threshold alone, where
+    they are cheap (drawn characters); the held-out ones serve when it is empty.
+    """
+
+    train: Sequence[Image.Image]
+    held_out: Sequence[Image.Image]
+    gallery: Gallery
+    palette: Sequence[str] = ()
+    held_out_for_memory: Sequence[Image.Image] = ()
+
+
+@dataclass(frozen=True)
+class ArmPictures:
+    """One arm's pictures; texts[i] is the trigger-free text of pictures[i] (brief.class_prompt).
+
+    `expected[i]`: the attributes that the prompt names, when they are known ({"pose": "waving"}).
+    `steps`: training steps that the arm has behind it.
+    """
+
+    name: str
+    pictures: Sequence[Image.Image]
+    texts: Sequence[str]
+    steps: int = 0
+    expected: Sequence[Mapping[str, str]] | None = None
+
+    def __post_init__(self) -> None:
+        counts = {len(self.pictures), len(self.texts), len(self.expected or self.texts)}
+        if len(counts) != 1 or not self.pictures:
+            raise ValueError(
+                f"arm {self.name!r}: {len(self.pictures)} pictures, {len(self.texts)} texts; "
+                "each picture needs its own text, and there must be at least one"
+            )
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """What was seen on one picture. `nearest_train` is an index into References.train;
+    `nearest_distance` is in ΔE units; `palette` is None without a palette in the brief."""
+
+    identity: float
+    nearest_name: str
+    right: bool
+    alignment: float
+    nearest_train: int
+    nearest_distance: float
+    memorised: bool
+    palette: float | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An arm's figures (for report.json) and its pictures', in the order they were given."""
+
+    arm: Arm
+    pictures: tuple[PictureScore, ...]
+
+
+class Judge:
+    """Embeds the references once, then measures any number of arms against them.
+
+    `base` holds the untouched base's pictures for the same texts; its alignment is what
+    `alignment_ratio` divides by. Without it that figure is left out.
+    """
+
+    def __init__(
+        self, eyes: Eyes, references: References, *, base: ArmPictures | None = None, seed: int = 0
+    ) -> None:
+        self.eyes, self.references, self.seed = eyes, references, seed
+        self.real = eyes.embed(references.held_out)
+        self.ceiling = m.self_similarity(self.real)
+        centroids = {
+            name: m.centroid(eyes.embed(pictures))
+            for name, pictures in zip(
+                references.gallery.names, references.gallery.pictures, strict=True
+            )
+        }
+        centroids.setdefault(OWN, m.centroid(self.real))
+        self.names = tuple(centroids)
+        self.centroids = np.stack(list(centroids.values()))
+        self.chance = references.gallery.chance
+        self.train_layouts = m.layouts(references.train)
+        self.memory_threshold = m.memorisation_threshold(
+            m.layouts(references.held_out_for_memory or references.held_out), self.train_layouts
+        )
+        self.base_alignment: dict[str, float] = {}
+        if base is not None:
+            aligned = eyes.align(base.pictures, base.texts)
+            for text in dict.fromkeys(base.texts):
+                rows = [i for i, other in enumerate(base.texts) if other == text]
+                self.base_alignment[text] = float(aligned[rows].mean())
+
+    def measure(self, arm: ArmPictures) -> Measured:
+        """Every figure that can be had for this arm, and every picture's own."""
+        embedded = self.eyes.embed(arm.pictures)
+        identity = m.identity_scores(embedded, self.real)
+        found = m.retrieve(embedded, self.centroids)
+        right = np.array([self.names[k] == OWN for k in found])
+        aligned = self.eyes.align(arm.pictures, arm.texts)
+        layout = m.layouts(arm.pictures)
+        near, distance = m.nearest_layout(layout, self.train_layouts)
+        memorised = distance < self.memory_threshold
+        palette = self._palette(arm.pictures)
+
+        metrics = {
+            "identity": self._mean("identity", identity, arm.texts),
+            "identity_error": self._statistic(
+                "identity_error", identity, arm.texts, lambda v: m.identity_error(v, self.ceiling)
+            ),
+            "retrieval_fraction": self._mean("retrieval_fraction", right, arm.texts),
+            "alignment": self._mean("alignment", aligned, arm.texts),
+            "memorised_fraction": self._mean("memorised_fraction", memorised, arm.texts),
+        }
+        metrics |= self._ratio(aligned, arm.texts)
+        spread, prompts = m.diversity(layout, list(arm.texts))
+        if len(spread):
+            metrics["diversity"] = self._mean("diversity", spread, prompts)
+        if palette is not None:
+            metrics["palette_distance"] = self._mean("palette_distance", palette, arm.texts)
+        metrics |= self._attributes(arm)
+        ordered = {name: metrics[name] for name in BETTER if name in metrics}
+        scores = tuple(
+            PictureScore(
+                identity=float(identity[i]),
+                nearest_name=self.names[found[i]],
+                right=bool(right[i]),
+                alignment=float(aligned[i]),
+                nearest_train=int(near[i]),
+                nearest_distance=float(distance[i]),
+                memorised=bool(memorised[i]),
+                palette=None if palette is None else float(palette[i]),
+            )
+            for i in range(len(arm.pictures))
+        )
+        found_arm = Arm(name=arm.name, steps=arm.steps, metrics=ordered, diagnosis=[])
+        return Measured(found_arm, scores)
+
+    def measure_real(self) -> Arm:
+        """The held-out real pictures by the same rules: the ceiling that arms are read against.
+
+        Identity is the mean over pairs of different real pictures, so its error is 0 by definition.
+        """
+        held_out = self.references.held_out
+        names = [self.names[k] for k in m.retrieve(self.real, self.centroids)]
+        right = np.array([name == OWN for name in names])
+        figures = {
+            "identity": Metric(
+                value=self.ceiling, interval=None, bar=None, holds=None, better="higher"
+            ),
+            "retrieval_fraction": self._mean("retrieval_fraction", right, range(len(right))),
+        }
+        palette = self._palette(held_out)
+        if palette is not None:
+            figures["palette_distance"] = self._mean(
+                "palette_distance", palette, range(len(palette))
+            )
+        return Arm(name="real", steps=0, metrics=figures, diagnosis=[])
+
+    def _palette(self, pictures: Sequence[Image.Image]) -> Floats | None:
+        wanted = self.references.palette
+        return np.array([palette_distance(p, wanted) for p in pictures]) if wanted else None
+
+    def _ratio(self, aligned: Floats, texts: Sequence[str]) -> dict[str, Metric]:
+        """Alignment over the base's own on the same texts, resampled together by text."""
+        own = np.array([self.base_alignment.get(text, np.nan) for text in texts])
+        if np.isnan(own).any() or own.mean() <= 0:
+            return {}
+        pairs = np.stack([aligned, own], axis=1)
+        return {
+            "alignment_ratio": self._statistic(
+                "alignment_ratio", pairs, texts, lambda v: float(v[:, 0].mean() / v[:, 1].mean())
+            )
+        }
+
+    def _attributes(self, arm: ArmPictures) -> dict[str, Metric]:
+        """The share of the prompt's attributes that the reader sees on the picture."""
+        if arm.expected is None or self.eyes.read_attributes is None:
+            return {}
+        hits = [
+            float(np.mean([seen[key] == word for key, word in wanted.items() if key in seen]))
+            for wanted, seen in zip(
+                arm.expected, self.eyes.read_attributes(arm.pictures), strict=True
+            )
+            if set(wanted) & set(seen)
+        ]
+        if len(hits) < len(arm.texts):
+            return {}
+        return {"attributes_fraction": self._mean("attributes_fraction", np.array(hits), arm.texts)}
+
+    def _mean(self, name: str, values: NDArray[np.generic], groups: Sequence[object]) -> Metric:
+        return self._statistic(name, np.asarray(values, np.float64), groups, None)
+
+    def _statistic(
+        self,
+        name: str,
+        values: Floats,
+        groups: Sequence[object],
+        statistic: Callable[[Floats], float] | None,
+    ) -> Metric:
+        value = float(values.mean()) if statistic is None else statistic(values)
+        interval = bootstrap(values, [str(g) for g in groups], statistic=statistic, seed=self.seed)
+        return Metric(value=value, interval=interval, bar=None, holds=None, better=BETTER[name])
+
+
+def measure(
+    arm: ArmPictures,
+    references: References,
+    *,
+    eyes: Eyes,
+    base: ArmPictures | None = None,
+    seed: int = 0,
+) -> Measured:
+    """One arm, once. Use `Judge` for several: it embeds the references a single time."""
+    return Judge(eyes, references, base=base, seed=seed).measure(arm)
+
+
+def evaluation_prompts(prompts: Sequence[str], *, num_validation: int, num: int) -> list[str]:
+    """`num` prompts that chose nothing: the brief's after the first `num_validation`, then scenes
+    of the illustrator's grammar, which the pocket base understands. Deterministic, no repeats."""
+    validation = set(prompts[:num_validation])
+    chosen = [p for p in dict.fromkeys(prompts[num_validation:]) if p not in validation][:num]
+    rng = np.random.default_rng(20_26)
+    while len(chosen) < num:
+        prompt = action(random_scene(rng))
+        if prompt not in chosen and prompt not in validation:
+            chosen.append(prompt)
+    return chosen

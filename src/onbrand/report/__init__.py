@@ -1,0 +1,18 @@
+"""Artifacts → pages that people read: one look for all of them."""
+
+from __future__ import annotations
+
+from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
+from onbrand.report.page import build_page, write_report
+from onbrand.report.wording import arm_title
+
+__all__ = [
+    "Column",
+    "Curve",
+    "Neighbour",
+    "ReportContext",
+    "Shown",
+    "arm_title",
+    "build_page",
+    "write_report",
+]

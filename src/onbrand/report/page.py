@@ -1,0 +1,265 @@
+"""The report: one self-contained HTML page, and the same figures as report.json."""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+import onbrand
+from onbrand.artifacts.folder import write_json_atomic, write_text_atomic
+from onbrand.artifacts.judgement import Arm, Judgement, Metric
+from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
+from onbrand.report.plots import curve_svg, interval_svg, smoothed
+from onbrand.report.wording import arm_title, figure, measure
+
+__all__ = ["build_page", "write_report"]
+
+GRID_PX = 192
+STRIP_PX = 160
+KEYS = ("identity", "retrieval_fraction", "alignment_ratio", "memorised_fraction")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture as the template wants it: a data address and its size in px."""
+
+    src: str
+    width: int
+    height: int
+    alt: str
+    note: str
+    flagged: bool
+
+
+def embed(shown: Shown, size_px: int) -> Photo:
+    """Shrink to at most `size_px` on the longer side (never enlarge) and embed as WebP; pictures
+    that stay small are kept lossless, because a report must not add artefacts of its own."""
+    picture = shown.picture.convert("RGBA" if "A" in shown.picture.getbands() else "RGB")
+    scale = min(1.0, size_px / max(picture.size))
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    if size != picture.size:
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=90, method=4)
+    src = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Photo(src, size[0], size[1], shown.alt, shown.note, shown.flagged)
+
+
+def arms(judgement: Judgement) -> dict[str, Arm]:
+    """Every measured arm by name, baselines first: the order of the page's columns."""
+    return dict(judgement.baselines) | {arm.name: arm for arm in judgement.stages}
+
+
+def heads(names: Sequence[str], titles: Mapping[str, str], chosen: str | None) -> list[object]:
+    """Column headings; the checkpoint that ships is marked."""
+    return [
+        {"title": titles.get(name, arm_title(name)), "chosen": name == chosen} for name in names
+    ]
+
+
+def key_figures(judgement: Judgement, stage: str | None) -> list[dict[str, str]]:
+    """The four figures under the verdict: of the stage that ships, or of the last one measured."""
+    found = arms(judgement)
+    if not judgement.stages:
+        return []
+    arm = found.get(stage or "", judgement.stages[-1])
+    keys = []
+    for name in KEYS:
+        if name not in arm.metrics:
+            continue
+        beside = [
+            f"{arm_title(other.name)} {figure(name, other.metrics[name].value)}"
+            for other in judgement.baselines.values()
+            if name in other.metrics and other.name != arm.name and name != "alignment_ratio"
+        ]
+        bar = arm.metrics[name].bar
+        if bar is not None:
+            word = "at least" if arm.metrics[name].better == "higher" else "at most"
+            beside.append(f"wanted: {word} {figure(name, bar)}")
+        keys.append(
+            {
+                "label": measure(name).label,
+                "value": figure(name, arm.metrics[name].value),
+                "beside": " · ".join(beside),
+            }
+        )
+    return keys
+
+
+def figures_table(context: ReportContext, chosen: str | None) -> dict[str, object] | None:
+    """Rows = metrics, columns = arms; the best value of each row is marked (ties all are)."""
+    found = arms(context.judgement)
+    names = list(dict.fromkeys(name for arm in found.values() for name in arm.metrics))
+    if not names:
+        return None
+    titles = {column.arm: column.title for column in context.columns}
+    rows = []
+    for name in names:
+        cells = {arm: found[arm].metrics.get(name) for arm in found}
+        known = [metric for metric in cells.values() if metric is not None]
+        better = known[0].better
+        trained = [m.value for arm, m in cells.items() if m is not None and arm != "real"]
+        best = (max if better == "higher" else min)(trained) if trained else None
+        scale = _scale(known)
+        rows.append(
+            {
+                "label": measure(name).label,
+                "meaning": _meaning(name, context.chance),
+                "better": better,
+                "arrow": "↑" if better == "higher" else "↓",
+                "bar": _bar([cells.get(chosen or ""), *known]),
+                "cells": [
+                    None if metric is None else _cell(name, metric, best, scale, arm)
+                    for arm, metric in cells.items()
+                ],
+            }
+        )
+    caption = "↑ higher is better, ↓ lower is better; the best of each row is coloured."
+    return {"heads": heads(list(found), titles, chosen), "rows": rows, "caption": caption}
+
+
+def _scale(metrics: Sequence[Metric]) -> tuple[float, float]:
+    """The range that one row's small plots share."""
+    ends = [m.value for m in metrics] + [end for m in metrics for end in (m.interval or ())]
+    return min(ends), max(ends)
+
+
+def _meaning(name: str, chance: Mapping[str, float]) -> str:
+    meaning = measure(name).meaning
+    if name in chance:
+        meaning += f"; chance {chance[name] * 100:.1f}\u202f%"
+    return meaning
+
+
+def _cell(
+    name: str, metric: Metric, best: float | None, scale: tuple[float, float], arm: str
+) -> dict[str, object]:
+    is_best = arm != "real" and best is not None and abs(metric.value - best) < 1e-9
+    interval = None if metric.interval is None else (metric.interval[0], metric.interval[1])
+    spread = "" if interval is None else "–".join(figure(name, end) for end in interval)
+    return {
+        "value": figure(name, metric.value),
+        "range": spread.replace("\u202f%–", "–"),
+        "best": is_best,
+        "plot": Markup(interval_svg(metric.value, interval, scale, best=is_best)),
+        "name": name,
+    }
+
+
+def _bar(metrics: Sequence[Metric | None]) -> Markup:
+    """The bar of the arm that ships (else of any that has one) and whether it is met."""
+    for metric in metrics:
+        if metric is not None and metric.bar is not None:
+            sign = "≥" if metric.better == "higher" else "≤"
+            met = "met" if metric.holds else "missed"
+            bar = f"{metric.bar:.3g}"
+            return Markup('{} {}<span class="range">{}</span>').format(sign, bar, met)
+    return Markup("")
+
+
+def grid_rows(context: ReportContext, chosen: str | None) -> list[dict[str, object]]:
+    """One row per prompt, one cell per arm."""
+    return [
+        {
+            "prompt": prompt,
+            "cells": [
+                {
+                    "title": column.title,
+                    "chosen": column.arm == chosen,
+                    "pictures": [embed(shown, GRID_PX) for shown in column.rows[number]],
+                }
+                for column in context.columns
+            ],
+        }
+        for number, prompt in enumerate(context.prompts)
+    ]
+
+
+def _curve(curve: Curve) -> dict[str, object] | None:
+    svg = curve_svg(arm_title(curve.name), curve.steps, curve.values)
+    if not svg:
+        return None
+    mean = smoothed([v for v in curve.values if v == v])
+    note = f"{mean[0]:.3g} → {mean[-1]:.3g} in {max(curve.steps):,} steps"
+    return {"title": arm_title(curve.name), "svg": Markup(svg), "note": note}
+
+
+def _neighbour(pair: Neighbour) -> dict[str, object]:
+    words = f"ΔE {pair.distance:.1f}"
+    if pair.generated.note:
+        words = f"{pair.generated.note} · {words}"
+    return {
+        "generated": embed(pair.generated, STRIP_PX),
+        "training": embed(pair.training, STRIP_PX),
+        "note": words + (" · memorised" if pair.memorised else ""),
+        "memorised": pair.memorised,
+    }
+
+
+def _check(context: ReportContext) -> None:
+    """Every column shows every prompt: a hole would shift a grid unseen."""
+    for column in context.columns:
+        if len(column.rows) != len(context.prompts):
+            raise ValueError(
+                f"column {column.arm!r} has {len(column.rows)} rows, but there are "
+                f"{len(context.prompts)} prompts"
+            )
+
+
+def build_page(context: ReportContext) -> str:
+    """Lay the report out as one HTML page with everything inside it: no script, font or address.
+
+    Raises ValueError when a column misses a prompt's row.
+    """
+    _check(context)
+    chosen = context.judgement.ship.get("stage") if context.good else None
+    lead, colon, rest = context.sentence.partition(":")
+    folder = importlib.resources.files("onbrand.report") / "templates"
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string((folder / "report.html.j2").read_text("utf-8"))
+    curves = [drawn for curve in context.curves if (drawn := _curve(curve))]
+    closest = sorted(context.neighbours, key=lambda pair: pair.distance)
+    columns: Sequence[Column] = context.columns
+    return template.render(
+        brand=context.brand,
+        sentence=context.sentence,
+        lead=lead + colon if colon else "",
+        rest=rest if colon else context.sentence,
+        css=Markup((folder / "report.css").read_text("utf-8")),
+        diagnosis=context.diagnosis,
+        keys=key_figures(context.judgement, chosen),
+        references=[embed(shown, STRIP_PX) for shown in context.references],
+        lookalikes=[embed(shown, STRIP_PX) for shown in context.lookalikes],
+        heads=[{"title": c.title, "chosen": c.arm == chosen} for c in columns],
+        num_seeds=max((len(row) for c in columns for row in c.rows), default=1),
+        grid=grid_rows(context, chosen) if columns else [],
+        table=figures_table(context, chosen),
+        curves=curves,
+        neighbours=[_neighbour(pair) for pair in closest],
+        holes=context.coverage_holes,
+        skipped=context.skipped,
+        facts=context.facts,
+        lineage=context.lineage,
+        recipe_toml=context.recipe_toml.strip(),
+        commands=context.commands,
+        version=onbrand.__version__,
+    )
+
+
+def write_report(folder: Path, context: ReportContext) -> tuple[Path, Path]:
+    """Write report.html and report.json into `folder`, each whole or not at all.
+
+    Raises StorageError when the disk is full; what was there before then stays.
+    """
+    page, figures = folder / "report.html", folder / "report.json"
+    write_text_atomic(page, build_page(context))
+    write_json_atomic(figures, context.judgement.to_dict())
+    return page, figures

@@ -1,0 +1,78 @@
+"""How figures are named and printed for people: one place, so every page says the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["ARM_TITLES", "MEASURES", "Measure", "arm_title", "figure", "measure"]
+
+Kind = Literal["share", "cosine", "small", "delta_e"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric's label, what it means in a line, and how its value is printed."""
+
+    label: str
+    meaning: str
+    kind: Kind
+
+
+MEASURES: dict[str, Measure] = {
+    "identity": Measure(
+        "Identity",
+        "how like the real, held-out pictures (mean cosine, evaluation encoder)",
+        "cosine",
+    ),
+    "identity_error": Measure(
+        "Identity error", "what is missing to the likeness of two real pictures", "small"
+    ),
+    "retrieval_fraction": Measure(
+        "Retrieval", "the brand is nearest among 19 others and their one-trait look-alikes", "share"
+    ),
+    "alignment": Measure("Alignment", "how well the picture fits the prompt (cosine)", "small"),
+    "alignment_ratio": Measure(
+        "Alignment against base", "as a share of the untouched base's on the same prompts", "share"
+    ),
+    "diversity": Measure(
+        "Diversity", "how pictures of one prompt differ (mean ΔE of thumbnails)", "delta_e"
+    ),
+    "memorised_fraction": Measure(
+        "Memorised", "nearer to a training picture than held-out real ones are", "share"
+    ),
+    "palette_distance": Measure(
+        "Palette distance", "main colours to the brief's palette (CIEDE2000)", "delta_e"
+    ),
+    "attributes_fraction": Measure(
+        "Attributes", "what the prompt names and a classifier finds on the picture", "share"
+    ),
+}
+
+ARM_TITLES: dict[str, str] = {
+    "base": "Base",
+    "prompt_only": "Prompt only",
+    "dreambooth_lora": "DreamBooth LoRA",
+    "onbrand": "onbrand",
+    "appearance": "Appearance",
+    "detail": "Detail",
+    "real": "Real pictures",
+}
+
+
+def measure(name: str) -> Measure:
+    """The wording of a metric; a new one is shown under its own name."""
+    return MEASURES.get(name, Measure(name.replace("_", " ").capitalize(), "", "cosine"))
+
+
+def arm_title(name: str) -> str:
+    """What people read for an arm's name."""
+    return ARM_TITLES.get(name, name.replace("_", " ").capitalize())
+
+
+def figure(name: str, value: float) -> str:
+    """A value as it is printed: "93 %", "0.87", "0.041", "6.2"."""
+    kind = measure(name).kind
+    if kind == "share":
+        return f"{value * 100:.0f}\u202f%"
+    return f"{value:.{ {'cosine': 2, 'small': 3, 'delta_e': 1}[kind] }f}"
