@@ -61,7 +61,7 @@ def new_prompts(num: int, taken: list[Scene], rng: np.random.Generator) -> list[
 
 
 def draw(person: Character, scenes: list[Scene], folder: Path, stem: str, size_px: int) -> None:
-    """One PNG per scene, and its caption beside it, without the traits that the model should learn."""
+    """One PNG per scene and its caption beside it, without the traits that are to be learned."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, scene in enumerate(scenes):
         drawn = illustrate(person, scene, size_px=size_px, seed=index)

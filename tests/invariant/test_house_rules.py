@@ -53,7 +53,9 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 def test_nothing_is_silenced_or_left_for_later(path: Path) -> None:
     """No linter is silenced, no work is left as a note, and nothing is mocked."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    found = [f"{n}: {line}" for n, line in enumerate(lines, 1) if any(w in line for w in BANNED_WORDS)]
+    found = [
+        f"{n}: {line}" for n, line in enumerate(lines, 1) if any(w in line for w in BANNED_WORDS)
+    ]
     assert found == []
 
 
@@ -128,7 +130,9 @@ def test_real_pictures_are_not_copied_into_the_project() -> None:
     shared = ROOT.parent / "shared" / "data"
     if not shared.is_dir():
         pytest.skip(f"no folder {shared}")
-    theirs = {p.stat().st_size: p for p in shared.rglob("*") if p.suffix in {".png", ".webp", ".jpg"}}
+    theirs = {
+        p.stat().st_size: p for p in shared.rglob("*") if p.suffix in {".png", ".webp", ".jpg"}
+    }
     copied = [
         p
         for folder in ("src", "docs", "examples", "tests")

@@ -1,4 +1,4 @@
-"""compare: every stage and the baselines draw the same prompts with the same seeds, and are measured.
+"""compare: all stages and baselines draw the same prompts with the same seeds, and are measured.
 
 The report shows one brand's comparison; the consistency bench runs it over many characters.
 """
@@ -170,7 +170,7 @@ def _draw_all(
     guidance: float,
     emit: Listener,
 ) -> dict[str, Pictures]:
-    """One model in memory; each arm puts its LoRA on it. Nothing is loaded if nothing is missing."""
+    """One model in memory, each arm puts its LoRA on it; loaded only if pictures are missing."""
     from onbrand.models import load_diffusion
 
     opened: list[DiffusionModel] = []

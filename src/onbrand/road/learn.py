@@ -1,4 +1,4 @@
-"""train: the brand's pictures become a brand model, stage by stage; and the baseline it must beat."""
+"""train: pictures become a brand model, stage by stage; and the baseline that it must beat."""
 
 from __future__ import annotations
 

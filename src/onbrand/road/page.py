@@ -1,4 +1,4 @@
-"""report: the comparison of one brand as a page that people read and a JSON file that programs do."""
+"""report: one brand's comparison as a page for people and a JSON file for programs."""
 
 from __future__ import annotations
 

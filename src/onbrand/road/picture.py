@@ -169,7 +169,7 @@ def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
 def warn_of_unseen_words(
     diffusion: DiffusionModel, prompts: Sequence[str], brief: Brief, emit: Listener
 ) -> None:
-    """Emits one `Warned` naming the words the base never learned; the trigger is not one of them."""
+    """Emits one `Warned` naming the words the base never learned; the trigger is no such word."""
     own = brief.trigger.lower().split()
     unseen = [
         word

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from onbrand.app.cli import bench, generate, new, report, train
+from onbrand.app.cli.teach import lesson
 
 __all__ = ["EXIT_STOPPED", "app", "main"]
 
@@ -42,7 +43,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole trace of an error.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print it.")
     ] = False,
@@ -50,10 +53,10 @@ def options(
     """Train an image model to know a brand, and measure whether its pictures are on brand."""
 
 
-app.command(name="new")(new.command)
-app.command(name="train")(train.command)
-app.command(name="generate")(generate.command)
-app.command(name="report")(report.command)
+app.command(name="new", help=lesson(new.command))(new.command)
+app.command(name="train", help=lesson(train.command))(train.command)
+app.command(name="generate", help=lesson(generate.command))(generate.command)
+app.command(name="report", help=lesson(report.command))(report.command)
 app.add_typer(bench.app, name="bench")
 
 

@@ -7,20 +7,27 @@ from typing import Annotated
 
 import typer
 
+from onbrand.app.cli.teach import lesson
+
 __all__ = ["app", "consistency", "pack", "readme"]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=(
-    "Measure the project's claims: figures with intervals, as a table and as JSON."
-))
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help=("Measure the project's claims: figures with intervals, as a table and as JSON."),
+)
 
-Quick = Annotated[bool, typer.Option("--quick", help="A few minutes instead of hours; wide intervals.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A few minutes instead of hours; wide intervals.")
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
 Work = Annotated[Path, typer.Option("--work", help="Where finished parts are kept for resuming.")]
-Base = Annotated[str, typer.Option("--base", help="A pack's name, a hub id, or a diffusers folder.")]
+Base = Annotated[
+    str, typer.Option("--base", help="A pack's name, a hub id, or a diffusers folder.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Of the pictures and of the bootstrap.")]
 
 
-@app.command()
 def consistency(
     quick: Quick = False,
     json: Json = None,
@@ -58,7 +65,6 @@ def consistency(
     _print(result)
 
 
-@app.command()
 def pack(
     quick: Quick = False,
     json: Json = None,
@@ -83,7 +89,6 @@ def pack(
     _print(result)
 
 
-@app.command()
 def readme(
     folder: Annotated[Path, typer.Argument(help="Where the benchmarks' JSON files lie.")] = Path(
         "docs/benchmarks"
@@ -107,3 +112,7 @@ def _print(result: dict[str, object]) -> None:
     from onbrand import bench
 
     Console().print(bench.table(result))
+
+
+for _bench in (consistency, pack, readme):
+    app.command(help=lesson(_bench))(_bench)

@@ -16,9 +16,13 @@ def command(
     ],
     brand: Annotated[Path, typer.Option("--brand", "-b", help="The brand's folder.")] = Path(),
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="Pictures per prompt.")] = 4,
-    seed: Annotated[int, typer.Option(help="The first picture's seed; the next ones count up.")] = 7,
+    seed: Annotated[
+        int, typer.Option(help="The first picture's seed; the next ones count up.")
+    ] = 7,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = 20,
-    guidance: Annotated[float, typer.Option(min=1.0, help="How strictly to follow the words.")] = 4.0,
+    guidance: Annotated[
+        float, typer.Option(min=1.0, help="How strictly to follow the words.")
+    ] = 4.0,
     negative: Annotated[str, typer.Option(help="What to stay away from.")] = "",
     stage: Annotated[
         str | None,

@@ -14,7 +14,9 @@ def command(
     name: Annotated[str, typer.Argument(help="The folder to make; its last part names the brand.")],
     pictures: Annotated[
         list[Path],
-        typer.Option("--pictures", "-p", help="Folder of pictures, or one picture; may be repeated."),
+        typer.Option(
+            "--pictures", "-p", help="Folder of pictures, or one picture; may be repeated."
+        ),
     ],
     lookalikes: Annotated[
         list[Path] | None,
@@ -43,7 +45,9 @@ def command(
     ] = "mascot",
     base: Annotated[
         str | None,
-        typer.Option(help="The model to start from: a pack's name, a hub id, or a diffusers folder."),
+        typer.Option(
+            help="The model to start from: a pack's name, a hub id, or a diffusers folder."
+        ),
     ] = None,
 ) -> None:
     """Make a brand's folder: pictures checked and re-encoded, a brief and a recipe to edit.

@@ -1,4 +1,4 @@
-"""`onbrand report`: one page that says how well the brand is learned, and which checkpoint to ship."""
+"""`onbrand report`: how well the brand is learned and which checkpoint to ship, on one page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def command(
         bool,
         typer.Option(
             "--baselines",
-            help="Also train and show dreambooth_lora (one plain stage that sees as many pictures).",
+            help="Also train and show dreambooth_lora: one plain stage that sees as many pictures.",
         ),
     ] = False,
     prompts: Annotated[int, typer.Option(min=1, help="How many prompts every arm draws.")] = 8,

@@ -14,7 +14,9 @@ def command(
     brand: Annotated[Path, typer.Argument(help="The brand's folder.")] = Path(),
     recipe: Annotated[
         str | None,
-        typer.Option(help="Use this recipe (a name or a file) instead of the folder's recipe.toml."),
+        typer.Option(
+            help="Use this recipe (a name or a file) instead of the folder's recipe.toml."
+        ),
     ] = None,
     base: Annotated[
         str | None, typer.Option(help="Start from this pack, hub id or diffusers folder instead.")

@@ -1,0 +1,226 @@
+"""The command line as a person meets it: help, errors in one line, exit codes, the whole road."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from onbrand.app.cli import main
+
+CLI = [sys.executable, "-c", "from onbrand.app.cli import main; main()"]
+RECIPE = """
+base = "{base}"
+seed = 7
+[lora]
+rank = 2
+[validation]
+num_prompts = 1
+num_per_prompt = 2
+num_steps = 2
+[prior]
+num_pictures = 2
+[[stage]]
+kind = "appearance"
+learning_rate = 1e-4
+batch_size = 2
+num_steps = {num_steps}
+"""
+
+
+def draw(folder: Path, num: int = 8, colour: tuple[int, int, int] = (200, 90, 40)) -> Path:
+    """`num` different blobs of one colour, with captions, as a stand-in for a mascot."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(7)
+    for index in range(num):
+        pixels = np.full((48, 48, 3), 245, np.uint8)
+        top, left = (int(v) for v in rng.integers(2, 18, 2))
+        pixels[top : top + 26, left : left + 26] = colour
+        pixels[top + 6 : top + 10, left + 6 : left + 10] = rng.integers(0, 255, 3)
+        Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+        (folder / f"{index:02d}.txt").write_text(f"an orange fox standing on spot {index}\n")
+    return folder
+
+
+def run(*words: str | Path) -> int:
+    """The exit code of the command line, run in this process."""
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    return int(left.value.code or 0)
+
+
+@pytest.fixture
+def brand(tmp_path: Path, tiny_pack: Path) -> Path:
+    """A new brand on a tiny random pack, not trained yet."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(base=tiny_pack, num_steps=2))
+    pictures = draw(tmp_path / "pictures")
+    lookalikes = draw(tmp_path / "lookalikes", 2, (40, 90, 200))
+    code = run(
+        *("new", tmp_path / "kuro", "--pictures", pictures, "--lookalikes", lookalikes),
+        *("--subject", "orange fox", "--recipe", recipe),
+    )
+    assert code == 0
+    return tmp_path / "kuro"
+
+
+def test_help_comes_at_once() -> None:
+    """`onbrand --help` answers in under half a second of processor time and shows every verb."""
+    before = os.times()
+    done = subprocess.run([*CLI, "--help"], capture_output=True, text=True, check=True)
+    after = os.times()
+    assert all(verb in done.stdout for verb in ("new", "train", "generate", "report", "bench"))
+    spent = (after.children_user - before.children_user) + (
+        after.children_system - before.children_system
+    )
+    assert spent < 0.5
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [["new"], ["train"], ["generate"], ["report"], ["bench", "consistency"], ["bench", "pack"]],
+)
+def test_every_verb_teaches_with_an_example(verb: list[str], capsys: pytest.CaptureFixture) -> None:
+    """Each verb's help holds a command line that can be copied."""
+    assert run(*verb, "--help") == 0
+    assert f"onbrand {' '.join(verb)} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["train", "nowhere"], 2, "onbrand new nowhere --pictures"),
+        (["report", "."], 2, "not a brand's folder"),
+        (["new", "kuro", "--pictures", "no-such-folder"], 2, "no-such-folder"),
+        (["trian"], 2, "train"),
+        (["generate"], 2, "PROMPTS"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(
+    words: list[str], code: int, says: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """A wrong call leaves a message that says what to do, no trace, and the documented code."""
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == code
+    said = capsys.readouterr().err
+    assert says in said
+    assert "Traceback" not in said
+
+
+def test_debug_shows_the_trace(tmp_path: Path, monkeypatch, capsys) -> None:
+    """With --debug anywhere on the line an error comes with its trace."""
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "nowhere", "--debug") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_new_makes_a_folder_that_can_be_edited(brand: Path, capsys) -> None:
+    """new leaves commented settings, checked pictures with captions, and a frozen dataset."""
+    brief = (brand / "brief.toml").read_text()
+    assert "#" in brief
+    assert 'subject = "orange fox"' in brief
+    assert len(list((brand / "pictures").glob("*.png"))) == 8
+    assert len(list((brand / "lookalikes").glob("*.png"))) == 2
+    assert (brand / "dataset" / "manifest.json").is_file()
+    said = capsys.readouterr()
+    assert "found 8 pictures" in said.err
+    assert said.out.strip() == str(brand)
+
+
+def test_new_never_writes_over_a_brand(brand: Path, tmp_path: Path, capsys) -> None:
+    """A second new with the same name is refused and changes nothing."""
+    before = (brand / "brief.toml").read_bytes()
+    assert run("new", brand, "--pictures", tmp_path / "pictures") == 2
+    assert "already" in capsys.readouterr().err
+    assert (brand / "brief.toml").read_bytes() == before
+
+
+def test_new_lists_what_it_cannot_use(tmp_path: Path, tiny_pack: Path, capsys) -> None:
+    """A truncated and an empty file are skipped with their reasons; the rest becomes a brand."""
+    pictures = draw(tmp_path / "pictures")
+    whole = (pictures / "00.png").read_bytes()
+    (pictures / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (pictures / "empty.png").write_bytes(b"")
+    assert run("new", tmp_path / "kuro", "-p", pictures, "--base", tiny_pack) == 0
+    said = capsys.readouterr().err
+    assert "found 8 pictures" in said
+    assert "cut.png" in said
+    assert "empty.png" in said
+
+
+def test_the_whole_road(brand: Path, capsys) -> None:
+    """train, generate and report run one after the other and leave what the README promises."""
+    assert run("generate", "waving", "--brand", brand) == 2
+    assert "onbrand train" in capsys.readouterr().err
+
+    assert run("train", brand) == 0
+    assert (brand / "model" / "manifest.json").is_file()
+    loras = list((brand / "model" / "stages").glob("*/pytorch_lora_weights.safetensors"))
+    assert len(loras) == 1
+
+    assert run("generate", "waving", "sitting", "-b", brand, "-n", "2", "--steps", "2") == 0
+    assert capsys.readouterr().out.split()[-1] == str(brand / "generated" / "001")
+    assert len(list((brand / "generated" / "001").glob("0*.png"))) == 4
+    assert (brand / "generated" / "001" / "sheet.png").is_file()
+
+    assert run("report", brand, "--baselines", "--prompts", "2", "-n", "1", "--steps", "2") == 0
+    page = Path(capsys.readouterr().out.split()[-1])
+    assert page == (brand / "report.html").resolve()
+    figures = json.loads((brand / "report.json").read_text())
+    assert [stage["name"] for stage in figures["stages"]] == ["appearance"]
+    assert {"prompt_only", "dreambooth_lora"} <= set(figures["baselines"])
+    assert figures["ship"]["reason"]
+
+
+def test_generating_again_with_the_same_seed_gives_the_same_pictures(brand: Path) -> None:
+    """The pixels depend on the model, the prompt and the seed, on nothing else."""
+    assert run("train", brand) == 0
+    for _ in range(2):
+        assert run("generate", "waving", "-b", brand, "-n", "1", "--steps", "2") == 0
+    first, second = (Image.open(brand / "generated" / f"00{k}" / "000.png") for k in (1, 2))
+    assert np.array_equal(np.asarray(first), np.asarray(second))
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(
+    tmp_path: Path, tiny_pack: Path, capsys
+) -> None:
+    """A training interrupted by SIGINT leaves with 130 and one line; the next run ends the job."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(base=tiny_pack, num_steps=400))
+    folder = tmp_path / "kuro"
+    assert run("new", folder, "-p", draw(tmp_path / "pictures"), "--recipe", recipe) == 0
+    child = subprocess.Popen(
+        [*CLI, "train", str(folder)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    log = folder / "model" / "stages" / "01-appearance" / "log.jsonl"
+    waits = iter(range(1200))
+    while not (log.is_file() and log.stat().st_size) and child.poll() is None:
+        next(waits)
+        select_a_moment(child)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    assert f"onbrand train {folder}" in said
+    assert "Traceback" not in said
+
+    (folder / "recipe.toml").write_text(
+        (folder / "recipe.toml").read_text().replace("num_steps = 400", "num_steps = 8")
+    )
+    assert run("train", folder) == 0
+
+
+def select_a_moment(child: subprocess.Popen[str]) -> None:
+    """Gives the child a moment, without depending on how long it takes."""
+    try:
+        child.wait(timeout=0.1)
+    except subprocess.TimeoutExpired:
+        return
+    assert time.monotonic()
