@@ -1,1 +1,25 @@
-"""Dataset + Recipe -> BrandModel: the engine, one file per stage, losses, gates."""
+"""Dataset + Recipe -> BrandModel: the engine, one file per stage, losses, gates.
+
+Names are loaded when asked for, so importing the room is torch-free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onbrand.training.session import Sampler, Scorer, StagePlan
+    from onbrand.training.stages import failed_gate, loss_curves, plan, train
+
+__all__ = ["Sampler", "Scorer", "StagePlan", "failed_gate", "loss_curves", "plan", "train"]
+
+_SESSION = ("Sampler", "Scorer", "StagePlan")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    home = "session" if name in _SESSION else "stages"
+    return getattr(import_module(f"onbrand.training.{home}"), name)

@@ -1,0 +1,191 @@
+"""What training computes once: tensors on disk keyed by the content that they were made from.
+
+A key holds the picture's content hash, the size, the fingerprint of the weights that encode it and
+the settings of its augmentation. Nothing is ever looked up by a file's name or date, so an edited
+picture or another base can never meet stale latents (kohya_ss issue 1629).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from onbrand.artifacts.dataset import Asset, Dataset
+from onbrand.brief import Brief
+from onbrand.errors import StorageError
+from onbrand.recipe import Augment
+from onbrand.training import augment as augmentation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from onbrand.models.diffusion import DiffusionModel
+
+__all__ = [
+    "Examples",
+    "Store",
+    "Texts",
+    "brand_examples",
+    "module_fingerprint",
+    "to_pixels",
+]
+
+ENCODE_BATCH = 8  # fixed, because the bits of a convolution may depend on the size of its batch
+
+
+class Store:
+    """A folder of safetensors files, one per key; damaged or missing ones are made again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, kind: str, facts: Mapping[str, object], ending: str = ".safetensors") -> Path:
+        """Where the thing of this kind, made from these facts, lies (or would lie)."""
+        text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+        return self.folder / kind / (hashlib.sha256(text.encode()).hexdigest()[:24] + ending)
+
+    def tensors(
+        self, kind: str, facts: Mapping[str, object], make: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """The tensors of `kind` for these facts (JSON values), from disk or from `make`.
+
+        Raises StorageError when what was made cannot be written.
+        """
+        path = self.path(kind, facts)
+        if path.exists():
+            try:
+                return load_file(path)
+            except SafetensorError:
+                path.unlink()
+        made = {name: tensor.detach().contiguous() for name, tensor in make().items()}
+        fresh = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(made, fresh)
+            os.replace(fresh, path)
+        except (OSError, SafetensorError) as error:
+            fresh.unlink(missing_ok=True)
+            raise StorageError(
+                f"could not write the cache {path}: {error}. Free some space."
+            ) from error
+        return made
+
+
+def module_fingerprint(*modules: torch.nn.Module) -> str:
+    """Hash of all weights of the modules, 16 hex digits; independent of where they came from."""
+    digest = hashlib.blake2b(digest_size=8)
+    for module in modules:
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def to_pixels(pictures: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
+    """Pictures of one size, RGB, as [b, 3, h, w] float32 in [-1, 1]."""
+    stacked = np.stack([np.array(p, dtype=np.uint8) for p in pictures])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def encode(model: DiffusionModel, pictures: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
+    """Scaled latents [b, c, h, w] of the pictures, in fixed batches."""
+    with torch.no_grad():
+        parts = [
+            model.encode_pixels(to_pixels(pictures[i : i + ENCODE_BATCH]))
+            for i in range(0, len(pictures), ENCODE_BATCH)
+        ]
+    return torch.cat(parts).float()
+
+
+class Texts:
+    """Prompt embeddings. Each prompt is encoded once and alone while the text encoder is frozen."""
+
+    def __init__(self, model: DiffusionModel, *, frozen: bool) -> None:
+        self._model = model
+        self._frozen = frozen
+        self._known: dict[str, Tensor] = {}
+
+    def embed(self, prompts: Sequence[str]) -> Tensor:
+        """[b, sequence, dim]; with a gradient when the text encoder is being trained."""
+        if not self._frozen:
+            return self._model.encode_prompts(list(prompts))
+        for prompt in prompts:
+            if prompt not in self._known:
+                with torch.no_grad():
+                    self._known[prompt] = self._model.encode_prompts([prompt])[0].float()
+        return torch.stack([self._known[prompt] for prompt in prompts])
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Encoded pictures with their prompts: `latents[picture]` is [variants, c, h, w] float32,
+    `prompts[picture][variant]` a string, `names[picture]` what an error calls it."""
+
+    names: tuple[str, ...]
+    latents: tuple[Tensor, ...]
+    prompts: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def brand_examples(
+    dataset: Dataset,
+    brief: Brief,
+    model: DiffusionModel,
+    store: Store,
+    *,
+    augment: Augment,
+    num_variants: int,
+    size_px: int,
+    seed: int,
+    prompt: str | None = None,
+) -> Examples:
+    """The training pictures in `num_variants` variants each, encoded by the base's VAE.
+
+    `prompt` replaces every caption (the baseline has one for all pictures); without it a picture's
+    prompt is the brief's, with its caption and, for cut-outs, the background it was laid on.
+    """
+    encoder = module_fingerprint(model.vae)
+    known = augmentation.known_backdrops(model.unseen_words)
+    latents: list[Tensor] = []
+    prompts: list[tuple[str, ...]] = []
+    for asset in dataset.train:
+        backdrops = None if not asset.has_alpha else (known if prompt is None else known[:1])
+        moves = augmentation.moves(asset.key, augment, num_variants, seed=seed, backdrops=backdrops)
+        facts = {
+            "picture": asset.key,
+            "size_px": size_px,
+            "encoder": encoder,
+            "moves": [repr(move) for move in moves],
+            "version": augmentation.VERSION,
+        }
+        make = partial(_encode_variants, model, dataset, asset, moves, size_px)
+        latents.append(store.tensors("latents", facts, make)["latents"])
+        told = [augmentation.caption_on(asset.caption, move.backdrop) for move in moves]
+        prompts.append(tuple(prompt if prompt is not None else brief.prompt(text) for text in told))
+    return Examples(tuple(a.file for a in dataset.train), tuple(latents), tuple(prompts))
+
+
+def _encode_variants(
+    model: DiffusionModel,
+    dataset: Dataset,
+    asset: Asset,
+    moves: Sequence[augmentation.Move],
+    size_px: int,
+) -> dict[str, Tensor]:
+    image, alpha = dataset.open(asset), dataset.alpha(asset)
+    return {"latents": encode(model, [augmentation.draw(image, alpha, m, size_px) for m in moves])}

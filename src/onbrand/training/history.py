@@ -1,0 +1,160 @@
+"""run.json: what a model folder was trained from, so that a run goes on or starts anew, never both.
+
+Three kinds of facts: what all weights depend on (`trains`), each stage's own settings (a stage
+depends on those before it), and what only pictures and figures depend on (`looks`). Gates are not
+among them: they are judged again from the kept figures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from onbrand.artifacts.brand_model import StageResult
+from onbrand.artifacts.folder import write_json_atomic
+from onbrand.events import Listener, Noted, Warned
+
+__all__ = ["History", "digest"]
+
+VERSION = 1
+
+
+def digest(value: object) -> str:
+    """Hash of a JSON value, 16 hex digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass
+class History:
+    """The state of run.json in a model folder.
+
+    `results[i]` is None until stage i has finished; `looked[i]` says what it was measured on.
+    """
+
+    root: Path
+    trains: dict[str, Any]
+    looks: str
+    stages: list[dict[str, str]]
+    results: list[dict[str, Any] | None]
+    looked: list[str]
+    base_metrics: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        trains: Mapping[str, Any],
+        looks: str,
+        stages: Sequence[Mapping[str, str]],
+        emit: Listener,
+    ) -> History:
+        """Read run.json and keep what still holds; move the rest to previous/, saying why."""
+        num = len(stages)
+        fresh = cls(
+            Path(root), dict(trains), looks, [dict(s) for s in stages], [None] * num, [""] * num
+        )
+        old = fresh._read()
+        if old is None:
+            if (fresh.root / "stages").exists():
+                emit(Warned(f"{fresh.root} has stages of unknown origin; they move to previous/."))
+                fresh._set_aside(0)
+        else:
+            fresh._inherit(old, emit)
+        fresh._write()
+        return fresh
+
+    def _inherit(self, old: dict[str, Any], emit: Listener) -> None:
+        changed = [k for k in self.trains if self.trains[k] != old["trains"].get(k)]
+        num_same = 0
+        if not changed:
+            for ours, theirs in zip(self.stages, old["stages"], strict=False):
+                if ours != theirs:
+                    break
+                num_same += 1
+            self.base_metrics = dict(old["base_metrics"])
+        if num_same < len(old["stages"]):
+            what = ", ".join(changed) or f"stage {old['stages'][num_same]['name']}"
+            if self._set_aside(num_same):
+                kept = "training starts anew" if num_same == 0 else f"{num_same} stage(s) are kept"
+                emit(
+                    Warned(f"changed since the last run: {what}; {kept}, the rest is in previous/.")
+                )
+        self.results[:num_same] = old["results"][:num_same]
+        self.looked[:num_same] = old["looked"][:num_same]
+        if self.looks != old["looks"]:
+            self.base_metrics = {}
+        done = sum(r is not None for r in self.results)
+        if done:
+            names = ", ".join(s["name"] for s in self.stages[:done])
+            emit(Noted(f"already trained, kept: {names}"))
+
+    def _set_aside(self, first: int) -> bool:
+        """Move stages from number `first` on (0-based) to previous/; True if there were any."""
+        folders = sorted((self.root / "stages").glob("[0-9][0-9]-*"))[first:]
+        if not folders:
+            return False
+        aside = self.root / "previous"
+        shutil.rmtree(aside, ignore_errors=True)
+        (aside / "stages").mkdir(parents=True)
+        for name in ("manifest.json", "run.json"):
+            if (self.root / name).exists():
+                shutil.copy2(self.root / name, aside / name)
+        (self.root / "manifest.json").unlink(missing_ok=True)
+        for folder in folders:
+            shutil.move(folder, aside / "stages" / folder.name)
+            for sheet in (self.root / "previews").glob(f"{folder.name}*.png"):
+                (aside / "previews").mkdir(exist_ok=True)
+                shutil.move(sheet, aside / "previews" / sheet.name)
+        return True
+
+    def result(self, index: int) -> StageResult | None:
+        """The kept result of stage `index`, if it finished and its checkpoint is still there."""
+        kept = self.results[index]
+        if kept is None or not (self.root / kept["folder"] / "resume.safetensors").exists():
+            return None
+        return StageResult(**kept)
+
+    def is_stale(self, index: int) -> bool:
+        """Whether stage `index` was measured on other prompts or settings than today's."""
+        return self.looked[index] != self.looks
+
+    def keep(self, index: int, result: StageResult) -> None:
+        """Write down that stage `index` has finished, and was measured as is asked today."""
+        self.results[index] = asdict(result)
+        self.looked[index] = self.looks
+        self._write()
+
+    def keep_base(self, metrics: Mapping[str, float]) -> None:
+        """Write down the untouched base's figures on the validation prompts."""
+        self.base_metrics = dict(metrics)
+        self._write()
+
+    def _read(self) -> dict[str, Any] | None:
+        path = self.root / "run.json"
+        try:
+            data = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return data if isinstance(data, dict) and data.get("version") == VERSION else None
+
+    def _write(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_json_atomic(
+            self.root / "run.json",
+            {
+                "version": VERSION,
+                "trains": self.trains,
+                "looks": self.looks,
+                "stages": self.stages,
+                "results": self.results,
+                "looked": self.looked,
+                "base_metrics": self.base_metrics,
+            },
+        )

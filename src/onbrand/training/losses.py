@@ -1,0 +1,107 @@
+"""What training minimises: pure functions of tensors, no model and no state.
+
+    L = mean_i w(t_i)·‖out_i − target_i‖²                    reconstruction, min-SNR weighted
+      + λ_prior · the same over class pictures               prior preservation
+      + λ · Σ_i 1[t_i ≤ t_max]·ℓ_i / (Σ_i 1[t_i ≤ t_max] + ε)  perceptual, identity: decoded x0
+
+The gate exists because the estimate of the clean picture is a blur at high noise: only samples
+with t ≤ t_max are decoded at all (ControlNet++, arXiv 2404.07987: 200 of 1000; Ctrl-U: 400).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from onbrand.errors import RecipeError, nearest
+
+__all__ = [
+    "LOSS_NAMES",
+    "check_losses",
+    "feature_distance",
+    "gated_mean",
+    "identity_distance",
+    "min_snr_weight",
+    "reconstruction",
+]
+
+LOSS_NAMES: dict[str, tuple[str, ...]] = {
+    "appearance": ("prior",),
+    "detail": ("perceptual", "identity", "prior"),
+}
+"""Stage kind -> names its `losses` table may hold, beside reconstruction, which is always there."""
+
+
+def check_losses(kind: str, names: Iterable[str]) -> None:
+    """Refuse a loss that a stage of this kind does not have. Raises RecipeError."""
+    if kind not in LOSS_NAMES:
+        raise RecipeError(f"no stage of kind {kind!r}; there are {', '.join(LOSS_NAMES)}.")
+    allowed = LOSS_NAMES[kind]
+    for name in names:
+        if name in allowed:
+            continue
+        homes = [k for k, v in LOSS_NAMES.items() if name in v]
+        if homes:
+            advice = f"that loss belongs to a stage of kind {homes[0]!r}"
+        else:
+            guess = nearest(name, allowed)
+            advice = f"did you mean {guess!r}?" if guess else f"it knows {', '.join(allowed)}"
+        raise RecipeError(f"stage {kind!r} has no loss named {name!r}: {advice}")
+
+
+def min_snr_weight(snr_b: Tensor, gamma: float | None, prediction: str) -> Tensor:
+    """Weight [b] of each sample's squared error: min(SNR, γ) seen from the clean picture.
+
+    min(SNR, γ)/SNR for noise prediction, min(SNR, γ)/(SNR+1) for v (Hang et al., arXiv 2303.09556).
+    `gamma` None weighs all alike. SNR 0 (zero-terminal schedules) gives 0 for v and 1 for noise,
+    the limits of the formulas. Raises ValueError for another kind of prediction.
+    """
+    if gamma is None:
+        return torch.ones_like(snr_b)
+    least = snr_b.clamp(max=gamma)
+    if prediction == "v_prediction":
+        return least / (snr_b + 1)
+    if prediction == "epsilon":
+        return torch.where(snr_b > 0, least / snr_b.clamp(min=1e-12), torch.ones_like(snr_b))
+    raise ValueError(f"no min-SNR weight for a model that predicts {prediction!r}")
+
+
+def reconstruction(output_bchw: Tensor, target_bchw: Tensor, weight_b: Tensor) -> Tensor:
+    """Weighted mean squared error of each sample, [b], in float32."""
+    error_bchw = (output_bchw.float() - target_bchw.float()).square()
+    return error_bchw.flatten(1).mean(1) * weight_b
+
+
+def feature_distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Perceptual distance [b] between two lists of feature maps [b, c, h, w] or vectors [b, c].
+
+    At each place the channels are scaled to unit length, then the squared differences are summed
+    over channels and averaged over places and layers, as LPIPS does without its learned weights
+    (Zhang et al., arXiv 1801.03924, eq. 1). 0 for equal maps, at most 4.
+    """
+    if len(features) != len(targets) or not features:
+        raise ValueError(f"{len(features)} feature maps against {len(targets)}")
+    layers = []
+    for ours, theirs in zip(features, targets, strict=True):
+        gap = _unit(ours.float()) - _unit(theirs.float())
+        layers.append(
+            gap.square().sum(1).flatten(1).mean(1) if gap.ndim > 2 else gap.square().sum(1)
+        )
+    return torch.stack(layers).mean(0)
+
+
+def _unit(features: Tensor) -> Tensor:
+    return functional.normalize(features, dim=1, eps=1e-6)
+
+
+def identity_distance(embeddings_bd: Tensor, reference_d: Tensor) -> Tensor:
+    """1 − cosine [b] of each embedding to the brand's reference; both L2-normed by their makers."""
+    return 1 - functional.cosine_similarity(embeddings_bd.float(), reference_d.float()[None], dim=1)
+
+
+def gated_mean(values_g: Tensor) -> Tensor:
+    """Σℓ / (number of gated samples + 1e-10): 0, with gradient 0, when none passed the gate."""
+    return values_g.sum() / (values_g.shape[0] + 1e-10)

@@ -1,0 +1,277 @@
+"""What every stage of a run shares: the base with its adapter, the brand, caches, previews.
+
+A stage file asks the session for its pictures, runs its own loop, and hands the session what it
+made: `validate` looks at fixed prompts and seeds, `save` writes the checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from PIL import Image
+
+from onbrand import pixels
+from onbrand.artifacts.dataset import Dataset
+from onbrand.brief import Brief
+from onbrand.events import Listener
+from onbrand.recipe import Recipe
+from onbrand.training.cache import Examples, Store, Texts, encode
+from onbrand.training.engine import generator
+
+if TYPE_CHECKING:
+    from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.packs import Pack
+
+__all__ = [
+    "Pace",
+    "Sampler",
+    "Scorer",
+    "Session",
+    "StagePlan",
+    "checkpoint_period",
+    "contact_sheet",
+]
+
+CLASS_CHUNK = 8  # class pictures are sampled and kept in chunks of this size
+CLASS_SEED = 90_000
+PREVIEW_SEED = 50_000
+
+
+class Sampler(Protocol):
+    """Makes picture i from prompts[i] and seeds[i] (generation.sample fits)."""
+
+    def __call__(
+        self,
+        model: DiffusionModel,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        num_steps: int,
+        guidance: float,
+    ) -> list[Image.Image]: ...
+
+
+class Scorer(Protocol):
+    """Figures of pictures by the training-side encoders; texts[i] is trigger-free.
+
+    Returns identity, alignment and diversity (judging.training_scorer fits).
+    """
+
+    def __call__(
+        self, pictures: Sequence[Image.Image], texts: Sequence[str], /
+    ) -> Mapping[str, float]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What a stage will see: `num_prior` class pictures beside `batch_size` of the brand a step."""
+
+    name: str
+    kind: str
+    num_steps: int
+    batch_size: int
+    num_prior: int
+
+    @property
+    def num_pictures_seen(self) -> int:
+        """Pictures that pass through the model in the stage, prior pictures counted."""
+        return self.num_steps * (self.batch_size + self.num_prior)
+
+
+class Pace:
+    """Pictures per second between two calls of `tick`."""
+
+    def __init__(self, num_pictures: int) -> None:
+        self._num_pictures = num_pictures
+        self._mark: float | None = None
+
+    def tick(self) -> dict[str, float]:
+        """{"pictures_per_second": …} since the last call; nothing at the first."""
+        now, before = time.monotonic(), self._mark
+        self._mark = now
+        if before is None:
+            return {}
+        return {"pictures_per_second": round(self._num_pictures / max(now - before, 1e-9), 2)}
+
+
+@dataclass
+class Session:
+    """One run of the recipe's stages over a brand. `parameters` is filled once LoRA is attached."""
+
+    model: DiffusionModel
+    pack: Pack
+    dataset: Dataset
+    brief: Brief
+    recipe: Recipe
+    root: Path
+    store: Store
+    sample: Sampler
+    score: Scorer
+    emit: Listener
+    size_px: int
+    base_fingerprint: str
+    parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
+    texts: Texts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.texts = Texts(self.model, frozen=not self.recipe.lora.text_encoder)
+
+    # -- pictures of the class ---------------------------------------------------------------
+
+    def class_prompts(self) -> list[str]:
+        """The training captions without the brand: what the base should go on drawing its way."""
+        captions = [a.caption for a in self.dataset.train if a.caption]
+        free = [c for c in captions if self.brief.trigger.lower() not in c.lower()]
+        return [self.brief.class_prompt(caption) for caption in dict.fromkeys(free)] or [
+            f"a {self.brief.subject}"
+        ]
+
+    def class_examples(self, prompts: Sequence[str]) -> Examples:
+        """`recipe.prior.num_pictures` pictures that the untouched base makes for class prompts.
+
+        Made once (call before LoRA is trained), kept as PNG files in the cache, a chunk at a time.
+        """
+        num = self.recipe.prior.num_pictures
+        validation = self.recipe.validation
+        asked = [prompts[i % len(prompts)] for i in range(num)]
+        pictures: list[Image.Image] = []
+        for first in range(0, num, CLASS_CHUNK):
+            chunk = asked[first : first + CLASS_CHUNK]
+            seeds = [CLASS_SEED + first + i for i in range(len(chunk))]
+            facts = {
+                "base": self.base_fingerprint,
+                "prompts": chunk,
+                "seeds": seeds,
+                "num_steps": validation.num_steps,
+                "guidance": validation.guidance,
+                "size_px": self.size_px,
+            }
+            paths = [
+                self.store.path("class_pictures", {**facts, "picture": i}, ".png")
+                for i in range(len(chunk))
+            ]
+            if not all(path.exists() for path in paths):
+                made = self.sample(
+                    self.model,
+                    chunk,
+                    seeds=seeds,
+                    num_steps=validation.num_steps,
+                    guidance=validation.guidance,
+                )
+                for path, picture in zip(paths, made, strict=True):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    pixels.write_png(pixels.fit(picture, self.size_px, (255, 255, 255)), path)
+            pictures += [pixels.read(path).convert("RGB") for path in paths]
+        facts = {
+            "base": self.base_fingerprint,
+            "prompts": asked,
+            "settings": [validation.num_steps, validation.guidance, self.size_px],
+        }
+        latents = self.store.tensors(
+            "class_latents", facts, lambda: {"latents": encode(self.model, pictures)}
+        )["latents"]
+        return Examples(
+            tuple(f"class picture {i}" for i in range(num)),
+            tuple(latents[i : i + 1] for i in range(num)),
+            tuple((prompt,) for prompt in asked),
+        )
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def validation_prompts(self) -> list[str]:
+        """The brief's first prompts; held-out captions stand in for a brief without prompts."""
+        num = self.recipe.validation.num_prompts
+        texts = self.brief.prompts or [a.caption for a in self.dataset.held_out if a.caption]
+        return list(texts[:num]) or ["on a plain background"]
+
+    def preview(self, name: str) -> tuple[list[Image.Image], list[str]]:
+        """The validation pictures, always from the same prompts and seeds, and their texts.
+
+        Their contact sheet is written to previews/NAME.png: a row per prompt.
+        """
+        validation = self.recipe.validation
+        texts = [t for t in self.validation_prompts() for _ in range(validation.num_per_prompt)]
+        seeds = [PREVIEW_SEED + i % validation.num_per_prompt for i in range(len(texts))]
+        with self.evaluating():
+            pictures = self.sample(
+                self.model,
+                [self.brief.prompt(text) for text in texts],
+                seeds=seeds,
+                num_steps=validation.num_steps,
+                guidance=validation.guidance,
+            )
+        path = self.root / "previews" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels.write_png(contact_sheet(pictures, validation.num_per_prompt), path)
+        return pictures, texts
+
+    def validate(self, name: str) -> dict[str, float]:
+        """Figures of the validation pictures; their sheet lies in previews/NAME.png."""
+        pictures, texts = self.preview(name)
+        scores = self.score(pictures, [self.brief.class_prompt(text) for text in texts])
+        return {key: float(value) for key, value in scores.items()}
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Inside, dropout is off; the mode of the U-Net is put back after."""
+        was = self.model.unet.training
+        self.model.unet.eval()
+        try:
+            yield
+        finally:
+            self.model.unet.train(was)
+
+    def previews(self, name: str) -> dict[int, Callable[[int], Mapping[str, float] | None]]:
+        """The engine's `every` table: a contact sheet each `preview_every` steps (0: none)."""
+
+        def look(step: int) -> None:
+            self.preview(f"{name}-{step:05d}")
+
+        period = self.recipe.validation.preview_every
+        return {period: look} if period else {}
+
+    def enter_step(self, seed: int, step: int) -> None:
+        """Make dropout a function of (seed, step), so that a resumed run drops the same."""
+        if self.recipe.lora.dropout:
+            torch.manual_seed(generator(seed, step, -4).initial_seed())
+
+    # -- keeping -----------------------------------------------------------------------------
+
+    def save(self, folder: Path, plan: StagePlan) -> None:
+        """Write the adapter in diffusers and kohya form into `folder`."""
+        from onbrand.models.adapters import save_lora
+
+        facts = {
+            "trigger": self.brief.trigger,
+            "stage": plan.name,
+            "num_steps": str(plan.num_steps),
+            "base": self.pack.name,
+            "base_fingerprint": self.base_fingerprint,
+        }
+        with self.evaluating():
+            save_lora(self.model, folder, facts)
+
+
+def checkpoint_period(num_steps: int) -> int:
+    """Steps between checkpoints, what a kill can cost: a quarter of the stage, at most 25."""
+    return max(1, min(25, num_steps // 4))
+
+
+def contact_sheet(pictures: Sequence[Image.Image], num_columns: int) -> Image.Image:
+    """The pictures on one white sheet, `num_columns` in a row, 4 px between them."""
+    gap = 4
+    width, height = pictures[0].size
+    num_rows = -(-len(pictures) // num_columns)
+    sheet = Image.new(
+        "RGB", (num_columns * (width + gap) - gap, num_rows * (height + gap) - gap), "white"
+    )
+    for i, picture in enumerate(pictures):
+        row, column = divmod(i, num_columns)
+        sheet.paste(picture.convert("RGB"), (column * (width + gap), row * (height + gap)))
+    return sheet

@@ -1,0 +1,294 @@
+"""`train`: the recipe's stages in order, each ending in a checkpoint, pictures, figures, a gate.
+
+A run can be killed at any moment and called again: finished stages are kept, the one at hand goes
+on from its checkpoint, and the result is the same to the bit on CPU. What a changed dataset, brief
+or recipe makes untrue is moved to previous/, never mixed in (see history.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+
+from onbrand.artifacts.brand_model import BrandModel, StageResult
+from onbrand.artifacts.dataset import Dataset
+from onbrand.brief import Brief
+from onbrand.errors import DatasetError, RecipeError
+from onbrand.events import Finished, Listener, Noted, Started, Warned, silent
+from onbrand.recipe import Recipe, Stage
+from onbrand.training import appearance, detail, dreambooth
+from onbrand.training.cache import Store
+from onbrand.training.engine import read_log
+from onbrand.training.gates import check_gates, judge_gates
+from onbrand.training.history import History, digest
+from onbrand.training.losses import check_losses
+from onbrand.training.session import Sampler, Scorer, Session, StagePlan
+
+if TYPE_CHECKING:
+    from onbrand.models.packs import Pack
+
+__all__ = ["ARMS", "failed_gate", "loss_curves", "plan", "train"]
+
+ARMS = ("onbrand", dreambooth.NAME)
+
+
+def plan(dataset: Dataset, recipe: Recipe, arm: str = "onbrand") -> list[StagePlan]:
+    """What each stage of the arm will see. The baseline sees as many pictures as the recipe."""
+    names: list[str] = []
+    plans: list[StagePlan] = []
+    for stage in recipe.stage:
+        count = names.count(stage.kind) + 1
+        names.append(stage.kind)
+        name = stage.kind if count == 1 else f"{stage.kind}-{count}"
+        num_prior = stage.batch_size if stage.losses.get("prior") else 0
+        plans.append(StagePlan(name, stage.kind, stage.num_steps, stage.batch_size, num_prior))
+    if arm == "onbrand":
+        return plans
+    half = max(1, recipe.stage[0].batch_size // 2)
+    num_steps = max(1, sum(p.num_pictures_seen for p in plans) // (2 * half))
+    return [StagePlan(dreambooth.NAME, dreambooth.NAME, num_steps, half, half)]
+
+
+def train(
+    dataset: Dataset,
+    brief: Brief,
+    recipe: Recipe,
+    pack: Pack,
+    out: Path,
+    *,
+    sample: Sampler,
+    score: Scorer,
+    arm: str = "onbrand",
+    cache: Path | None = None,
+    learning_rate: float | None = None,
+    emit: Listener = silent,
+    stop_after: str | None = None,
+) -> BrandModel:
+    """Train the brand's adapter on the pack's base into the folder `out`; resume what is there.
+
+    `arm` is "onbrand" (the recipe's stages) or "dreambooth_lora" (the baseline; `learning_rate` is
+    its own). `cache` may be shared between arms. `stop_after` names a stage to end with for now.
+    A gate that fails ends the run: the result is saved, `ship` names the last good stage, and
+    `failed_gate` gives the sentence. Raises RecipeError and DatasetError before any work,
+    NonFiniteLoss, StorageError, and KeyboardInterrupt after the checkpoint is saved.
+    """
+    plans = plan(dataset, recipe, arm)
+    rate = dreambooth.LEARNING_RATE if learning_rate is None else learning_rate
+    _check(dataset, recipe, arm, plans, stop_after, emit)
+    out = Path(out)
+    session = _open_session(dataset, brief, recipe, pack, out, cache, sample, score, emit)
+    history = History.open(
+        out,
+        trains={
+            "base": session.base_fingerprint,
+            "dataset": dataset.fingerprint,
+            "brief": digest([brief.prompt("{}"), brief.class_prompt("{}"), brief.trigger]),
+            "recipe": digest(
+                [arm, recipe.seed, recipe.lora.model_dump(), recipe.prior.model_dump()]
+            ),
+            "size": session.size_px,
+        },
+        looks=digest([session.validation_prompts(), recipe.validation.model_dump()]),
+        stages=[_stage_facts(recipe, p, i, rate) for i, p in enumerate(plans)],
+        emit=emit,
+    )
+    _before_training(session, history, arm)
+    model = BrandModel(
+        root=out,
+        arm=arm,
+        base=recipe.base,
+        brief=brief,
+        recipe=recipe,
+        stages=[],
+        ship={"stage": "", "reason": "no stage has finished yet"},
+        parents={"dataset": dataset.fingerprint, "base": session.base_fingerprint},
+    )
+    emit(Started(arm, sum(p.num_steps for p in plans), "steps"))
+    try:
+        for index, stage_plan in enumerate(plans):
+            stage = None if arm == dreambooth.NAME else recipe.stage[index]
+            folder = out / "stages" / f"{index + 1:02d}-{stage_plan.name}"
+            result = _run_stage(session, history, stage, stage_plan, folder, index, rate)
+            before = model.stages[-1].metrics if model.stages else history.base_metrics
+            verdict = judge_gates(
+                [g for g in recipe.gate if g.after == stage_plan.kind], result.metrics, before
+            )
+            model.stages.append(replace(result, gate=verdict.sentence if verdict else None))
+            model.ship = _ship(model.stages, len(plans))
+            model.save()
+            if verdict and not verdict.passed:
+                emit(
+                    Warned(
+                        f"{stage_plan.name}: the gate {verdict.sentence}. {model.ship['reason']}"
+                    )
+                )
+                break
+            if stop_after == stage_plan.name:
+                break
+    except KeyboardInterrupt:
+        emit(Noted("stopped; the last step is saved. Run the same command again to go on from it."))
+        raise
+    emit(Finished(arm, {"stages": len(model.stages), "ship": model.ship["stage"]}))
+    return model
+
+
+def _check(
+    dataset: Dataset,
+    recipe: Recipe,
+    arm: str,
+    plans: Sequence[StagePlan],
+    stop_after: str | None,
+    emit: Listener,
+) -> None:
+    """Refuse before any work what cannot be trained; warn of what is likely a mistake."""
+    if arm not in ARMS:
+        raise RecipeError(f"no arm {arm!r}; there are {', '.join(ARMS)}")
+    if not dataset.train:
+        raise DatasetError(
+            f"{dataset.root} has no training picture. Add pictures and curate again."
+        )
+    for stage in recipe.stage:
+        check_losses(stage.kind, stage.losses)
+    check_gates(recipe.gate, [stage.kind for stage in recipe.stage])
+    if stop_after is not None and stop_after not in [p.name for p in plans]:
+        raise RecipeError(f"no stage {stop_after!r} to stop after: {[p.name for p in plans]}")
+    largest = max(p.batch_size for p in plans)
+    if len(dataset.train) < largest:
+        emit(
+            Warned(
+                f"{len(dataset.train)} training pictures, but batches of {largest}: pictures "
+                "repeat within a batch. Lower batch_size, or add pictures."
+            )
+        )
+
+
+def _open_session(
+    dataset: Dataset,
+    brief: Brief,
+    recipe: Recipe,
+    pack: Pack,
+    out: Path,
+    cache: Path | None,
+    sample: Sampler,
+    score: Scorer,
+    emit: Listener,
+) -> Session:
+    from onbrand.models.diffusion import load_diffusion
+
+    model = load_diffusion(pack)
+    return Session(
+        model=model,
+        pack=pack,
+        dataset=dataset,
+        brief=brief,
+        recipe=recipe,
+        root=out,
+        store=Store(cache or out / "cache"),
+        sample=sample,
+        score=score,
+        emit=emit,
+        size_px=recipe.resolution_px or pack.num_px,
+        base_fingerprint=pack.fingerprint,
+    )
+
+
+def _before_training(session: Session, history: History, arm: str) -> None:
+    """All that needs the untouched base: class pictures and its own figures. Then attach LoRA."""
+    from onbrand.models.adapters import attach_lora, lora_parameters
+
+    if arm == dreambooth.NAME:
+        session.class_examples([dreambooth.class_prompt(session.brief)])
+    elif any(stage.losses.get("prior") for stage in session.recipe.stage):
+        session.class_examples(session.class_prompts())
+    if not history.base_metrics:
+        history.keep_base(session.validate("00-base"))
+    attach_lora(session.model, session.recipe.lora, seed=session.recipe.seed)
+    session.parameters = lora_parameters(session.model)
+
+
+def _stage_facts(
+    recipe: Recipe, stage_plan: StagePlan, index: int, learning_rate: float
+) -> dict[str, str]:
+    """Name and fingerprint of a stage, for the history."""
+    if stage_plan.kind == dreambooth.NAME:
+        settings: object = [stage_plan.num_steps, stage_plan.batch_size, learning_rate]
+    else:
+        settings = recipe.stage[index].model_dump()
+    return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
+
+
+def _run_stage(
+    session: Session,
+    history: History,
+    stage: Stage | None,
+    stage_plan: StagePlan,
+    folder: Path,
+    index: int,
+    learning_rate: float,
+) -> StageResult:
+    """The stage's result: the kept one if it finished before, else by running its file."""
+    kept = history.result(index)
+    if kept is not None:
+        _load_parameters(folder, session.parameters)
+        if history.is_stale(index):
+            kept = replace(kept, metrics=session.validate(folder.name))
+            history.keep(index, kept)
+        return kept
+    seed = session.recipe.seed * 1000 + index
+    if stage is None:
+        result = dreambooth.run(session, learning_rate, stage_plan, folder, seed)
+    elif stage.kind == "detail":
+        result = detail.run(session, stage, stage_plan, folder, seed)
+    else:
+        result = appearance.run(session, stage, stage_plan, folder, seed)
+    history.keep(index, result)
+    return result
+
+
+@torch.no_grad()
+def _load_parameters(folder: Path, parameters: dict[str, torch.nn.Parameter]) -> None:
+    """Put the exact float32 parameters of a finished stage back (an export may be rounded)."""
+    with safe_open(str(folder / "resume.safetensors"), "pt") as file:
+        for name, parameter in parameters.items():
+            parameter.copy_(file.get_tensor(f"parameter/{name}"))
+
+
+def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
+    """Which stage to ship, and why in one sentence."""
+    failed = [s for s in stages if s.gate and s.gate.startswith("failed")]
+    good = [s for s in stages if s not in failed]
+    if not good:
+        first = stages[0].name
+        return {
+            "stage": first,
+            "reason": f"No stage passed its gate ({first} {failed[0].gate}): look before you ship.",
+        }
+    last = good[-1]
+    figures = ", ".join(f"{k} {v:.3f}" for k, v in last.metrics.items())
+    if failed:
+        reason = f"{last.name} is the last good stage: {failed[0].name} {failed[0].gate}."
+    elif len(stages) < num_planned:
+        reason = f"{last.name} is the last stage trained so far ({figures})."
+    else:
+        gates = "passed its gate" if last.gate else "has no gate to fail"
+        reason = f"{last.name} is the last stage and {gates} ({figures})."
+    return {"stage": last.name, "reason": reason}
+
+
+def failed_gate(model: BrandModel) -> str | None:
+    """The sentence of the gate at which the model's training ended; None if none failed."""
+    for stage in model.stages:
+        if stage.gate and stage.gate.startswith("failed"):
+            return f"stage {stage.name}: gate {stage.gate}. {model.ship['reason']}"
+    return None
+
+
+def loss_curves(root: Path) -> dict[str, list[dict[str, float]]]:
+    """Log lines of each stage under the model folder `root`, in order: {"step", "loss", …}."""
+    folders = sorted(p.parent for p in Path(root).glob("stages/*/log.jsonl"))
+    return {folder.name.split("-", 1)[1]: read_log(folder) for folder in folders}

@@ -1,0 +1,106 @@
+"""A brand of a few small drawn pictures, for tests that train on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onbrand.artifacts.dataset import Asset, Dataset
+from onbrand.artifacts.folder import fingerprint_file
+from onbrand.brief import Brief
+from onbrand.recipe import Recipe
+
+__all__ = ["draw_picture", "tiny_brief", "tiny_dataset", "tiny_recipe"]
+
+
+def draw_picture(index: int, *, size_px: int = 40, cut_out: bool = False) -> Image.Image:
+    """A round orange creature on a plain ground, its place a function of the index."""
+    rng = np.random.default_rng(index)
+    ground = rng.integers(120, 250, 3)
+    rgb: NDArray[np.uint8] = np.empty((size_px, size_px, 3), np.uint8)
+    rgb[:] = ground
+    alpha: NDArray[np.uint8] = np.zeros((size_px, size_px), np.uint8)
+    x, y = (int(v) for v in rng.integers(size_px // 3, 2 * size_px // 3, 2))
+    for canvas, colour in ((rgb, (235, 120, 40)), (alpha, 255)):
+        cv2.circle(canvas, (x, y), size_px // 4, colour, -1)
+    cv2.circle(rgb, (x - 3, y - 2), 2, (20, 20, 30), -1)
+    cv2.circle(rgb, (x + 3, y - 2), 2, (20, 20, 30), -1)
+    if not cut_out:
+        return Image.fromarray(rgb)
+    return Image.fromarray(np.dstack([rgb, alpha]))
+
+
+def tiny_dataset(root: Path, *, num: int = 5, first: int = 0) -> Dataset:
+    """`num` training pictures (every second a cut-out) and one held out, saved under root."""
+    root.mkdir(parents=True, exist_ok=True)
+    assets = []
+    for i in range(num + 1):
+        cut_out = i % 2 == 1
+        path = root / "pictures" / f"{i:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        draw_picture(first + i, cut_out=cut_out).save(path)
+        assets.append(
+            Asset(
+                key=fingerprint_file(path),
+                file=f"pictures/{path.name}",
+                caption=["waving", "sleeping on a sofa", "on a white background", ""][i % 4],
+                split="held_out" if i == num else "train",
+                tags=[],
+                source=path.name,
+                width_px=40,
+                height_px=40,
+                has_alpha=cut_out,
+            )
+        )
+    dataset = Dataset(root=root, assets=assets, skipped=[], coverage={})
+    dataset.save()
+    return dataset
+
+
+def tiny_brief() -> Brief:
+    """A brief with two validation prompts."""
+    return Brief(
+        name="Kuro",
+        trigger="kuro",
+        subject="fox mascot",
+        description="a round orange fox mascot",
+        objective="avatar",
+        prompts=["waving at night", "eating ramen"],
+    )
+
+
+def tiny_recipe(**changes: object) -> Recipe:
+    """Two short stages with every loss, class pictures and no gate; `changes` replace fields."""
+    stage = {"batch_size": 2, "warmup_steps": 1, "learning_rate": 1e-3}
+    move = {
+        "flip": False,
+        "rotate_degrees": 4,
+        "scale_fraction": 0.05,
+        "shift_fraction": 0.03,
+        "brightness_fraction": 0.03,
+    }
+    fields: dict[str, object] = {
+        "base": "pocket",
+        "seed": 7,
+        "lora": {"rank": 2, "alpha": 2},
+        "validation": {"num_prompts": 2, "num_per_prompt": 1, "num_steps": 2, "guidance": 2.0},
+        "prior": {"num_pictures": 3, "weight": 1.0},
+        "stage": [
+            {"kind": "appearance", "num_steps": 6, "augment": move, **stage},
+            {
+                "kind": "detail",
+                "num_steps": 4,
+                "losses": {"perceptual": 0.1, "identity": 0.1, "prior": 1.0},
+                "loss_max_timestep": 700,
+                "every": 1,
+                **stage,
+            },
+        ],
+        "gate": [],
+        **changes,
+    }
+    return Recipe.model_validate(fields)

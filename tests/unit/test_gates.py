@@ -1,0 +1,73 @@
+"""Gates pass, fail and explain themselves in one sentence."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from onbrand.errors import RecipeError
+from onbrand.recipe import Gate
+from onbrand.training.gates import check_gates, judge_gates
+
+BEFORE = {"identity": 0.5, "alignment": 0.30, "diversity": 0.20}
+
+
+def gate(at_least: float = 0.8, not_worse: list[str] | None = None) -> Gate:
+    return Gate(
+        after="detail", metric="identity", at_least=at_least, not_worse=not_worse or ["alignment"]
+    )
+
+
+def test_a_stage_without_a_gate_has_no_verdict() -> None:
+    """No gate, no verdict: the stage is neither praised nor stopped."""
+    assert judge_gates([], {"identity": 0.1}, BEFORE) is None
+
+
+def test_a_gate_passes_with_its_figures_in_the_sentence() -> None:
+    """A metric at its bar passes, and the sentence tells the figures."""
+    verdict = judge_gates([gate(0.8)], {"identity": 0.8, "alignment": 0.31}, BEFORE)
+    assert verdict is not None
+    assert verdict.passed
+    assert verdict.sentence.startswith("passed")
+    assert "0.800" in verdict.sentence
+
+
+def test_a_metric_below_its_bar_fails() -> None:
+    """identity under at_least fails the gate and says by how much."""
+    verdict = judge_gates([gate(0.8)], {"identity": 0.61, "alignment": 0.31}, BEFORE)
+    assert verdict is not None
+    assert not verdict.passed
+    assert "identity 0.610 < 0.8" in verdict.sentence
+
+
+@pytest.mark.parametrize(("alignment", "passes"), [(0.30, True), (0.286, True), (0.28, False)])
+def test_not_worse_grants_five_percent(alignment: float, passes: bool) -> None:
+    """not_worse compares with the stage before, with the documented tolerance."""
+    verdict = judge_gates([gate()], {"identity": 0.9, "alignment": alignment}, BEFORE)
+    assert verdict is not None
+    assert verdict.passed is passes
+
+
+def test_missing_or_nan_figures_fail() -> None:
+    """A figure that could not be measured never opens a gate."""
+    for metrics in ({}, {"identity": math.nan, "alignment": 0.3}, {"identity": 0.9}):
+        verdict = judge_gates([gate()], metrics, BEFORE)
+        assert verdict is not None
+        assert not verdict.passed
+
+
+def test_without_a_figure_before_there_is_nothing_to_be_worse_than() -> None:
+    """not_worse is met when the stage before was never measured."""
+    verdict = judge_gates([gate()], {"identity": 0.9, "alignment": 0.1}, {})
+    assert verdict is not None
+    assert verdict.passed
+
+
+def test_gates_on_unknown_stages_or_metrics_are_refused() -> None:
+    """A typo in a gate is an error before training, with the nearest name."""
+    check_gates([gate()], ["appearance", "detail"])
+    with pytest.raises(RecipeError, match="no stage of the recipe"):
+        check_gates([gate()], ["appearance"])
+    with pytest.raises(RecipeError, match="alignment"):
+        check_gates([gate(not_worse=["alignmnt"])], ["detail"])

@@ -1,0 +1,87 @@
+"""The formulas of training.losses against figures worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from onbrand.errors import RecipeError
+from onbrand.training import losses
+
+
+def test_min_snr_weights_are_the_papers() -> None:
+    """min(SNR, 5)/SNR for noise and /(SNR+1) for v, with their limits at pure noise."""
+    snr = torch.tensor([0.0, 1.0, 5.0, 20.0])
+    noise = losses.min_snr_weight(snr, 5.0, "epsilon")
+    velocity = losses.min_snr_weight(snr, 5.0, "v_prediction")
+    torch.testing.assert_close(noise, torch.tensor([1.0, 1.0, 1.0, 0.25]))
+    torch.testing.assert_close(velocity, torch.tensor([0.0, 0.5, 5 / 6, 5 / 21]))
+
+
+def test_min_snr_weighs_the_clean_picture_alike_in_both_spaces() -> None:
+    """Weighted error in noise or in v is min(SNR, γ) times the same error of x0."""
+    snr = torch.tensor([0.3, 2.0, 9.0])
+    error_x0 = torch.tensor([0.7, 0.2, 0.5])
+    in_noise = losses.min_snr_weight(snr, 5.0, "epsilon") * snr * error_x0
+    in_v = losses.min_snr_weight(snr, 5.0, "v_prediction") * (snr + 1) * error_x0
+    torch.testing.assert_close(in_noise, snr.clamp(max=5) * error_x0)
+    torch.testing.assert_close(in_v, in_noise)
+
+
+def test_min_snr_without_gamma_weighs_all_alike() -> None:
+    """gamma None is plain mean squared error; an unknown prediction is refused."""
+    snr = torch.tensor([0.0, 4.0])
+    assert losses.min_snr_weight(snr, None, "epsilon").tolist() == [1.0, 1.0]
+    with pytest.raises(ValueError, match="sample"):
+        losses.min_snr_weight(snr, 5.0, "sample")
+
+
+def test_reconstruction_is_per_sample() -> None:
+    """Each sample's mean squared error times its own weight."""
+    output = torch.zeros(2, 1, 2, 2)
+    target = torch.stack([torch.full((1, 2, 2), 2.0), torch.full((1, 2, 2), 3.0)])
+    got = losses.reconstruction(output, target, torch.tensor([1.0, 0.5]))
+    assert got.tolist() == [4.0, 4.5]
+
+
+def test_feature_distance_is_zero_for_equal_and_four_for_opposite() -> None:
+    """Unit channels: equal maps 0, orthogonal 2, opposite 4, and scale does not matter."""
+    one = torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 3)
+    other = torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 3)
+    assert losses.feature_distance([one], [one * 7]).item() == pytest.approx(0, abs=1e-6)
+    assert losses.feature_distance([one], [other]).item() == pytest.approx(2, abs=1e-5)
+    assert losses.feature_distance([one, one], [-one, one]).item() == pytest.approx(2, abs=1e-5)
+
+
+def test_feature_distance_has_a_finite_gradient_at_zero_features() -> None:
+    """A dead feature map (all zeros) gives no NaN gradient."""
+    ours = torch.zeros(1, 4, 2, 2, requires_grad=True)
+    losses.feature_distance([ours], [torch.ones(1, 4, 2, 2)]).sum().backward()
+    assert ours.grad is not None
+    assert bool(torch.isfinite(ours.grad).all())
+
+
+def test_identity_distance_is_one_minus_cosine() -> None:
+    """0 for the reference itself, 1 for an orthogonal embedding, 2 for its opposite."""
+    reference = torch.tensor([0.6, 0.8])
+    rows = torch.stack([reference, torch.tensor([-0.8, 0.6]), -reference])
+    torch.testing.assert_close(
+        losses.identity_distance(rows, reference), torch.tensor([0.0, 1.0, 2.0]), atol=1e-6, rtol=0
+    )
+
+
+def test_gated_mean_counts_only_what_passed() -> None:
+    """The mean over gated samples, and 0 without NaN when none passed."""
+    assert losses.gated_mean(torch.tensor([1.0, 3.0])).item() == pytest.approx(2.0)
+    assert losses.gated_mean(torch.zeros(0)).item() == 0.0
+
+
+def test_unknown_losses_are_refused_with_advice() -> None:
+    """A typo names the nearest loss, a loss of another stage names that stage."""
+    losses.check_losses("detail", ["perceptual", "identity", "prior"])
+    with pytest.raises(RecipeError, match="perceptual"):
+        losses.check_losses("detail", ["perceptul"])
+    with pytest.raises(RecipeError, match="'detail'"):
+        losses.check_losses("appearance", ["identity"])
+    with pytest.raises(RecipeError, match="expression"):
+        losses.check_losses("expression", [])
