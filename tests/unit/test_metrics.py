@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onbrand.artifacts.judgement import Arm
-from onbrand.errors import DatasetError
 from PIL import Image, ImageDraw
 
+from onbrand.artifacts.judgement import Arm
+from onbrand.errors import DatasetError
 from onbrand.illustrator import RESERVED_IDS, character, illustrate, random_scene
 from onbrand.judging import (
     OWN,
@@ -134,14 +134,14 @@ def test_subject_mask_uses_alpha_when_there_is_one() -> None:
 
 
 def test_subject_mask_finds_drawn_subjects() -> None:
-    """On drawn scenes the estimated mask overlaps the true one by more than half on average."""
+    """On drawn scenes the estimated mask overlaps the true one by more than 0.7 on average."""
     rng, overlaps = np.random.default_rng(3), []
     for number in range(24):
         drawn = illustrate(character(number), random_scene(rng), size_px=128, seed=number)
         truth = drawn.subject
         found = subject_mask(Image.fromarray(drawn.pixels))
         overlaps.append((truth & found).sum() / (truth | found).sum())
-    assert np.mean(overlaps) > 0.5
+    assert np.mean(overlaps) > 0.7
 
 
 def test_dominant_colours_are_weighted_by_area_and_repeatable() -> None:
@@ -317,7 +317,7 @@ def test_choose_takes_the_most_alike_that_still_follows_prompts() -> None:
     lost = {"identity": 0.9, "alignment": 0.25, "diversity": 18.0}
     choice = choose({"appearance": good, "detail": lost}, base=BASE)
     assert (choice.stage, choice.good) == ("appearance", True)
-    assert "detail is more alike but lost 17% of the base's prompt alignment" in choice.reason
+    assert "detail is more alike but lost 17 % of the base's prompt alignment" in choice.reason
 
 
 def test_choose_prefers_less_training_when_stages_tie() -> None:
@@ -339,7 +339,6 @@ def test_choose_says_when_nothing_is_good_enough() -> None:
 
 def arm(name: str, **values: float) -> Arm:
     from onbrand.artifacts.judgement import Metric
-
     from onbrand.judging.protocol import BETTER
 
     return Arm(
@@ -377,7 +376,7 @@ def test_verdict_vetoes_but_never_switches() -> None:
     chosen = choose({"detail": {"identity": 0.87, "alignment": 0.3}})
     found = verdict(chosen, stages, {"prompt_only": arm("prompt_only", identity=0.55)})
     assert (found.stage, found.good) == (None, False)
-    assert found.sentence.startswith("Ship nothing yet: 40% of detail's pictures repeat")
+    assert found.sentence.startswith("Ship nothing yet: 40 % of detail's pictures repeat")
     assert any("trait is lost" in line for line in found.diagnosis)
 
 

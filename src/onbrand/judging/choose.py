@@ -102,7 +102,7 @@ def _lost(numbers: Mapping[str, float], base: Mapping[str, float] | None) -> str
         return ""
     drop = 1 - numbers.get("alignment", 0.0) / base["alignment"] if base.get("alignment") else 0.0
     if drop > ALIGNMENT_TOLERANCE:
-        return f"lost {drop:.0%} of the base's prompt alignment"
+        return f"lost {_percent(drop)} of the base's prompt alignment"
     if "diversity" in numbers and numbers["diversity"] < DIVERSITY_FLOOR * base.get("diversity", 0):
         return "lost more than half of the base's variety"
     return ""
@@ -155,18 +155,18 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
         )
     if values.get("retrieval_fraction", 1.0) < RETRIEVAL_BAR:
         said.append(
-            f"Only {values['retrieval_fraction']:.0%} of the pictures are nearest to this brand "
-            "among its look-alikes: a trait is lost. Name every fixed trait in the captions."
+            f"Only {_percent(values['retrieval_fraction'])} of the pictures are nearest to this "
+            "brand among its look-alikes: a trait is lost. Name every fixed trait in the captions."
         )
     if values.get("alignment_ratio", 1.0) < 1 - ALIGNMENT_TOLERANCE:
         said.append(
-            f"Prompts are followed at {values['alignment_ratio']:.0%} of the base's strength: "
-            "raise the prior weight, or stop at an earlier stage."
+            f"Prompts are followed at {_percent(values['alignment_ratio'])} of the base's "
+            "strength: raise the prior weight, or stop at an earlier stage."
         )
     if values.get("memorised_fraction", 0.0) > 0:
         said.append(
-            f"{values['memorised_fraction']:.0%} of the pictures are nearer to a training picture "
-            "than held-out ones are: compare them below, and train less or augment more."
+            f"{_percent(values['memorised_fraction'])} of the pictures are nearer to a training "
+            "picture than held-out ones are: compare them below, and train less or augment more."
         )
     spread, usual = values.get("diversity"), prompt_only.get("diversity")
     if spread is not None and usual is not None and spread < DIVERSITY_FLOOR * usual:
@@ -210,10 +210,10 @@ def _veto(arm: Arm, baselines: Mapping[str, Arm]) -> str:
         )
     ratio = values.get("alignment_ratio", 1.0)
     if ratio < 0.9:
-        return f"{arm.name} follows prompts at only {ratio:.0%} of the base's strength"
+        return f"{arm.name} follows prompts at only {_percent(ratio)} of the base's strength"
     memorised = values.get("memorised_fraction", 0.0)
     if memorised > 0.05:
-        return f"{memorised:.0%} of {arm.name}'s pictures repeat a training picture"
+        return f"{_percent(memorised)} of {arm.name}'s pictures repeat a training picture"
     return ""
 
 
@@ -236,7 +236,7 @@ def _sentence(stage: str, stages: Mapping[str, Arm], baselines: Mapping[str, Arm
     parts.append(
         "no picture is memorised"
         if memorised == 0
-        else f"{memorised:.0%} of the pictures come close to a training picture"
+        else f"{_percent(memorised)} of the pictures come close to a training picture"
     )
     return f"Ship {stage}: {', '.join(parts[:-1])}, and {parts[-1]}."
 
@@ -244,10 +244,14 @@ def _sentence(stage: str, stages: Mapping[str, Arm], baselines: Mapping[str, Arm
 def _against(own: float, base: float) -> str:
     change = own / base - 1 if base else 0.0
     if change > ALIGNMENT_TOLERANCE:
-        return f"{change:.0%} above the base's"
+        return f"{_percent(change)} above the base's"
     if change >= -ALIGNMENT_TOLERANCE:
         return "within 3 % of the base's"
-    return f"{-change:.0%} below the base's"
+    return f"{_percent(-change)} below the base's"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
 
 
 def _said(name: str) -> str:

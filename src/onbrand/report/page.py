@@ -65,13 +65,13 @@ def heads(names: Sequence[str], titles: Mapping[str, str], chosen: str | None) -
     ]
 
 
-def key_figures(judgement: Judgement, stage: str | None) -> list[dict[str, str]]:
+def key_figures(judgement: Judgement, stage: str | None) -> list[dict[str, object]]:
     """The four figures under the verdict: of the stage that ships, or of the last one measured."""
     found = arms(judgement)
     if not judgement.stages:
         return []
     arm = found.get(stage or "", judgement.stages[-1])
-    keys = []
+    keys: list[dict[str, object]] = []
     for name in KEYS:
         if name not in arm.metrics:
             continue
@@ -83,12 +83,12 @@ def key_figures(judgement: Judgement, stage: str | None) -> list[dict[str, str]]
         bar = arm.metrics[name].bar
         if bar is not None:
             word = "at least" if arm.metrics[name].better == "higher" else "at most"
-            beside.append(f"wanted: {word} {figure(name, bar)}")
+            beside.append(f"wanted {word} {figure(name, bar)}")
         keys.append(
             {
                 "label": measure(name).label,
                 "value": figure(name, arm.metrics[name].value),
-                "beside": " · ".join(beside),
+                "beside": beside,
             }
         )
     return keys
@@ -115,7 +115,7 @@ def figures_table(context: ReportContext, chosen: str | None) -> dict[str, objec
                 "meaning": _meaning(name, context.chance),
                 "better": better,
                 "arrow": "↑" if better == "higher" else "↓",
-                "bar": _bar([cells.get(chosen or ""), *known]),
+                "bar": _bar(name, [cells.get(chosen or ""), *known]),
                 "cells": [
                     None if metric is None else _cell(name, metric, best, scale, arm)
                     for arm, metric in cells.items()
@@ -154,13 +154,13 @@ def _cell(
     }
 
 
-def _bar(metrics: Sequence[Metric | None]) -> Markup:
+def _bar(name: str, metrics: Sequence[Metric | None]) -> Markup:
     """The bar of the arm that ships (else of any that has one) and whether it is met."""
     for metric in metrics:
         if metric is not None and metric.bar is not None:
             sign = "≥" if metric.better == "higher" else "≤"
             met = "met" if metric.holds else "missed"
-            bar = f"{metric.bar:.3g}"
+            bar = figure(name, metric.bar)
             return Markup('{} {}<span class="range">{}</span>').format(sign, bar, met)
     return Markup("")
 
@@ -204,6 +204,11 @@ def _neighbour(pair: Neighbour) -> dict[str, object]:
     }
 
 
+def typeset(text: str) -> str:
+    """Plain words as a typesetter sets them: curly apostrophes, percent signs that do not wrap."""
+    return text.replace("'", "’").replace(" %", "\u202f%")
+
+
 def _check(context: ReportContext) -> None:
     """Every column shows every prompt: a hole would shift a grid unseen."""
     for column in context.columns:
@@ -221,7 +226,8 @@ def build_page(context: ReportContext) -> str:
     """
     _check(context)
     chosen = context.judgement.ship.get("stage") if context.good else None
-    lead, colon, rest = context.sentence.partition(":")
+    sentence = typeset(context.sentence)
+    lead, colon, rest = sentence.partition(":")
     folder = importlib.resources.files("onbrand.report") / "templates"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string((folder / "report.html.j2").read_text("utf-8"))
@@ -230,11 +236,11 @@ def build_page(context: ReportContext) -> str:
     columns: Sequence[Column] = context.columns
     return template.render(
         brand=context.brand,
-        sentence=context.sentence,
+        sentence=sentence,
         lead=lead + colon if colon else "",
-        rest=rest if colon else context.sentence,
+        rest=rest if colon else sentence,
         css=Markup((folder / "report.css").read_text("utf-8")),
-        diagnosis=context.diagnosis,
+        diagnosis=[typeset(line) for line in context.diagnosis],
         keys=key_figures(context.judgement, chosen),
         references=[embed(shown, STRIP_PX) for shown in context.references],
         lookalikes=[embed(shown, STRIP_PX) for shown in context.lookalikes],

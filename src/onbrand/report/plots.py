@@ -10,8 +10,8 @@ import numpy as np
 
 __all__ = ["curve_svg", "interval_svg", "smoothed"]
 
-WIDTH, HEIGHT = 320, 150
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24
+WIDTH, HEIGHT = 520, 220
+LEFT, RIGHT, TOP, BOTTOM = 44, 14, 8, 28
 
 
 def smoothed(values: Sequence[float], share: float = 0.08) -> list[float]:
@@ -21,7 +21,7 @@ def smoothed(values: Sequence[float], share: float = 0.08) -> list[float]:
     return [float(data[max(0, i - width) : i + width + 1].mean()) for i in range(len(data))]
 
 
-def _ticks(low: float, high: float, count: int = 3) -> list[float]:
+def _ticks(low: float, high: float, count: int = 5) -> list[float]:
     """At most `count` + 1 round numbers inside [low, high]."""
     span = max(high - low, 1e-12)
     rough = span / count
@@ -66,7 +66,7 @@ def curve_svg(name: str, steps: Sequence[int], values: Sequence[float]) -> str:
     for tick in _ticks(low, high):
         parts.append(
             f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" '
-            f'y2="{y(tick):.1f}"/><text x="{LEFT - 6}" y="{y(tick) + 3.5:.1f}" '
+            f'y2="{y(tick):.1f}"/><text x="{LEFT - 6}" y="{y(tick) + 4.5:.1f}" '
             f'text-anchor="end">{tick:.3g}</text>'
         )
     for tick in _ticks(first, last):
