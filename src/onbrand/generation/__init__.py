@@ -1,0 +1,7 @@
+"""BrandModel + prompts → Pictures: the one sampler, for previews, gates and shipped pictures."""
+
+from __future__ import annotations
+
+from onbrand.generation.sample import sample
+
+__all__ = ["sample"]

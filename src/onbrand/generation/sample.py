@@ -1,0 +1,174 @@
+"""Pictures from prompts: one sampler for previews, gates and shipping.
+
+A picture is a function of (model, prompt, seed, settings) alone: its noise comes from a CPU
+generator of its own and its embedding is padded to full length, so neither the batch nor the
+pictures before it matter (beyond the last bits of a float).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from onbrand.errors import ModelError, PromptError
+from onbrand.events import Advanced, Finished, Listener, Started, Warned, silent
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from onbrand.models.diffusion import DiffusionModel
+
+__all__ = ["sample", "starting_noise"]
+
+TASK = "sampling"
+
+
+def sample(
+    model: DiffusionModel,
+    prompts: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    num_steps: int = 20,
+    guidance: float = 4.0,
+    guidance_rescale: float = 0.0,
+    negative_prompt: str = "",
+    size_px: int | None = None,
+    batch_size: int = 8,
+    emit: Listener = silent,
+) -> list[Image.Image]:
+    """One RGB picture per pair (prompts[i], seeds[i]), in their order.
+
+    `guidance` is classifier-free guidance (1 switches it off, arXiv 2207.12598), `guidance_rescale`
+    the share of its contrast that is taken back (arXiv 2305.08891, section 3.4), `size_px` the side
+    of the picture (default: the pack's). The model's adapter, if one is attached, takes part.
+    Raises PromptError for an empty prompt, unequal counts or impossible settings, and ModelError
+    when the model makes something that is no number.
+    """
+    import torch
+
+    side_px = size_px or model.num_px
+    _check(model, prompts, seeds, num_steps, batch_size, side_px)
+    for prompt in dict.fromkeys([*prompts, negative_prompt]):
+        lost = model.cut_off(prompt)
+        if lost:
+            emit(Warned(f'the prompt is too long, its end is not read: "{lost}"'))
+    emit(Started(TASK, len(prompts), "pictures"))
+    pictures: list[Image.Image] = []
+    with torch.inference_mode(), _evaluating(model):
+        known = _encode(model, [*prompts, negative_prompt], batch_size)
+        for first in range(0, len(prompts), batch_size):
+            chosen = range(first, min(first + batch_size, len(prompts)))
+            latents = _denoise(
+                model,
+                torch.stack([known[prompts[i]] for i in chosen]),
+                torch.stack([known[negative_prompt] for _ in chosen]),
+                starting_noise(model, [seeds[i] for i in chosen], side_px),
+                (num_steps, guidance, guidance_rescale),
+            )
+            pictures += _to_pictures(model.decode(latents), [prompts[i] for i in chosen])
+            emit(Advanced(TASK, len(pictures), {}))
+    emit(Finished(TASK, {"pictures": len(pictures), "steps": num_steps}))
+    return pictures
+
+
+def starting_noise(model: DiffusionModel, seeds: Sequence[int], side_px: int) -> Tensor:
+    """Normal noise [b, c, h/f, w/f] float32; row i depends on seeds[i] only."""
+    import torch
+
+    side = side_px // model.vae_factor
+    shape = (model.num_latent_channels, side, side)
+    rows = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(s)) for s in seeds]
+    return torch.stack(rows)
+
+
+def _check(
+    model: DiffusionModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    num_steps: int,
+    batch_size: int,
+    side_px: int,
+) -> None:
+    if len(prompts) != len(seeds):
+        raise PromptError(
+            f"{len(prompts)} prompts but {len(seeds)} seeds: each picture needs one of both. "
+            "Repeat a prompt once per seed."
+        )
+    if any(not prompt.strip() for prompt in prompts):
+        raise PromptError("a prompt is empty: say what the picture shows.")
+    if not 1 <= num_steps <= model.num_timesteps:
+        raise PromptError(f"num_steps is {num_steps}; it must lie in 1 … {model.num_timesteps}.")
+    if batch_size < 1:
+        raise PromptError(f"batch_size is {batch_size}; it must be at least 1.")
+    levels = max(0, len(model.unet.config.block_out_channels) - 1)
+    unit = model.vae_factor * 2**levels
+    if side_px < unit or side_px % unit:
+        raise PromptError(f"size_px is {side_px}; this base makes multiples of {unit} px.")
+
+
+class _evaluating:
+    """Dropout off while pictures are made; every module's mode is put back after."""
+
+    def __init__(self, model: DiffusionModel) -> None:
+        self._modules = (model.unet, model.text_encoder, model.vae)
+        self._modes: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._modes = [bool(module.training) for module in self._modules]
+        for module in self._modules:
+            module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        for module, mode in zip(self._modules, self._modes, strict=True):
+            module.train(mode)
+
+
+def _encode(model: DiffusionModel, prompts: Sequence[str], batch_size: int) -> dict[str, Tensor]:
+    """Embedding [s, d] of each distinct prompt."""
+    distinct = list(dict.fromkeys(prompts))
+    known: dict[str, Tensor] = {}
+    for first in range(0, len(distinct), batch_size):
+        part = distinct[first : first + batch_size]
+        known.update(zip(part, model.encode_prompts(part), strict=True))
+    return known
+
+
+def _denoise(
+    model: DiffusionModel,
+    embeddings: Tensor,
+    negative: Tensor,
+    noise: Tensor,
+    settings: tuple[int, float, float],
+) -> Tensor:
+    """Clean latents [b, c, h, w] from noise through diffusers' pipeline and the model's sampler."""
+    num_steps, guidance, rescale = settings
+    side_px = noise.shape[-1] * model.vae_factor
+    output: Any = model.pipeline()(
+        prompt_embeds=embeddings,
+        negative_prompt_embeds=negative,
+        latents=noise.to(model.device, model.dtype),
+        num_inference_steps=num_steps,
+        guidance_scale=guidance,
+        guidance_rescale=rescale,
+        height=side_px,
+        width=side_px,
+        output_type="latent",
+    )
+    latents: Tensor = output.images
+    return latents
+
+
+def _to_pictures(pixels_bchw: Tensor, prompts: Sequence[str]) -> list[Image.Image]:
+    import torch
+    from PIL import Image
+
+    pixels = pixels_bchw.float().cpu()
+    for row, prompt in zip(pixels, prompts, strict=True):
+        if not bool(torch.isfinite(row).all()):
+            raise ModelError(
+                f'the model made no picture but NaN for "{prompt}". Its weights overflow in this '
+                "precision or its LoRA has diverged; use float32 or an earlier checkpoint."
+            )
+    bytes_bhwc = pixels.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return [Image.fromarray(row.contiguous().numpy()) for row in bytes_bhwc]

@@ -1,0 +1,304 @@
+"""LoRA on a diffusion model: attach, train, switch off, save, load, and check what was saved.
+
+A model carries one adapter at a time. Its tensors are float32 leaves whatever the base's
+precision; `lora_parameters` names them `unet.PATH.lora_A.weight`, which is also how the diffusers
+form on disk calls them. LoRA: Hu et al. 2021, arXiv 2106.09685.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from onbrand.errors import WeightsError
+from onbrand.models.diffusion import DiffusionModel, load_diffusion, quiet_libraries
+from onbrand.models.lora_files import (
+    DIFFUSERS_FILE,
+    KOHYA_FILE,
+    BaseFacts,
+    Layer,
+    LoraFile,
+    read_lora,
+    write_diffusers,
+    write_kohya,
+)
+from onbrand.models.packs import Pack
+
+__all__ = [
+    "attach_lora",
+    "check_export",
+    "detach_lora",
+    "has_lora",
+    "load_lora",
+    "lora_parameters",
+    "save_lora",
+    "without_lora",
+]
+
+ADAPTER = "default"
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+FEED_FORWARD = ["ff.net.0.proj", "ff.net.2"]
+CONVOLUTIONS = ["proj_in", "proj_out", "conv1", "conv2", "conv_shortcut"]
+TARGETS = {
+    "attention": ATTENTION,
+    "attention+ff": ATTENTION + FEED_FORWARD,
+    "all": ATTENTION + FEED_FORWARD + CONVOLUTIONS,
+}
+TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
+LARGEST_DIFFERENCE = 1e-4
+
+
+class LoraShape(Protocol):
+    """What `attach_lora` reads of a recipe's LoraSettings."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def alpha(self) -> float: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def text_encoder(self) -> bool: ...
+
+
+def attach_lora(model: DiffusionModel, lora: LoraShape, *, seed: int = 0) -> list[Parameter]:
+    """Put a fresh adapter on the model (replacing one that is there) and return what to train.
+
+    The down matrices are Gaussian from `seed`, the up matrices zero, so nothing changes yet.
+    `lora.targets` names what is adapted in the U-Net: attention, attention+ff or all.
+    """
+    from peft import LoraConfig
+
+    detach_lora(model)
+    targets = TARGETS[str(getattr(lora, "targets", "attention"))]
+    parts = {"unet": targets} | ({"text_encoder": TEXT_TARGETS} if lora.text_encoder else {})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part, names in parts.items():
+            config = LoraConfig(
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=list(names),
+                init_lora_weights="gaussian",
+            )
+            getattr(model, part).add_adapter(config, ADAPTER)
+    return list(lora_parameters(model).values())
+
+
+def lora_parameters(model: DiffusionModel) -> dict[str, Parameter]:
+    """The adapter's tensors under stable names, `unet.` first; {} without an adapter."""
+    mark = f".{ADAPTER}.weight"
+    found: dict[str, Parameter] = {}
+    for part in ("unet", "text_encoder"):
+        for name, parameter in cast(torch.nn.Module, getattr(model, part)).named_parameters():
+            if ".lora_" in name and name.endswith(mark):
+                found[f"{part}.{name.removesuffix(mark)}.weight"] = parameter
+    return found
+
+
+def has_lora(model: DiffusionModel) -> bool:
+    """Whether an adapter is attached."""
+    return any(True for _ in _tuners(model))
+
+
+def detach_lora(model: DiffusionModel) -> None:
+    """Remove the adapter and its wrappers: the model is the base again. Nothing if there is none."""
+    if has_lora(model):
+        model.pipeline().unload_lora_weights()
+
+
+@contextlib.contextmanager
+def without_lora(model: DiffusionModel) -> Iterator[None]:
+    """Inside, the model predicts as its base does; the adapter is back after, trainable as before."""
+    tuners = list(_tuners(model))
+    kept = [(p, p.requires_grad) for p in lora_parameters(model).values()]
+    for layer in tuners:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in tuners:
+            layer.enable_adapters(True)
+        for parameter, trained in kept:
+            parameter.requires_grad_(trained)
+
+
+def _tuners(model: DiffusionModel) -> Iterator[Any]:
+    """The layers that carry the adapter."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in (model.unet, model.text_encoder):
+        for layer in module.modules():
+            if isinstance(layer, BaseTunerLayer):
+                yield layer
+
+
+# -- files -----------------------------------------------------------------------------------
+
+
+def save_lora(model: DiffusionModel, folder: Path, metadata: Mapping[str, str]) -> Path:
+    """Write the adapter as pytorch_lora_weights.safetensors and kohya.safetensors in `folder`.
+
+    `metadata` may hold "trigger", "licence", "name" and "description"; other keys go into the
+    headers as they are. Raises WeightsError without an adapter, StorageError when the disk is full.
+    """
+    layers = _layers(model)
+    if not layers["unet"]:
+        raise WeightsError("there is no LoRA on the model to save; attach_lora or load_lora first.")
+    base = _base_facts(model)
+    write_kohya(folder / KOHYA_FILE, layers, base, metadata)
+    write_diffusers(folder / DIFFUSERS_FILE, layers, base, metadata)
+    return folder
+
+
+def load_lora(model: DiffusionModel, path: Path, *, trainable: bool = False) -> None:
+    """Put the LoRA of a file or folder (either form) on the model, replacing one that is there.
+
+    Raises WeightsError when it is damaged, a pickle, or made for another base.
+    """
+    lora = read_lora(
+        Path(path), {part: list(_modules(model, part)) for part in ("unet", "text_encoder")}
+    )
+    _need_same_base(model, lora)
+    detach_lora(model)
+    with torch.random.fork_rng(devices=[]):
+        for part, layers in lora.layers.items():
+            if layers:
+                _inject(model, part, layers)
+    for parameter in lora_parameters(model).values():
+        parameter.requires_grad_(trainable)
+
+
+@torch.no_grad()
+def check_export(
+    folder: Path, pack: Pack, *, model: DiffusionModel | None = None
+) -> dict[str, float]:
+    """Load both files of `folder` in plain diffusers and compare with the model in memory.
+
+    Compares embeddings and U-Net outputs for a prompt on seeded noise; returns the largest
+    absolute difference per file name. Without `model`, the pack with `load_lora` stands for it.
+    Raises WeightsError when a difference reaches 1e-4 or a file does not load.
+    """
+    if model is None:
+        model = load_diffusion(pack)
+        load_lora(model, folder / DIFFUSERS_FILE)
+    ours = _probe(model.unet, model.encode_prompts([PROBE]), model)
+    differences: dict[str, float] = {}
+    for name in (DIFFUSERS_FILE, KOHYA_FILE):
+        plain = load_diffusion(pack).pipeline()
+        with quiet_libraries():
+            try:
+                plain.load_lora_weights(str(folder), weight_name=name)
+            except Exception as error:  # diffusers and peft raise many classes for a bad file
+                raise WeightsError(f"diffusers cannot load {folder / name}: {error}") from error
+            plain.unet.eval()
+            embeddings, _ = plain.encode_prompt(PROBE, "cpu", 1, False)
+        theirs = _probe(plain.unet, embeddings, model)
+        pairs = zip(ours, theirs, strict=True)
+        differences[name] = max(float((a - b).abs().max()) for a, b in pairs)
+    worst = max(differences, key=differences.__getitem__)
+    if not differences[worst] < LARGEST_DIFFERENCE:
+        raise WeightsError(
+            f"{folder / worst} does not give what was trained: outputs differ by "
+            f"{differences[worst]:.2g}, at most {LARGEST_DIFFERENCE:g} is allowed."
+        )
+    return differences
+
+
+PROBE = "a red fox waving"
+
+
+def _probe(unet: Any, embeddings: Tensor, model: DiffusionModel) -> tuple[Tensor, Tensor]:
+    """Embeddings [1, s, d] and the U-Net's output on seeded noise at a middle timestep."""
+    side = model.num_px // model.vae_factor
+    shape = (1, model.num_latent_channels, side, side)
+    x_t = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0))
+    t_b = torch.tensor([model.num_timesteps // 2])
+    output = unet(x_t, t_b, encoder_hidden_states=embeddings).sample
+    return embeddings.float(), cast(Tensor, output).float()
+
+
+def _layers(model: DiffusionModel) -> dict[str, dict[str, Layer]]:
+    layers: dict[str, dict[str, Layer]] = {"unet": {}, "text_encoder": {}}
+    parameters = lora_parameters(model)
+    for part, modules in layers.items():
+        for name, module in _modules(model, part).items():
+            down = parameters.get(f"{part}.{_real(model, part, name)}.lora_A.weight")
+            if down is not None:
+                up = parameters[f"{part}.{_real(model, part, name)}.lora_B.weight"]
+                modules[name] = Layer(down.detach(), up.detach(), float(module.lora_alpha[ADAPTER]))
+    return layers
+
+
+def _modules(model: DiffusionModel, part: str) -> dict[str, Any]:
+    """Linear and convolution modules (adapted or not) by path, without a text_model prefix."""
+    found: dict[str, Any] = {}
+    for name, module in cast(torch.nn.Module, getattr(model, part)).named_modules():
+        plain = ".lora_" not in name and ".base_layer" not in name
+        if plain and (hasattr(module, "lora_A") or getattr(module, "weight", None) is not None):
+            found[name.removeprefix("text_model.")] = module
+    return found
+
+
+def _real(model: DiffusionModel, part: str, name: str) -> str:
+    """The module's path in this version of its library."""
+    nested = part == "text_encoder" and hasattr(model.text_encoder, "text_model")
+    return f"text_model.{name}" if nested else name
+
+
+def _inject(model: DiffusionModel, part: str, layers: Mapping[str, Layer]) -> None:
+    from peft import LoraConfig
+
+    first = next(iter(layers.values()))
+    real = {name: _real(model, part, name) for name in layers}
+    config = LoraConfig(
+        r=first.rank,
+        lora_alpha=first.alpha,
+        rank_pattern={f"^{real[n]}": x.rank for n, x in layers.items() if x.rank != first.rank},
+        alpha_pattern={f"^{real[n]}": x.alpha for n, x in layers.items() if x.alpha != first.alpha},
+        target_modules=sorted(real.values()),
+    )
+    getattr(model, part).add_adapter(config, ADAPTER)
+    parameters = lora_parameters(model)
+    with torch.no_grad():
+        for name, layer in layers.items():
+            parameters[f"{part}.{real[name]}.lora_A.weight"].copy_(layer.down)
+            parameters[f"{part}.{real[name]}.lora_B.weight"].copy_(layer.up)
+
+
+def _need_same_base(model: DiffusionModel, lora: LoraFile) -> None:
+    theirs = lora.header.get("onbrand.base_fingerprint")
+    name = lora.header.get("onbrand.base") or lora.header.get("ss_sd_model_name") or "another model"
+    if theirs is not None and theirs != model.pack.fingerprint:
+        raise WeightsError(
+            f"{lora.path} was trained on '{name}' ({theirs}), but the base here is "
+            f"'{model.pack.name}' ({model.pack.fingerprint}). Use the base it was trained on."
+        )
+    for part, layers in lora.layers.items():
+        modules = _modules(model, part)
+        for path, layer in layers.items():
+            module = modules.get(path)
+            shape = tuple(module.weight.shape[:2]) if module is not None else None
+            if shape != (layer.up.shape[0], layer.down.shape[1]):
+                raise WeightsError(
+                    f"{lora.path} was trained on '{name}', but the base here is '{model.pack.name}': "
+                    f"{part}.{path} is {shape or 'missing'} here and "
+                    f"{(layer.up.shape[0], layer.down.shape[1])} there."
+                )
+
+
+def _base_facts(model: DiffusionModel) -> BaseFacts:
+    return BaseFacts(
+        name=model.pack.name,
+        fingerprint=model.pack.fingerprint,
+        prediction_type=model.prediction_type,
+        num_px=model.num_px,
+        text_width=int(model.unet.config.cross_attention_dim),
+    )

@@ -1,0 +1,283 @@
+"""The two file formats of a LoRA, and one in-memory form between them.
+
+diffusers: `pytorch_lora_weights.safetensors`, keys `unet.PATH.lora_A.weight` [r, in] and
+`.lora_B.weight` [out, r]; the header's `lora_adapter_metadata` carries rank and alpha.
+kohya (sd-scripts, A1111, ComfyUI): keys `lora_unet_PATH_WITH_UNDERSCORES.lora_down.weight`,
+`.lora_up.weight` and `.alpha`; the header carries `ss_*` and `modelspec.*` strings. The text
+encoder is `text_encoder.text_model.` and `lora_te_text_model_`.
+
+Torch only for the tensors; neither diffusers nor peft is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from onbrand.errors import WeightsError
+from onbrand.files import write_bytes_atomic
+
+__all__ = [
+    "DIFFUSERS_FILE",
+    "KOHYA_FILE",
+    "BaseFacts",
+    "Layer",
+    "LoraFile",
+    "read_lora",
+    "write_diffusers",
+    "write_kohya",
+]
+
+DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
+KOHYA_FILE = "kohya.safetensors"
+PARTS = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
+NAMED = ("trigger", "licence", "name", "description")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One adapted module: ΔW = (alpha / r)·up·down, down [r, in, …], up [out, r, …]."""
+
+    down: Tensor
+    up: Tensor
+    alpha: float
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return int(self.down.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFile:
+    """A LoRA read from disk: layers per part ("unet", "text_encoder") and module path, header."""
+
+    path: Path
+    layers: Mapping[str, Mapping[str, Layer]]
+    header: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFacts:
+    """What a LoRA's header says of the base it was trained on."""
+
+    name: str
+    fingerprint: str
+    prediction_type: str
+    num_px: int
+    text_width: int
+
+    @property
+    def header(self) -> dict[str, str]:
+        """The entries by which `load_lora` tells bases apart."""
+        return {"onbrand.base": self.name, "onbrand.base_fingerprint": self.fingerprint}
+
+
+def write_diffusers(
+    path: Path,
+    layers: Mapping[str, Mapping[str, Layer]],
+    base: BaseFacts,
+    facts: Mapping[str, str],
+) -> Path:
+    """Write the diffusers form atomically; StorageError when the disk refuses."""
+    tensors: dict[str, Tensor] = {}
+    settings: dict[str, object] = {}
+    for part, modules in layers.items():
+        if not modules:
+            continue
+        # older transformers nest the encoder in text_model; newer diffusers strip the prefix
+        inner = "text_model." if part == "text_encoder" else ""
+        for name, layer in modules.items():
+            tensors[f"{part}.{inner}{name}.lora_A.weight"] = layer.down
+            tensors[f"{part}.{inner}{name}.lora_B.weight"] = layer.up
+        rank, ranks = _usual({n: layer.rank for n, layer in modules.items()})
+        alpha, alphas = _usual({n: layer.alpha for n, layer in modules.items()})
+        settings |= {
+            f"{part}.r": rank,
+            f"{part}.lora_alpha": alpha,
+            f"{part}.rank_pattern": ranks,
+            f"{part}.alpha_pattern": alphas,
+            f"{part}.target_modules": sorted(modules),
+        }
+    header = {
+        "format": "pt",
+        "lora_adapter_metadata": json.dumps(settings, sort_keys=True),
+        **base.header,
+        **{f"onbrand.{k}" if k in NAMED else k: v for k, v in facts.items()},
+    }
+    return _write(path, tensors, header)
+
+
+def write_kohya(
+    path: Path,
+    layers: Mapping[str, Mapping[str, Layer]],
+    base: BaseFacts,
+    facts: Mapping[str, str],
+) -> Path:
+    """Write the kohya form atomically; StorageError when the disk refuses."""
+    tensors: dict[str, Tensor] = {}
+    for part, modules in layers.items():
+        for name, layer in modules.items():
+            key = PARTS[part] + name.replace(".", "_")
+            tensors[f"{key}.lora_down.weight"] = layer.down
+            tensors[f"{key}.lora_up.weight"] = layer.up
+            tensors[f"{key}.alpha"] = torch.tensor(layer.alpha)
+    every = [layer for modules in layers.values() for layer in modules.values()]
+    rank, _ = _usual({str(i): layer.rank for i, layer in enumerate(every)})
+    alpha, _ = _usual({str(i): layer.alpha for i, layer in enumerate(every)})
+    trigger = facts.get("trigger", "")
+    extra = {}
+    if any(layer.down.ndim == 4 and layer.down.shape[-1] > 1 for layer in every):
+        extra["ss_network_args"] = json.dumps({"conv_dim": str(rank), "conv_alpha": str(alpha)})
+    header = {
+        "format": "pt",
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(rank),
+        "ss_network_alpha": str(alpha),
+        "ss_base_model_version": _family(base)[0],
+        "ss_v2": str(base.text_width == 1024),
+        "ss_sd_model_name": base.name,
+        "ss_output_name": facts.get("name", path.stem),
+        "ss_tag_frequency": json.dumps({"1": {trigger: 1}} if trigger else {}),
+        "ss_resolution": f"({base.num_px}, {base.num_px})",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": _family(base)[1],
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": facts.get("name", path.stem),
+        "modelspec.description": facts.get("description", ""),
+        "modelspec.license": facts.get("licence", "unknown"),
+        "modelspec.trigger_phrase": trigger,
+        "modelspec.prediction_type": base.prediction_type.removesuffix("_prediction"),
+        "modelspec.resolution": f"{base.num_px}x{base.num_px}",
+        **extra,
+        **base.header,
+        **{k: v for k, v in facts.items() if k not in NAMED},
+    }
+    return _write(path, tensors, header)
+
+
+def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]]) -> LoraFile:
+    """Read either form. `module_paths` lists the base's modules per part, to undo underscores.
+
+    `path` is a file, or a folder with one of the two files that `save_lora` writes.
+    Raises WeightsError for a pickle, a damaged file, and keys that are no LoRA of this family.
+    """
+    file = _find(path)
+    try:
+        with safe_open(str(file), "pt") as opened:
+            header = dict(opened.metadata() or {})
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{file} is damaged or no safetensors file: {error}") from error
+    kohya = any(key.startswith(tuple(PARTS.values())) for key in tensors)
+    layers = _from_kohya(tensors, module_paths) if kohya else _from_diffusers(tensors, header)
+    known = sum(2 * len(modules) for modules in layers.values())
+    given = sum(1 for key in tensors if not key.endswith(".alpha"))
+    if not known or known != given:
+        stray = next((k for k in tensors if not _is_known(k, layers)), "no key at all")
+        raise WeightsError(
+            f"{file} is no LoRA for this family of models: {known} of its {given} tensors fit, "
+            f"the first that does not is '{stray}'."
+        )
+    return LoraFile(file, layers, header)
+
+
+def _is_known(key: str, layers: Mapping[str, Mapping[str, Layer]]) -> bool:
+    for part, prefix in PARTS.items():
+        for name in layers.get(part, {}):
+            inner = "text_model." if part == "text_encoder" else ""
+            stems = (prefix + name.replace(".", "_"), f"{part}.{name}", f"{part}.{inner}{name}")
+            if key.startswith(tuple(stem + "." for stem in stems)):
+                return True
+    return False
+
+
+def _from_diffusers(
+    tensors: Mapping[str, Tensor], header: Mapping[str, str]
+) -> dict[str, dict[str, Layer]]:
+    try:
+        settings = json.loads(header.get("lora_adapter_metadata", "{}"))
+    except json.JSONDecodeError:
+        settings = {}
+    layers: dict[str, dict[str, Layer]] = {part: {} for part in PARTS}
+    ending = ".lora_A.weight"
+    for key, down in tensors.items():
+        part, _, rest = key.partition(".")
+        up = tensors.get(key.removesuffix(ending) + ".lora_B.weight")
+        if part not in PARTS or not key.endswith(ending) or up is None:
+            continue
+        name = rest.removesuffix(ending).removeprefix("text_model.")
+        pattern = settings.get(f"{part}.alpha_pattern") or {}
+        alpha = pattern.get(name, settings.get(f"{part}.lora_alpha", down.shape[0]))
+        layers[part][name] = Layer(down, up, float(alpha))
+    return layers
+
+
+def _from_kohya(
+    tensors: Mapping[str, Tensor], module_paths: Mapping[str, Iterable[str]]
+) -> dict[str, dict[str, Layer]]:
+    layers: dict[str, dict[str, Layer]] = {part: {} for part in PARTS}
+    for part, prefix in PARTS.items():
+        for name in module_paths.get(part, ()):
+            key = prefix + name.replace(".", "_")
+            down, up = tensors.get(f"{key}.lora_down.weight"), tensors.get(f"{key}.lora_up.weight")
+            if down is not None and up is not None:
+                alpha = tensors.get(f"{key}.alpha")
+                layers[part][name] = Layer(
+                    down, up, float(down.shape[0] if alpha is None else alpha)
+                )
+    return layers
+
+
+def _find(path: Path) -> Path:
+    if path.is_dir():
+        for name in (DIFFUSERS_FILE, KOHYA_FILE):
+            if (path / name).is_file():
+                return path / name
+        found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
+        raise WeightsError(
+            f"{path} holds no LoRA: neither {DIFFUSERS_FILE} nor {KOHYA_FILE}, only: {found}."
+        )
+    if not path.is_file():
+        raise WeightsError(f"no LoRA at {path}: no such file or folder.")
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"{path} is no .safetensors file; pickles are refused, because opening one can run "
+            "code. Convert it with the tool that wrote it."
+        )
+    return path
+
+
+def _family(base: BaseFacts) -> tuple[str, str]:
+    """kohya's and modelspec's names of the base's architecture, told by the text width."""
+    if base.text_width == 768:
+        return "sd_v1", "stable-diffusion-v1/lora"
+    if base.text_width == 1024:
+        v = base.prediction_type == "v_prediction"
+        return (
+            ("sd_v2_v", "stable-diffusion-v2-768-v/lora")
+            if v
+            else ("sd_v2", "stable-diffusion-v2-512/lora")
+        )
+    return base.name, f"{base.name}/lora"
+
+
+def _usual(values: Mapping[str, int] | Mapping[str, float]) -> tuple[float, dict[str, float]]:
+    """The most frequent value, and the names that have another."""
+    usual = Counter(values.values()).most_common(1)[0][0]
+    whole = int(usual) if float(usual).is_integer() else usual
+    return whole, {name: value for name, value in values.items() if value != usual}
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> Path:
+    whole = {key: t.detach().float().cpu().contiguous() for key, t in tensors.items()}
+    write_bytes_atomic(path, save(whole, metadata={k: str(v) for k, v in header.items()}))
+    return path

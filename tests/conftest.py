@@ -1,0 +1,49 @@
+"""Fixtures for all tests: tiny packs of the real classes, built once; no test reaches a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if TYPE_CHECKING:
+    from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.packs import Pack
+
+
+@pytest.fixture(scope="session")
+def tiny_pack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a 32-px pack with every role, v-prediction and zero-terminal SNR. Do not change it."""
+    from tiny import build_tiny_pack
+
+    return build_tiny_pack(tmp_path_factory.mktemp("packs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_pack(tiny_pack_folder: Path) -> Pack:
+    """The tiny pack, opened."""
+    from onbrand.models.packs import open_pack
+
+    return open_pack(tiny_pack_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_hub_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plain diffusers folder: noise prediction, PNDM, no pack.toml. Do not change it."""
+    from tiny import build_hub_base
+
+    return build_hub_base(tmp_path_factory.mktemp("packs") / "hub_base")
+
+
+@pytest.fixture
+def tiny_model(tiny_pack: Pack) -> Iterator[DiffusionModel]:
+    """The tiny pack's text-to-image part, freshly loaded for each test."""
+    from onbrand.models.diffusion import load_diffusion
+
+    yield load_diffusion(tiny_pack)

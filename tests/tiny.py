@@ -1,0 +1,178 @@
+"""Tiny packs of the real classes with random weights: 32 px, some ten thousand parameters."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    ConvNextV2Config,
+    ConvNextV2ForImageClassification,
+    ConvNextV2Model,
+    ResNetConfig,
+    ResNetForImageClassification,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+)
+
+__all__ = ["WORDS", "build_hub_base", "build_tiny_pack"]
+
+NUM_PX = 32
+NUM_TOKENS = 24
+WORDS = ["a", "an", "the", "of", "in", "on", "at", "with", "and", "fox", "cat", "bear", "mascot", "red", "blue", "green", "waving", "sitting", "happy", "sad", "forest", "beach", "night", "day", "balloon", "holding", "background", "plain", "white", "flat", "sketch", "sticker", "drawing"]
+ATTRIBUTES = {
+    "species": ("fox", "cat", "bear"),
+    "colour": ("red", "blue"),
+    "pose": ("waving", "sitting"),
+}
+
+
+def build_tokenizer(folder: Path) -> CLIPTokenizer:
+    """A CLIP tokenizer whose byte-pair merges make each word of WORDS one token."""
+    letters = sorted(set(string.ascii_letters + string.digits + string.punctuation))
+    vocabulary = {c: i for i, c in enumerate(letters)}
+    vocabulary |= {c + "</w>": len(vocabulary) + i for i, c in enumerate(letters)}
+    merges: list[tuple[str, str]] = []
+    for word in WORDS:
+        pieces = [*word[:-1], word[-1] + "</w>"]
+        while len(pieces) > 1:
+            pair = (pieces[0], pieces[1])
+            pieces = [pair[0] + pair[1], *pieces[2:]]
+            if pair not in merges:
+                merges.append(pair)
+            vocabulary.setdefault(pieces[0], len(vocabulary))
+    for mark in ("<|startoftext|>", "<|endoftext|>"):
+        vocabulary[mark] = len(vocabulary)
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=NUM_TOKENS)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def text_config(tokenizer: CLIPTokenizer) -> CLIPTextConfig:
+    """A two-layer text encoder's configuration."""
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=NUM_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        projection_dim=16,
+    )
+
+
+def build_pipeline(root: Path, scheduler: Any, seed: int) -> CLIPTokenizer:
+    """Write the text-to-image part into `root`, as StableDiffusionPipeline.save_pretrained does."""
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer(root / "tokenizer")
+    unet = UNet2DConditionModel(
+        sample_size=4,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=NUM_PX,
+        scaling_factor=0.9,
+    )
+    for part, module in (
+        ("unet", unet),
+        ("vae", vae),
+        ("text_encoder", CLIPTextModel(text_config(tokenizer))),
+    ):
+        module.save_pretrained(root / part)
+    scheduler.save_pretrained(root / "scheduler")
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": "0.42.1",
+        "feature_extractor": [None, None],
+        "image_encoder": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", type(scheduler).__name__],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    (root / "model_index.json").write_text(json.dumps(index), "utf-8")
+    return tokenizer
+
+
+def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
+    """A whole pack in fp16-free float32: v-prediction, zero-terminal SNR, all judge roles."""
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        steps_offset=1,
+    )
+    tokenizer = build_pipeline(root, scheduler, seed)
+    eyes: dict[str, Any] = {"image_size": NUM_PX}
+    small = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    ResNetForImageClassification(ResNetConfig(num_labels=16, **small, **eyes)).save_pretrained(
+        root / "identity"
+    )
+    labels = [f"{name}:{value}" for name, values in ATTRIBUTES.items() for value in values]
+    ResNetForImageClassification(
+        ResNetConfig(id2label=dict(enumerate(labels)), **small, **eyes)
+    ).save_pretrained(root / "attributes")
+    thin = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "patch_size": 2}
+    ConvNextV2ForImageClassification(
+        ConvNextV2Config(num_labels=16, **thin, **eyes)
+    ).save_pretrained(root / "twin_identity")
+    vision = ConvNextV2Config(
+        hidden_size=16, **thin, **eyes
+    )  # the dual encoder asks for hidden_size
+    text = text_config(tokenizer)
+    VisionTextDualEncoderModel(
+        VisionTextDualEncoderConfig.from_vision_text_configs(vision, text, projection_dim=16),
+        vision_model=ConvNextV2Model(vision),
+        text_model=CLIPTextModel(text),
+    ).save_pretrained(root / "alignment")
+    (root / "vocabulary.json").write_text(json.dumps({"words": WORDS}), "utf-8")
+    roles = "\n".join(
+        f'{r} = "{r}"' for r in ("identity", "alignment", "twin_identity", "attributes")
+    )
+    (root / "pack.toml").write_text(
+        f'name = "tiny"\nlicence = "Apache-2.0"\nrevision = "test"\n\n[roles]\n{roles}\n', "utf-8"
+    )
+    return root
+
+
+def build_hub_base(root: Path, *, seed: int = 1) -> Path:
+    """A plain diffusers folder as the hub has them for SD 1.5: noise prediction, PNDM, no pack.toml."""
+    scheduler = PNDMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        skip_prk_steps=True,
+        steps_offset=1,
+    )
+    build_pipeline(root, scheduler, seed)
+    (root / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n# tiny\n", "utf-8")
+    return root
