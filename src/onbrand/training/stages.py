@@ -7,6 +7,7 @@ or recipe makes untrue is moved to previous/, never mixed in (see history.py).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError, RecipeError
-from onbrand.events import Finished, Listener, Noted, Started, Warned, silent
+from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.recipe import Recipe, Stage
 from onbrand.training import appearance, detail, dreambooth
 from onbrand.training.cache import Store
@@ -32,7 +33,7 @@ from onbrand.training.session import Sampler, Scorer, Session, StagePlan
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
 
-__all__ = ["ARMS", "failed_gate", "loss_curves", "plan", "train"]
+__all__ = ["ARMS", "base_metrics", "failed_gate", "loss_curves", "plan", "train"]
 
 ARMS = ("onbrand", dreambooth.NAME)
 
@@ -108,7 +109,6 @@ def train(
         ship={"stage": "", "reason": "no stage has finished yet"},
         parents={"dataset": dataset.fingerprint, "base": session.base_fingerprint},
     )
-    emit(Started(arm, sum(p.num_steps for p in plans), "steps"))
     try:
         for index, stage_plan in enumerate(plans):
             stage = None if arm == dreambooth.NAME else recipe.stage[index]
@@ -133,7 +133,9 @@ def train(
     except KeyboardInterrupt:
         emit(Noted("stopped; the last step is saved. Run the same command again to go on from it."))
         raise
-    emit(Finished(arm, {"stages": len(model.stages), "ship": model.ship["stage"]}))
+    emit(
+        Finished("training", {"arm": arm, "ship": model.ship["stage"], "why": model.ship["reason"]})
+    )
     return model
 
 
@@ -292,3 +294,12 @@ def loss_curves(root: Path) -> dict[str, list[dict[str, float]]]:
     """Log lines of each stage under the model folder `root`, in order: {"step", "loss", …}."""
     folders = sorted(p.parent for p in Path(root).glob("stages/*/log.jsonl"))
     return {folder.name.split("-", 1)[1]: read_log(folder) for folder in folders}
+
+
+def base_metrics(root: Path) -> dict[str, float]:
+    """The untouched base's figures on the validation prompts, as the run in `root` kept them;
+    {} when nothing was trained there."""
+    path = Path(root) / "run.json"
+    if not path.is_file():
+        return {}
+    return {k: float(v) for k, v in json.loads(path.read_text())["base_metrics"].items()}
