@@ -6,7 +6,7 @@ The report shows one brand's comparison; the consistency bench runs it over many
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from onbrand.artifacts import BrandModel, Dataset, Judgement, Pictures
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError
 from onbrand.events import Listener, Noted, silent
-from onbrand.road.learn import train_baseline
+from onbrand.road.learn import choice_of, train_baseline
 from onbrand.road.picture import Request, draw, parents_of, warn_of_unseen_words, with_lora
 from onbrand.road.places import Places, open_brand
 
@@ -171,14 +171,14 @@ def _draw_all(
     emit: Listener,
 ) -> dict[str, Pictures]:
     """One model in memory, each arm puts its LoRA on it; loaded only if pictures are missing."""
-    from onbrand.models import load_diffusion
+    from onbrand.models.diffusion import load_diffusion
 
+    warn_of_unseen_words(pack, arms[-1].prompts, brief, emit)
     opened: list[DiffusionModel] = []
 
     def artist() -> DiffusionModel:
         if not opened:
             opened.append(load_diffusion(pack))
-            warn_of_unseen_words(opened[0], arms[-1].prompts, brief, emit)
         return opened[0]
 
     pictures = {}
@@ -219,14 +219,17 @@ def _references(
 def _judge(model: BrandModel, measured: Mapping[str, Measured]) -> tuple[Verdict, Judgement]:
     from onbrand import judging
 
-    stages = {stage.name: measured[stage.name].arm for stage in model.stages}
     baselines = {
         name: measured[name].arm for name in (BASE, PROMPT_ONLY, BASELINE) if name in measured
     }
-    choice = judging.Choice(stage=model.ship.get("stage"), reason=str(model.ship.get("reason", "")))
-    verdict = judging.verdict(choice, stages, baselines)
+    stages = {
+        stage.name: judging.with_bars(measured[stage.name].arm, baselines) for stage in model.stages
+    }
+    verdict = judging.verdict(choice_of(model), stages, baselines)
     judgement = Judgement(
-        stages=list(stages.values()),
+        stages=[
+            replace(arm, diagnosis=judging.diagnose(arm, baselines)) for arm in stages.values()
+        ],
         baselines=baselines,
         ship={"stage": verdict.stage, "reason": verdict.sentence},
     )

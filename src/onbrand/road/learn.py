@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+
+from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Dataset
 from onbrand.errors import GateFailed
 from onbrand.events import Listener, silent
 from onbrand.recipe import Recipe
-from onbrand.road.places import Places, open_brand
+from onbrand.road.places import Places, open_brand, place_of
 from onbrand.road.start import curate
 
-__all__ = ["train", "train_baseline"]
+if TYPE_CHECKING:
+    from onbrand.judging import Choice
+
+__all__ = ["choice_of", "train", "train_baseline"]
 
 
 def train(
@@ -36,10 +40,23 @@ def train(
     chosen = _recipe(places, recipe, base)
     dataset = curate(brand, emit=emit)
     model = _train(places, places.model, chosen, dataset, arm="onbrand", emit=emit)
+    choice = choice_of(model)
+    model.ship = {"stage": choice.stage, "reason": choice.reason}
+    model.save()
     failed = training.failed_gate(model)
     if failed:
         raise GateFailed(failed)
-    return _with_choice(model)
+    return model
+
+
+def choice_of(model: BrandModel) -> Choice:
+    """The stage to ship by the training side's figures, among those whose gate did not fail."""
+    from onbrand import judging, training
+
+    failed = {stage.name for stage in model.stages if (stage.gate or "").startswith("failed")}
+    stages = {stage.name: stage.metrics for stage in model.stages}
+    passed = {name: metrics for name, metrics in stages.items() if name not in failed}
+    return judging.choose(passed or stages, base=training.base_metrics(model.root) or None)
 
 
 def train_baseline(
@@ -96,14 +113,5 @@ def _train(
 
 def _recipe(places: Places, recipe: str | None, base: str | None) -> Recipe:
     chosen = places.recipe() if recipe is None else Recipe.load(recipe)
-    return chosen if base is None else chosen.model_copy(update={"base": base})
+    return chosen if base is None else chosen.model_copy(update={"base": place_of(base)})
 
-
-def _with_choice(model: BrandModel) -> BrandModel:
-    """Writes which stage to ship, and why, into the model's manifest."""
-    from onbrand import judging
-
-    choice = judging.choose({stage.name: stage.metrics for stage in model.stages}, base=None)
-    chosen = replace(model, ship={"stage": choice.stage, "reason": choice.reason})
-    chosen.save()
-    return chosen

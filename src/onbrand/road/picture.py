@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Picture, Pictures
-from onbrand.artifacts.folder import fingerprint_bytes, write_json_atomic
+from onbrand.files import fingerprint_bytes, fingerprint_file, make_folder, write_json_atomic
 from onbrand.brief import Brief
 from onbrand.errors import InputError, PromptError, nearest
-from onbrand.events import Advanced, Finished, Listener, Started, Warned, silent
+from onbrand.events import Advanced, Event, Finished, Listener, Started, Warned, silent
+from onbrand.models import open_pack
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.packs import Pack
 
-__all__ = ["Request", "checkpoint_of", "draw", "generate", "warn_of_unseen_words"]
+__all__ = [
+    "Request",
+    "checkpoint_of",
+    "draw",
+    "generate",
+    "parents_of",
+    "warn_of_unseen_words",
+    "with_lora",
+]
 
 PICTURES_PER_CALL = 8
 SHEET_NAME = "sheet.png"
@@ -68,8 +80,8 @@ def generate(
     model = places.trained()
     checkpoint = checkpoint_of(model, stage)
     full = [model.brief.prompt(text) for text in asked]
-    diffusion = _open(model)
-    warn_of_unseen_words(diffusion, full, model.brief, emit)
+    pack = open_pack(model.base)
+    warn_of_unseen_words(pack, full, model.brief, emit)
     request = Request(
         prompts=tuple(prompt for prompt in full for _ in range(num_per_prompt)),
         seeds=tuple(seed + k for _ in full for k in range(num_per_prompt)),
@@ -79,7 +91,8 @@ def generate(
         parents=parents_of(model, checkpoint),
     )
     root = _folder_for(places, request)
-    shots = draw(lambda: with_lora(diffusion, checkpoint), request, root, task="drawing", emit=emit)
+    artist = partial(_artist, pack, checkpoint)
+    shots = draw(artist, request, root, task="drawing", emit=emit)
     _write_sheet(shots, asked, num_per_prompt)
     return shots
 
@@ -98,7 +111,7 @@ def draw(
     files = [f"{index:03d}.png" for index in range(len(request.prompts))]
     missing = [index for index, file in enumerate(files) if not (root / file).is_file()]
     if missing:
-        begun, model = monotonic(), artist()
+        begun, model, once = monotonic(), artist(), _warnings_once(emit)
         emit(Started(task, len(missing), "pictures"))
         for first in range(0, len(missing), PICTURES_PER_CALL):
             batch = missing[first : first + PICTURES_PER_CALL]
@@ -109,6 +122,7 @@ def draw(
                 num_steps=request.num_steps,
                 guidance=request.guidance,
                 negative_prompt=request.negative_prompt,
+                emit=once,
             )
             for index, image in zip(batch, images, strict=True):
                 pixels.write_png(image, root / files[index], _label(request, index))
@@ -135,10 +149,11 @@ def draw(
 
 def with_lora(diffusion: DiffusionModel, checkpoint: Path | None) -> DiffusionModel:
     """The model with exactly this checkpoint's LoRA on it; None takes any LoRA off."""
-    from onbrand.models import detach_lora, load_lora
+    from onbrand.models.adapters import detach_lora, load_lora
 
-    detach_lora(diffusion)
-    if checkpoint is not None:
+    if checkpoint is None:
+        detach_lora(diffusion)
+    else:
         load_lora(diffusion, checkpoint)
     return diffusion
 
@@ -160,20 +175,18 @@ def checkpoint_of(model: BrandModel, stage: str | None) -> Path | None:
 
 def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
     """Lineage of a picture: the base and the LoRA file that drew it, by content."""
-    from onbrand.artifacts.folder import fingerprint_file
-
     lora = None if checkpoint is None else checkpoint / "pytorch_lora_weights.safetensors"
     return {"base": model.base, "lora": "none" if lora is None else fingerprint_file(lora)}
 
 
 def warn_of_unseen_words(
-    diffusion: DiffusionModel, prompts: Sequence[str], brief: Brief, emit: Listener
+    pack: Pack, prompts: Sequence[str], brief: Brief, emit: Listener
 ) -> None:
     """Emits one `Warned` naming the words the base never learned; the trigger is no such word."""
-    own = brief.trigger.lower().split()
+    own = set(re.findall(r"[^\W\d_]+", brief.trigger.lower()))
     unseen = [
         word
-        for word in dict.fromkeys(w for p in prompts for w in diffusion.unseen_words(p))
+        for word in dict.fromkeys(w for p in prompts for w in pack.unseen_words(p))
         if word.lower() not in own
     ]
     if unseen:
@@ -186,10 +199,22 @@ def warn_of_unseen_words(
         )
 
 
-def _open(model: BrandModel) -> DiffusionModel:
-    from onbrand.models import load_diffusion, open_pack
+def _artist(pack: Pack, checkpoint: Path | None) -> DiffusionModel:
+    from onbrand.models.diffusion import load_diffusion
 
-    return load_diffusion(open_pack(model.base))
+    return with_lora(load_diffusion(pack), checkpoint)
+
+
+def _warnings_once(emit: Listener) -> Listener:
+    """Passes each warning of the sampler on a single time, however many batches repeat it."""
+    heard: set[Event] = set()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Warned) and event not in heard:
+            heard.add(event)
+            emit(event)
+
+    return hear
 
 
 def _check(prompts: Sequence[str], num_per_prompt: int, num_steps: int) -> None:
@@ -225,7 +250,7 @@ def _claim(root: Path, request: Request) -> None:
         return
     if root.is_dir():
         rmtree(root)
-    root.mkdir(parents=True)
+    make_folder(root)
     write_json_atomic(
         root / "request.json", {"fingerprint": request.fingerprint(), **asdict(request)}
     )

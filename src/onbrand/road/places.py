@@ -10,7 +10,7 @@ from onbrand.brief import Brief
 from onbrand.errors import InputError
 from onbrand.recipe import Recipe
 
-__all__ = ["Places", "open_brand"]
+__all__ = ["Places", "open_brand", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,13 @@ def open_brand(brand: str | Path) -> Places:
         f"{root.resolve()} is not a brand's folder (no brief.toml in it): name one, or make one "
         "with  onbrand new NAME --pictures DIR"
     )
+
+
+def place_of(base: str) -> str:
+    """A base's name as a recipe keeps it: folders as absolute paths, other names as they are.
+
+    A relative folder would mean another one as soon as a command runs elsewhere.
+    """
+    folder = Path(base).expanduser()
+    looks_like_a_path = base.startswith((".", "/", "~")) or (folder / "model_index.json").is_file()
+    return str(folder.resolve()) if looks_like_a_path else base

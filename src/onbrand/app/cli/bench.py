@@ -99,7 +99,7 @@ def readme(
     [bold]onbrand bench readme docs/benchmarks[/]
     """
     from onbrand import bench
-    from onbrand.artifacts import write_text_atomic
+    from onbrand.files import write_text_atomic
 
     path = folder / "README.md"
     write_text_atomic(path, bench.render_readme(folder))
