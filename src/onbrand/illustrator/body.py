@@ -48,12 +48,16 @@ POSES: dict[str, Pose] = {
     "standing": Pose((-0.27, -0.19), (0.27, -0.19), tilt=0.03),
     "waving": Pose((-0.27, -0.18), (0.43, -0.66), lean=-0.03, tilt=-0.07),
     "cheering": Pose((-0.42, -0.70), (0.42, -0.70), (-0.13, 0), (0.13, 0), tilt=0.0),
-    "jumping": Pose((-0.43, -0.52), (0.43, -0.56), (-0.20, -0.05), (0.19, 0.03), lift=0.13, tilt=0.05),
-    "running": Pose((-0.30, -0.40), (0.33, -0.27), (-0.27, -0.13), (0.22, 0.0), 0.17, 0.03, tilt=-0.05),
+    "jumping": Pose(
+        (-0.43, -0.52), (0.43, -0.56), (-0.20, -0.05), (0.19, 0.03), lift=0.13, tilt=0.05
+    ),
+    "running": Pose(
+        (-0.30, -0.40), (0.33, -0.27), (-0.27, -0.13), (0.22, 0.0), 0.17, 0.03, tilt=-0.05
+    ),
     "sitting": Pose((-0.26, -0.06), (0.26, -0.06), (-0.21, -0.02), (0.21, -0.02), drop=0.10),
     "dancing": Pose((-0.38, -0.34), (0.39, -0.62), (-0.03, 0.0), (0.25, -0.13), -0.14, tilt=0.14),
     "thinking": Pose((-0.05, -0.17), (0.15, -0.385), lean=0.02, tilt=0.11),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,16 @@ def draw_tail(f: Figure, layer: Layer) -> None:
     side = -1.0 if f.turn > 0 else 1.0
     y = f.hips_y
     if kind == "bushy":
-        tail = blob([(0.05 * side, y + 0.03), (0.26 * side, y + 0.04), (0.40 * side, y - 0.12),
-                     (0.36 * side, y - 0.30), (0.24 * side, y - 0.20), (0.19 * side, y - 0.07)])  # fmt: skip
+        tail = blob(
+            [
+                (0.05 * side, y + 0.03),
+                (0.26 * side, y + 0.04),
+                (0.40 * side, y - 0.12),
+                (0.36 * side, y - 0.30),
+                (0.24 * side, y - 0.20),
+                (0.19 * side, y - 0.07),
+            ]
+        )
         layer.fill(tail, f.main, "tail", form=True)
         tip = ellipse(0.37 * side, y - 0.26, 0.10, 0.11)
         layer.fill(tip, f.pale, "tail", clip=tail)

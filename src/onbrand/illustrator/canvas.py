@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onbrand.illustrator.colours import Colour, darker, ink, lighter, mix
 from onbrand.illustrator.curves import Points
 
-__all__ = ["PARTS", "Canvas", "Layer", "Shape", "Style", "STYLES"]
+__all__ = ["PARTS", "STYLES", "Canvas", "Layer", "Shape", "Style"]
 
 PARTS: tuple[str, ...] = (
     "background", "tail", "legs", "body", "belly", "arms", "outfit", "ears", "head", "muzzle",
@@ -146,7 +146,8 @@ class Canvas:
         """Multiply the whole picture towards a light's colour."""
         gain = 1 - strength * (1 - np.asarray(colour))
         table = np.round(np.arange(256)[:, None] * gain).clip(0, 255).astype(np.uint8)
-        self.pixels = cv2.LUT(self.pixels, table[:, None, :].reshape(256, 1, 3))
+        graded = cv2.LUT(self.pixels, table[:, None, :].reshape(256, 1, 3))
+        self.pixels = np.asarray(graded, np.uint8)
 
     # -- shapes ----------------------------------------------------------------------------------
     def paint(self, layer: Layer, style: Style, *, labelled: bool = True) -> None:
@@ -219,8 +220,11 @@ class Canvas:
             alpha *= self._mask(shape.clip, box).astype(np.float32) / 255
         paint = np.asarray(colour, np.float32) * 255
         if soft or shape.glow is not None:
-            light, dark = (colour, shape.glow) if shape.glow is not None else (
-                lighter(colour, 0.22 * style.gradient), darker(colour, 0.26 * style.gradient))  # fmt: skip
+            light, dark = (
+                (colour, shape.glow)
+                if shape.glow is not None
+                else (lighter(colour, 0.22 * style.gradient), darker(colour, 0.26 * style.gradient))
+            )
             u = np.linspace(0, 1, x1 - x0, dtype=np.float32)[None, :]
             v = np.linspace(0, 1, y1 - y0, dtype=np.float32)[:, None]
             t = v + 0 * u if shape.glow is not None else np.clip(0.38 * u + 0.62 * v, 0, 1) ** 1.4

@@ -6,7 +6,7 @@ evaluation; `pretraining_character` never returns one of them, nor a double of o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -15,9 +15,9 @@ from onbrand.illustrator.colours import COLOURS
 from onbrand.illustrator.species import SPECIES
 
 __all__ = [
-    "Character",
     "RESERVED_IDS",
     "TRAITS",
+    "Character",
     "character",
     "describe",
     "lookalikes",
@@ -35,13 +35,21 @@ TRAITS: dict[str, tuple[str, ...]] = {
     "ears": ("usual", "big", "small", "folded"),
     "eyes": ("dot", "round", "sparkling", "tall"),
     "eye_colour": ("brown", "green", "blue", "purple"),
-    "mark": ("none", "eye patch", "forehead star", "freckles", "stripes", "forehead blaze", "belly heart"),
+    "mark": (
+        "none",
+        "eye patch",
+        "forehead star",
+        "freckles",
+        "stripes",
+        "forehead blaze",
+        "belly heart",
+    ),
     "build": ("slim", "round", "small"),
     "outfit": ("none", "scarf", "bow tie", "t-shirt", "striped sweater", "overalls", "cape"),
     "outfit_colour": ("red", "yellow", "green", "blue", "purple", "pink", "white", "teal"),
     "accessory": ("none", "glasses", "cap", "beanie", "flower", "crown", "headphones", "party hat"),
     "accessory_colour": ("red", "yellow", "green", "blue", "purple", "pink", "white", "orange"),
-}  # fmt: skip
+}
 
 # what an unremarkable draw looks like: bare characters stay common, so that captions can be short
 _WEIGHTS: dict[str, tuple[float, ...]] = {
@@ -54,7 +62,7 @@ _WEIGHTS: dict[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Character:
-    """Fixed traits; each value is a word of TRAITS. `tone` picks a neighbouring tone of the colour."""
+    """Fixed traits, each a word of TRAITS; `tone` picks a neighbouring tone of the colour."""
 
     id: int
     species: str
@@ -159,8 +167,13 @@ def lookalikes(person: Character, num: int = 8) -> list[Character]:
             names = [other for other in names if other != name]
             continue
         word = choices[int(rng.integers(len(choices)))]
-        made.append(replace(person, **{name: word, "changed_trait": name}))
+        made.append(_changed(person, name, word))
     return made
+
+
+def _changed(person: Character, name: str, word: str) -> Character:
+    traits = {f.name: getattr(person, f.name) for f in fields(Character)}
+    return Character(**{**traits, name: word, "changed_trait": name})
 
 
 def _article(words: str) -> str:
@@ -194,7 +207,7 @@ def trait_phrases(person: Character) -> dict[str, str]:
 
 
 def describe(person: Character) -> str:
-    """Every fixed trait spelled out, as a noun phrase: 'a red fox with big ears, …, a blue scarf'."""
+    """Every fixed trait spelled out as a noun phrase: 'a red fox with big ears, a blue scarf'."""
     build = {"slim": "", "round": "chubby ", "small": "little "}[person.build]
     head = {"round": "", "wide": "wide-headed ", "tall": "tall-headed ", "square": "square-headed "}
     who = _article(f"{build}{head[person.head]}{person.colour} {person.species}")

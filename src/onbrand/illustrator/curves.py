@@ -1,4 +1,4 @@
-"""Plane geometry for drawing: every function returns points as float arrays of shape (n, 2), y down."""
+"""Plane geometry for drawing: points are float arrays of shape (n, 2), y down."""
 
 from __future__ import annotations
 
@@ -61,14 +61,16 @@ def ellipse(
 def superellipse(x: float, y: float, rx: float, ry: float, power: float = 2.6) -> Points:
     """A rounded box |x/rx|^p + |y/ry|^p = 1: `power` 2 is an ellipse, 4 a squircle."""
     unit = _circle(48)
-    return np.sign(unit) * np.abs(unit) ** (2.0 / power) * (rx, ry) + (x, y)
+    box: Points = np.sign(unit) * np.abs(unit) ** (2.0 / power) * (rx, ry) + (x, y)
+    return box
 
 
 def blob(points: list[tuple[float, float]] | Points, num: int = 7) -> Points:
     """A smooth closed curve through the given points (Catmull-Rom)."""
     p = np.asarray(points, dtype=np.float64)
     control = np.stack([np.roll(p, 1, 0), p, np.roll(p, -1, 0), np.roll(p, -2, 0)])  # 4, n, 2
-    return np.einsum("kc,cnd->nkd", _catmull_rom(num), control).reshape(-1, 2)
+    curve: Points = np.einsum("kc,cnd->nkd", _catmull_rom(num), control).reshape(-1, 2)
+    return curve
 
 
 _T = np.linspace(0.0, 1.0, 12)
@@ -77,7 +79,8 @@ _BERNSTEIN = np.stack([(1 - _T) ** 2, 2 * _T * (1 - _T), _T**2], axis=1)
 
 def bezier(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> Points:
     """Twelve points of the quadratic Bézier from a to c, drawn towards b."""
-    return _BERNSTEIN @ np.array([a, b, c])
+    curve: Points = _BERNSTEIN @ np.array([a, b, c])
+    return curve
 
 
 _CAP = np.stack([np.cos(np.pi * np.arange(1, 6) / 6), np.sin(np.pi * np.arange(1, 6) / 6)], axis=1)
@@ -95,7 +98,8 @@ def limb(path: Points, start_width: float, end_width: float) -> Points:
 
     def cap(k: int, half: float, sign: float) -> Points:
         forward = sign * np.array([n[k, 1], -n[k, 0]])
-        return path[k] + half * (sign * _CAP[:, :1] * n[k] + _CAP[:, 1:] * forward)
+        points: Points = path[k] + half * (sign * _CAP[:, :1] * n[k] + _CAP[:, 1:] * forward)
+        return points
 
     end, start = cap(-1, end_width / 2, 1.0), cap(0, start_width / 2, -1.0)
     return np.concatenate([side, end, other[::-1], start])

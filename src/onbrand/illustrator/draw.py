@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from onbrand.illustrator.body import POSES, Pose, draw_arms, draw_body, draw_legs, draw_tail, figure
 from onbrand.illustrator.canvas import STYLES, Canvas, Layer
 from onbrand.illustrator.character import Character
-from onbrand.illustrator.face import draw_ears, draw_face, draw_head
+from onbrand.illustrator.ears import draw_ears
+from onbrand.illustrator.face import draw_face, draw_head
 from onbrand.illustrator.places import GROUND_Y, draw_place
 from onbrand.illustrator.props import PROPS
 from onbrand.illustrator.scene import Scene, caption
@@ -87,14 +88,16 @@ def _draw_figure(who: Character, scene: Scene, pose: Pose) -> Layer:
     draw_outfit(f, layer)
     draw_arms(f, layer, raised=False)
     head = Layer()
-    if who.species == "frog":  # its eyes stand on top: nothing may cover them
-        steps = (draw_head, draw_accessory, draw_ears)
+    hat_first = who.species == "frog"  # its eyes stand on top: nothing may cover them
+    if hat_first:
+        draw_head(f, head)
+        draw_accessory(f, head)
+        draw_ears(f, head)
     else:
-        steps = (draw_ears, draw_head)
-    for step in steps:
-        step(f, head)
+        draw_ears(f, head)
+        draw_head(f, head)
     draw_face(f, head, scene.expression)
-    if who.species != "frog" or who.accessory == "glasses":
+    if not hat_first or who.accessory == "glasses":
         draw_accessory(f, head)
     head = _about_neck(head, f.head_x, f.shoulders_y, pose.tilt)
     layer.shapes += head.shapes

@@ -9,7 +9,7 @@ import numpy as np
 
 from onbrand.illustrator.canvas import Canvas, Layer, Style
 from onbrand.illustrator.colours import PALE, Colour, darker, hex_colour, lighter, mix
-from onbrand.illustrator.curves import Points, arc, blob, ellipse, rectangle, star, superellipse
+from onbrand.illustrator.curves import Points, blob, ellipse, rectangle, star
 from onbrand.illustrator.scene import Scene
 
 __all__ = ["GROUND_Y", "PLACES", "draw_place"]
@@ -29,10 +29,20 @@ class Light:
 
 
 _LIGHTS = {
-    "day": Light(hex_colour("#8fd0f5"), hex_colour("#e6f6fb"), hex_colour("#d9eff5"), (1, 1, 1), 0.0),
-    "sunset": Light(hex_colour("#f58a6c"), hex_colour("#ffdc9a"), hex_colour("#f9b98d"), (1.0, 0.72, 0.55), 0.45),
-    "night": Light(hex_colour("#1d2559"), hex_colour("#4b5ea8"), hex_colour("#3d4c8c"), (0.38, 0.45, 0.82), 0.62),
-}  # fmt: skip
+    "day": Light(
+        hex_colour("#8fd0f5"), hex_colour("#e6f6fb"), hex_colour("#d9eff5"), (1, 1, 1), 0.0
+    ),
+    "sunset": Light(
+        hex_colour("#f58a6c"), hex_colour("#ffdc9a"), hex_colour("#f9b98d"), (1.0, 0.72, 0.55), 0.45
+    ),
+    "night": Light(
+        hex_colour("#1d2559"),
+        hex_colour("#4b5ea8"),
+        hex_colour("#3d4c8c"),
+        (0.38, 0.45, 0.82),
+        0.62,
+    ),
+}
 
 Painter = Callable[[Layer, Light, np.random.Generator], None]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from onbrand.illustrator.canvas import Layer
-from onbrand.illustrator.colours import Colour, darker, hex_colour, lighter
-from onbrand.illustrator.curves import arc, blob, ellipse, limb, rectangle, star, superellipse
+from onbrand.illustrator.colours import darker, hex_colour, lighter
+from onbrand.illustrator.curves import arc, blob, ellipse, rectangle, star, superellipse
 
 __all__ = ["PROPS"]
 

@@ -14,17 +14,48 @@ from onbrand.illustrator.colours import PALE
 __all__ = ["ATTRIBUTES", "Scene", "action", "attributes", "caption", "random_scene"]
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "pose": ("standing", "waving", "cheering", "jumping", "running", "sitting", "dancing", "thinking"),
+    "pose": (
+        "standing",
+        "waving",
+        "cheering",
+        "jumping",
+        "running",
+        "sitting",
+        "dancing",
+        "thinking",
+    ),
     "expression": ("happy", "laughing", "sad", "angry", "surprised", "sleepy", "winking", "calm"),
     "view": ("front", "left", "right"),
-    "prop": ("none", "balloon", "ice cream", "umbrella", "flower", "book", "cup", "gift", "star",
-             "lantern", "ball", "flag"),
-    "place": ("plain", "meadow", "forest", "beach", "city", "snow", "market", "room", "desert",
-              "mountains"),
+    "prop": (
+        "none",
+        "balloon",
+        "ice cream",
+        "umbrella",
+        "flower",
+        "book",
+        "cup",
+        "gift",
+        "star",
+        "lantern",
+        "ball",
+        "flag",
+    ),
+    "place": (
+        "plain",
+        "meadow",
+        "forest",
+        "beach",
+        "city",
+        "snow",
+        "market",
+        "room",
+        "desert",
+        "mountains",
+    ),
     "hour": ("day", "sunset", "night"),
     "style": tuple(STYLES),
     "framing": ("full body", "close-up"),
-}  # fmt: skip
+}
 
 _MANNER = {
     "happy": "happily", "laughing": "laughing", "sad": "sadly", "angry": "angrily",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from onbrand.illustrator.body import Figure
 from onbrand.illustrator.canvas import Layer
-from onbrand.illustrator.colours import darker, hex_colour, lighter, named
-from onbrand.illustrator.curves import arc, blob, ellipse, limb, rectangle, star, superellipse
+from onbrand.illustrator.colours import Colour, darker, hex_colour, lighter, named
+from onbrand.illustrator.curves import arc, blob, ellipse, limb, rectangle, superellipse
 
 __all__ = ["draw_accessory", "draw_cape", "draw_neckwear", "draw_outfit"]
 
@@ -21,8 +23,17 @@ def draw_cape(f: Figure, layer: Layer) -> None:
     colour = named(f.who.outfit_colour)
     top, low, w = f.shoulders_y, f.hips_y + 0.11, f.torso_width
     swing = -0.05 * f.turn
-    cape = blob([(-w * 0.7, top), (w * 0.7, top), (w * 1.5 + swing, (top + low) / 2), (w * 1.75 + swing, low),
-                 (swing, low - 0.02), (-w * 1.75 + swing, low), (-w * 1.5 + swing, (top + low) / 2)])  # fmt: skip
+    cape = blob(
+        [
+            (-w * 0.7, top),
+            (w * 0.7, top),
+            (w * 1.5 + swing, (top + low) / 2),
+            (w * 1.75 + swing, low),
+            (swing, low - 0.02),
+            (-w * 1.75 + swing, low),
+            (-w * 1.5 + swing, (top + low) / 2),
+        ]
+    )
     layer.fill(cape, colour, "outfit", form=True)
 
 
@@ -67,7 +78,11 @@ def draw_outfit(f: Figure, layer: Layer) -> None:
                 [(side * f.torso_width * 0.42, f.hips_y - 0.15), (side * f.torso_width * 0.62, top)]
             )
             layer.stroke(
-                strap + (0.03 * f.turn, 0), darker(colour, 0.18), 0.034, "outfit", clip=f.torso
+                strap + np.array([0.03 * f.turn, 0.0]),
+                darker(colour, 0.18),
+                0.034,
+                "outfit",
+                clip=f.torso,
             )
             layer.fill(
                 ellipse(side * f.torso_width * 0.42 + 0.03 * f.turn, f.hips_y - 0.15, 0.016),
@@ -122,84 +137,129 @@ def draw_neckwear(f: Figure, layer: Layer) -> None:
         layer.fill(ellipse(x, y + 0.032, 0.03), _GOLD, "outfit")
 
 
-def draw_accessory(f: Figure, layer: Layer) -> None:
-    """What sits on the head or the nose, after the face."""
-    kind, colour = f.who.accessory, named(f.who.accessory_colour)
-    x, top = f.head_x, f.head_y - f.head_ry
-    rx = f.head_rx
-    if kind == "glasses":
-        cx, y = x + 0.095 * f.turn, f.head_y + 0.008
-        if f.kind == "frog":
-            y = f.head_y - f.head_ry * 0.60
-        for side in (-1, 1):
-            ring = arc(cx + side * 0.138 * (1 - 0.1 * f.turn * side), y, 0.108, 0.108, 0, 1)
-            layer.stroke(ring, darker(colour, 0.12), 0.030, "accessory")
-        layer.stroke(
-            np.array([(cx - 0.035, y - 0.005), (cx + 0.035, y - 0.005)]),
-            darker(colour, 0.12),
-            0.026,
-            "accessory",
-        )
-    elif kind == "cap":
-        dome = np.concatenate([arc(x, top + 0.135, rx * 0.86, 0.20, 0.5, 1.0)])
-        layer.fill(dome, colour, "accessory", form=True)
-        side = f.turn or 0.9
-        brim = superellipse(x + side * 0.16, top + 0.135, 0.21, 0.034, 2.6)
-        layer.fill(brim, darker(colour, 0.2), "accessory", form=True)
-        layer.fill(ellipse(x, top - 0.06, 0.024), darker(colour, 0.2), "accessory")
-    elif kind == "beanie":
-        dome = np.concatenate([arc(x, top + 0.12, rx * 0.87, 0.21, 0.5, 1.0)])
-        layer.fill(dome, colour, "accessory", form=True)
+def _glasses(f: Figure, layer: Layer, colour: Colour) -> None:
+    x = f.head_x
+    cx, y = x + 0.095 * f.turn, f.head_y + 0.008
+    if f.kind == "frog":
+        y = f.head_y - f.head_ry * 0.60
+    for side in (-1, 1):
+        ring = arc(cx + side * 0.138 * (1 - 0.1 * f.turn * side), y, 0.108, 0.108, 0, 1)
+        layer.stroke(ring, darker(colour, 0.12), 0.030, "accessory")
+    layer.stroke(
+        np.array([(cx - 0.035, y - 0.005), (cx + 0.035, y - 0.005)]),
+        darker(colour, 0.12),
+        0.026,
+        "accessory",
+    )
+
+
+def _cap(f: Figure, layer: Layer, colour: Colour) -> None:
+    x = f.head_x
+    top = f.head_y - f.head_ry
+    dome = np.concatenate([arc(x, top + 0.135, f.head_rx * 0.86, 0.20, 0.5, 1.0)])
+    layer.fill(dome, colour, "accessory", form=True)
+    side = f.turn or 0.9
+    brim = superellipse(x + side * 0.16, top + 0.135, 0.21, 0.034, 2.6)
+    layer.fill(brim, darker(colour, 0.2), "accessory", form=True)
+    layer.fill(ellipse(x, top - 0.06, 0.024), darker(colour, 0.2), "accessory")
+
+
+def _beanie(f: Figure, layer: Layer, colour: Colour) -> None:
+    x = f.head_x
+    top = f.head_y - f.head_ry
+    dome = np.concatenate([arc(x, top + 0.12, f.head_rx * 0.87, 0.21, 0.5, 1.0)])
+    layer.fill(dome, colour, "accessory", form=True)
+    layer.fill(
+        superellipse(x, top + 0.115, f.head_rx * 0.90, 0.043, 4),
+        lighter(colour, 0.4),
+        "accessory",
+        form=True,
+    )
+    layer.fill(ellipse(x, top - 0.10, 0.055), lighter(colour, 0.6), "accessory", form=True)
+
+
+def _flower(f: Figure, layer: Layer, colour: Colour) -> None:
+    x = f.head_x
+    top = f.head_y - f.head_ry
+    fx, fy = x + f.head_rx * 0.62, top + 0.085
+    for k in range(5):
+        t = 2 * np.pi * k / 5
         layer.fill(
-            superellipse(x, top + 0.115, rx * 0.90, 0.043, 4),
-            lighter(colour, 0.4),
+            ellipse(fx + 0.055 * np.cos(t), fy + 0.055 * np.sin(t), 0.043), colour, "accessory"
+        )
+    layer.fill(
+        ellipse(fx, fy, 0.036),
+        _GOLD if f.who.accessory_colour != "yellow" else hex_colour("#a4622e"),
+        "accessory",
+        line=False,
+    )
+
+
+def _crown(f: Figure, layer: Layer, colour: Colour) -> None:
+    x = f.head_x
+    top = f.head_y - f.head_ry
+    w, base = 0.155, top + 0.035
+    crown = np.array(
+        [
+            (x - w, base),
+            (x - w * 1.15, base - 0.14),
+            (x - w * 0.5, base - 0.065),
+            (x, base - 0.17),
+            (x + w * 0.5, base - 0.065),
+            (x + w * 1.15, base - 0.14),
+            (x + w, base),
+        ]
+    )
+    layer.fill(crown, _GOLD, "accessory", form=True)
+    for k in (-1, 0, 1):
+        layer.fill(ellipse(x + 0.085 * k, base - 0.032, 0.023), colour, "accessory", line=False)
+
+
+def _headphones(f: Figure, layer: Layer, colour: Colour) -> None:
+    x = f.head_x
+    layer.stroke(
+        arc(x, f.head_y - 0.01, f.head_rx * 1.0, f.head_ry * 1.12, 0.5, 1.0),
+        darker(colour, 0.25),
+        0.040,
+        "accessory",
+    )
+    for side in (-1, 1):
+        layer.fill(
+            superellipse(x + side * f.head_rx * 1.0, f.head_y + 0.01, 0.052, 0.088, 3),
+            colour,
             "accessory",
             form=True,
         )
-        layer.fill(ellipse(x, top - 0.10, 0.055), lighter(colour, 0.6), "accessory", form=True)
-    elif kind == "flower":
-        fx, fy = x + rx * 0.62, top + 0.085
-        for k in range(5):
-            t = 2 * np.pi * k / 5
-            layer.fill(
-                ellipse(fx + 0.055 * np.cos(t), fy + 0.055 * np.sin(t), 0.043), colour, "accessory"
-            )
+
+
+def _party_hat(f: Figure, layer: Layer, colour: Colour) -> None:
+    x = f.head_x
+    top = f.head_y - f.head_ry
+    brim_y = top + 0.045
+    hat = np.array([(x - 0.125, brim_y), (x + 0.02, brim_y - 0.30), (x + 0.135, brim_y)])
+    layer.fill(hat, colour, "accessory", form=True)
+    for k in (0.25, 0.6):
         layer.fill(
-            ellipse(fx, fy, 0.036),
-            _GOLD if f.who.accessory_colour != "yellow" else hex_colour("#a4622e"),
+            rectangle(x + 0.01 * k, brim_y - 0.28 * k, 0.4, 0.034, -0.12),
+            lighter(colour, 0.65),
             "accessory",
-            line=False,
+            clip=hat,
         )
-    elif kind == "crown":
-        w, y = 0.155, top + 0.035
-        crown = np.array([(x - w, y), (x - w * 1.15, y - 0.14), (x - w * 0.5, y - 0.065), (x, y - 0.17),
-                          (x + w * 0.5, y - 0.065), (x + w * 1.15, y - 0.14), (x + w, y)])  # fmt: skip
-        layer.fill(crown, _GOLD, "accessory", form=True)
-        for k in (-1, 0, 1):
-            layer.fill(ellipse(x + 0.085 * k, y - 0.032, 0.023), colour, "accessory", line=False)
-    elif kind == "headphones":
-        layer.stroke(
-            arc(x, f.head_y - 0.01, rx * 1.0, f.head_ry * 1.12, 0.5, 1.0),
-            darker(colour, 0.25),
-            0.040,
-            "accessory",
-        )
-        for side in (-1, 1):
-            layer.fill(
-                superellipse(x + side * rx * 1.0, f.head_y + 0.01, 0.052, 0.088, 3),
-                colour,
-                "accessory",
-                form=True,
-            )
-    elif kind == "party hat":
-        y = top + 0.045
-        hat = np.array([(x - 0.125, y), (x + 0.02, y - 0.30), (x + 0.135, y)])
-        layer.fill(hat, colour, "accessory", form=True)
-        for k in (0.25, 0.6):
-            layer.fill(
-                rectangle(x + 0.01 * k, y - 0.28 * k, 0.4, 0.034, -0.12),
-                lighter(colour, 0.65),
-                "accessory",
-                clip=hat,
-            )
-        layer.fill(ellipse(x + 0.02, y - 0.295, 0.042), _GOLD, "accessory")
+    layer.fill(ellipse(x + 0.02, brim_y - 0.295, 0.042), _GOLD, "accessory")
+
+
+_ACCESSORIES: dict[str, Callable[[Figure, Layer, Colour], None]] = {
+    "glasses": _glasses,
+    "cap": _cap,
+    "beanie": _beanie,
+    "flower": _flower,
+    "crown": _crown,
+    "headphones": _headphones,
+    "party hat": _party_hat,
+}
+
+
+def draw_accessory(f: Figure, layer: Layer) -> None:
+    """What sits on the head or the nose, after the face."""
+    if f.who.accessory != "none":
+        _ACCESSORIES[f.who.accessory](f, layer, named(f.who.accessory_colour))
