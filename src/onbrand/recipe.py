@@ -1,0 +1,223 @@
+"""Recipe: every setting of training, typed, and checked without any model library.
+
+Recipes are TOML files. The built-in ones (demo, mascot) lie in the package's recipes/ and are
+commented to teach; `onbrand new` copies one into the brand's folder, to be edited there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from onbrand.errors import RecipeError, nearest
+from onbrand.toml import explain, read_toml
+
+__all__ = [
+    "GATE_METRICS",
+    "STAGE_LOSSES",
+    "Augment",
+    "Gate",
+    "LoraSettings",
+    "Prior",
+    "Recipe",
+    "Stage",
+    "Validation",
+    "recipe_file",
+    "recipe_names",
+]
+
+GATE_METRICS: tuple[str, ...] = ("identity", "alignment", "diversity")
+"""What a gate can read: the training-side figures of the validation pictures, higher is better."""
+
+STAGE_LOSSES: dict[str, tuple[str, ...]] = {
+    "appearance": ("prior",),
+    "detail": ("perceptual", "identity", "prior"),
+}
+"""Stage kind -> the names its `losses` may hold, beside reconstruction, which is always there."""
+
+RECIPES = Path(__file__).parent / "recipes"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LoraSettings(_Settings):
+    """The adapter: `rank` of its matrices, `alpha` (its strength is alpha / rank), dropout, which
+    layers of the U-Net it sits on, and whether the text encoder learns too."""
+
+    rank: int = Field(default=16, ge=1, le=1024)
+    alpha: float = Field(default=16, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Literal["attention", "attention+ff", "all"] = "attention"
+    text_encoder: bool = False
+
+
+class Validation(_Settings):
+    """Pictures made at fixed seeds after each stage, that gates read: the first `num_prompts` of
+    the brief, `num_per_prompt` each. `preview_every` steps a sheet is drawn within a stage (0: at
+    its end only)."""
+
+    num_prompts: int = Field(default=4, ge=1)
+    num_per_prompt: int = Field(default=2, ge=1)
+    num_steps: int = Field(default=12, ge=1)
+    guidance: float = Field(default=4.0, ge=0)
+    preview_every: int = Field(default=0, ge=0)
+
+
+class Prior(_Settings):
+    """Prior preservation: `num_pictures` that the untouched base makes of the plain subject, and
+    the weight of their loss."""
+
+    num_pictures: int = Field(default=32, ge=1)
+    weight: float = Field(default=1.0, ge=0)
+
+
+class Augment(_Settings):
+    """Small moves of a training picture. Turns in degrees, the rest as a share of the side or of
+    the brightness. `flip` mirrors every second variant: off for a subject with one-sided marks."""
+
+    flip: bool = False
+    rotate_degrees: float = Field(default=0.0, ge=0, le=180)
+    scale_fraction: Fraction = 0.0
+    shift_fraction: Fraction = 0.0
+    brightness_fraction: Fraction = 0.0
+
+
+class Stage(_Settings):
+    """One stage. `losses` adds to reconstruction, by weight; the pixel losses (perceptual,
+    identity) look at samples with a timestep of at most `loss_max_timestep` (of 1000), on every
+    `every`-th step. `min_snr_gamma` 0 weighs all noise alike."""
+
+    kind: Literal["appearance", "detail"]
+    learning_rate: float = Field(1e-4, gt=0, le=1)
+    warmup_steps: int = Field(default=0, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    batch_size: int = Field(default=8, ge=1)
+    num_steps: int = Field(ge=1)
+    losses: dict[str, Annotated[float, Field(ge=0)]] = {}
+    augment: Augment = Augment()
+    loss_max_timestep: int = Field(default=400, ge=0, le=1000)
+    every: int = Field(default=1, ge=1)
+    min_snr_gamma: float | None = Field(default=5.0, ge=0)
+
+    @field_validator("min_snr_gamma")
+    @classmethod
+    def _zero_is_off(cls, value: float | None) -> float | None:
+        return value or None
+
+    @property
+    def num_pictures_seen(self) -> int:
+        """Pictures that pass through the model; with a prior loss each has a class picture."""
+        return self.num_steps * self.batch_size * (2 if self.losses.get("prior") else 1)
+
+
+class Gate(_Settings):
+    """What must hold after a stage of kind `after` before the next may begin: `metric` is at least
+    `at_least`, and those in `not_worse` are no worse than before that stage."""
+
+    after: str
+    metric: str
+    at_least: float
+    not_worse: list[str] = []
+
+
+class Recipe(_Settings):
+    """All stages' settings. `base` is a pack's name, a hub id or a diffusers folder;
+    `resolution_px` None takes the base's own size."""
+
+    base: str = Field(default="pocket", min_length=1)
+    seed: int = Field(default=7, ge=0, lt=2**31)
+    resolution_px: int | None = Field(default=None, ge=16, multiple_of=8)
+    lora: LoraSettings = LoraSettings()
+    validation: Validation = Validation()
+    prior: Prior = Prior()
+    stage: list[Stage] = Field(min_length=1)
+    gate: list[Gate] = []
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Recipe:
+        kinds = list(dict.fromkeys(stage.kind for stage in self.stage))
+        for stage in self.stage:
+            for name in stage.losses:
+                _check_loss(stage.kind, name)
+        for gate in self.gate:
+            if gate.after not in kinds:
+                raise RecipeError(
+                    f"a gate stands after {gate.after!r}, no stage of the recipe: "
+                    + _instead(gate.after, kinds)
+                )
+            for name in (gate.metric, *gate.not_worse):
+                if name not in GATE_METRICS:
+                    raise RecipeError(
+                        f"the gate after {gate.after!r} reads {name!r}: "
+                        + _instead(name, GATE_METRICS)
+                    )
+        return self
+
+    @classmethod
+    def load(cls, source: str | Path) -> Recipe:
+        """The recipe of a built-in name ("demo") or a TOML file.
+
+        Raises `RecipeError`, one line, for a missing file, an unknown name or key, or a value
+        that cannot be.
+        """
+        path = recipe_file(source)
+        tables = read_toml(path, RecipeError)
+        try:
+            return cls.model_validate(tables)
+        except ValidationError as fault:
+            raise RecipeError(f"{path}: {explain(fault, cls)}") from fault
+        except RecipeError as fault:
+            raise RecipeError(f"{path}: {fault}") from fault
+
+    def num_pictures_seen(self) -> int:
+        """Pictures that pass through the model in all stages, prior pictures counted."""
+        return sum(stage.num_pictures_seen for stage in self.stage)
+
+
+def recipe_names() -> list[str]:
+    """The built-in recipes."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def recipe_file(source: str | Path) -> Path:
+    """The file of a recipe's name, or the path itself. Raises `RecipeError` if there is none.
+
+    A word without a slash and without ".toml" is a name; a file of that very name wins over none.
+    """
+    text = str(source)
+    names = recipe_names()
+    if text in names:
+        return RECIPES / f"{text}.toml"
+    path = Path(source)
+    if path.is_dir():
+        path = path / "recipe.toml"
+    if path.is_file():
+        return path
+    if path.suffix == ".toml" or path.name != text:
+        raise RecipeError(f"no recipe file {path}; the built-in ones are {', '.join(names)}")
+    raise RecipeError(
+        f"no recipe named {text!r}: {_instead(text, names)}, or a path to a .toml file"
+    )
+
+
+def _check_loss(kind: str, name: str) -> None:
+    allowed = STAGE_LOSSES[kind]
+    if name in allowed:
+        return
+    homes = [other for other, losses in STAGE_LOSSES.items() if name in losses]
+    advice = f"that loss belongs to a stage of kind {homes[0]!r}" if homes else None
+    raise RecipeError(
+        f"stage {kind!r} has no loss named {name!r}: {advice or _instead(name, allowed)}"
+    )
+
+
+def _instead(word: str, choices: Sequence[str]) -> str:
+    guess = nearest(word, choices)
+    return f"did you mean {guess!r}?" if guess else f"there are {', '.join(choices)}"
