@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def tiny_pack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a 32-px pack with every role, v-prediction and zero-terminal SNR. Do not change it."""
+    """Folder of a 32-px pack with every role, v-prediction, zero-terminal SNR. Read only."""
     from tiny import build_tiny_pack
 
     return build_tiny_pack(tmp_path_factory.mktemp("packs") / "tiny")
@@ -35,15 +34,15 @@ def tiny_pack(tiny_pack_folder: Path) -> Pack:
 
 @pytest.fixture(scope="session")
 def tiny_hub_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plain diffusers folder: noise prediction, PNDM, no pack.toml. Do not change it."""
+    """A plain diffusers folder: noise prediction, PNDM, no pack.toml. Read only."""
     from tiny import build_hub_base
 
     return build_hub_base(tmp_path_factory.mktemp("packs") / "hub_base")
 
 
 @pytest.fixture
-def tiny_model(tiny_pack: Pack) -> Iterator[DiffusionModel]:
+def tiny_model(tiny_pack: Pack) -> DiffusionModel:
     """The tiny pack's text-to-image part, freshly loaded for each test."""
     from onbrand.models.diffusion import load_diffusion
 
-    yield load_diffusion(tiny_pack)
+    return load_diffusion(tiny_pack)

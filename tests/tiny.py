@@ -26,7 +26,9 @@ __all__ = ["WORDS", "build_hub_base", "build_tiny_pack"]
 
 NUM_PX = 32
 NUM_TOKENS = 24
-WORDS = ["a", "an", "the", "of", "in", "on", "at", "with", "and", "fox", "cat", "bear", "mascot", "red", "blue", "green", "waving", "sitting", "happy", "sad", "forest", "beach", "night", "day", "balloon", "holding", "background", "plain", "white", "flat", "sketch", "sticker", "drawing"]
+CAPTION_WORDS = """a an the of in on at with and fox cat bear mascot red blue green waving sitting
+happy sad forest beach night day balloon holding background plain white flat sketch sticker drawing"""
+WORDS = CAPTION_WORDS.split()
 ATTRIBUTES = {
     "species": ("fox", "cat", "bear"),
     "colour": ("red", "blue"),
@@ -120,7 +122,7 @@ def build_pipeline(root: Path, scheduler: Any, seed: int) -> CLIPTokenizer:
 
 
 def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
-    """A whole pack in fp16-free float32: v-prediction, zero-terminal SNR, all judge roles."""
+    """A whole pack: v-prediction, zero-terminal SNR, all judge roles."""
     scheduler = DDIMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
@@ -165,7 +167,7 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
 
 
 def build_hub_base(root: Path, *, seed: int = 1) -> Path:
-    """A plain diffusers folder as the hub has them for SD 1.5: noise prediction, PNDM, no pack.toml."""
+    """A plain diffusers folder as SD 1.5's on the hub: noise prediction, PNDM, no pack.toml."""
     scheduler = PNDMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,

@@ -109,14 +109,14 @@ def has_lora(model: DiffusionModel) -> bool:
 
 
 def detach_lora(model: DiffusionModel) -> None:
-    """Remove the adapter and its wrappers: the model is the base again. Nothing if there is none."""
+    """Remove the adapter and its wrappers: the model is the base again. Fine without one."""
     if has_lora(model):
         model.pipeline().unload_lora_weights()
 
 
 @contextlib.contextmanager
 def without_lora(model: DiffusionModel) -> Iterator[None]:
-    """Inside, the model predicts as its base does; the adapter is back after, trainable as before."""
+    """Inside, the model predicts as its base does; after, the adapter is back as it was."""
     tuners = list(_tuners(model))
     kept = [(p, p.requires_grad) for p in lora_parameters(model).values()]
     for layer in tuners:
@@ -288,8 +288,8 @@ def _need_same_base(model: DiffusionModel, lora: LoraFile) -> None:
             shape = tuple(module.weight.shape[:2]) if module is not None else None
             if shape != (layer.up.shape[0], layer.down.shape[1]):
                 raise WeightsError(
-                    f"{lora.path} was trained on '{name}', but the base here is '{model.pack.name}': "
-                    f"{part}.{path} is {shape or 'missing'} here and "
+                    f"{lora.path} was trained on '{name}', but the base here is "
+                    f"'{model.pack.name}': {part}.{path} is {shape or 'missing'} here and "
                     f"{(layer.up.shape[0], layer.down.shape[1])} there."
                 )
 

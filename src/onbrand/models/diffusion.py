@@ -29,7 +29,7 @@ PREDICTIONS = ("epsilon", "v_prediction")
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Inside, diffusers and transformers log errors only and draw no bars: we raise what matters."""
+    """Inside, diffusers and transformers log only errors and draw no bars."""
     from transformers.utils import logging as transformers_logging
 
     bars = transformers_logging.is_progress_bar_enabled()
@@ -66,11 +66,9 @@ class DiffusionModel:
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self.prediction_type = str(scheduler.config.prediction_type)
-        self._scheduler_class = str(scheduler.config.get("_class_name", type(scheduler).__name__))
-        if type(scheduler).__name__ == DPM_SOLVER:
-            self._scheduler_class = DPM_SOLVER
-        self._scheduler_config = dict(scheduler.config)
-        self.scheduler = _ddim(self._scheduler_config)
+        self._solves = type(scheduler).__name__ == DPM_SOLVER
+        self._schedule = _schedule(dict(scheduler.config))
+        self.scheduler = _ddim(self._schedule)
         self.num_timesteps = int(self.scheduler.config.num_train_timesteps)
         self.alphas_cumprod = cast(Tensor, self.scheduler.alphas_cumprod).float()
         if self.prediction_type not in PREDICTIONS:
@@ -81,7 +79,7 @@ class DiffusionModel:
         if self.prediction_type == "epsilon" and float(self.alphas_cumprod[-1]) == 0.0:
             raise PackError(
                 f"pack '{pack.name}' predicts noise on a schedule whose last step is pure noise "
-                "(rescale_betas_zero_snr): such a model cannot tell x0 there. Correct one of the two."
+                "(rescale_betas_zero_snr): it cannot tell x0 there. Correct one of the two."
             )
         for module in (unet, vae, text_encoder):
             module.requires_grad_(False)
@@ -219,12 +217,12 @@ class DiffusionModel:
 
         It keeps the pack's schedule, prediction type, spacing and zero-terminal SNR.
         """
-        if self._scheduler_class == DPM_SOLVER:
-            from diffusers import DPMSolverMultistepScheduler
+        if not self._solves:
+            return _ddim(self._schedule)
+        from diffusers import DPMSolverMultistepScheduler
 
-            with quiet_libraries():
-                return DPMSolverMultistepScheduler.from_config(self._scheduler_config)
-        return _ddim(self._scheduler_config)
+        with quiet_libraries():
+            return DPMSolverMultistepScheduler.from_config(self._schedule)
 
     def pipeline(self) -> Any:
         """diffusers' StableDiffusionPipeline over these very modules, with a fresh sampler."""
@@ -245,16 +243,20 @@ class DiffusionModel:
         return pipe
 
 
-def _ddim(config: dict[str, Any]) -> Any:
-    """DDIM on the schedule of any scheduler's config, without clamping of x0."""
-    from diffusers import DDIMScheduler
-
+def _schedule(config: dict[str, Any]) -> dict[str, Any]:
+    """A scheduler's config as every sampler here takes it: no clamping of x0, honest spacing."""
     kept = {k: v for k, v in config.items() if not k.startswith("_")}
     kept |= {"clip_sample": False, "thresholding": False, "steps_offset": 1}
     if kept.get("rescale_betas_zero_snr"):
         kept["timestep_spacing"] = "trailing"  # else sampling would never start from pure noise
+    return kept
+
+
+def _ddim(schedule: dict[str, Any]) -> Any:
+    from diffusers import DDIMScheduler
+
     with quiet_libraries():
-        return DDIMScheduler.from_config(kept)
+        return DDIMScheduler.from_config(schedule)
 
 
 def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu") -> DiffusionModel:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from onbrand.errors import WeightsError
@@ -172,9 +172,9 @@ def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]]) -> LoraFile
     """
     file = _find(path)
     try:
+        tensors = load_file(file)
         with safe_open(str(file), "pt") as opened:
             header = dict(opened.metadata() or {})
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{file} is damaged or no safetensors file: {error}") from error
     kohya = any(key.startswith(tuple(PARTS.values())) for key in tensors)

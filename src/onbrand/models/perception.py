@@ -96,7 +96,7 @@ class IdentityEncoder:
 
 
 class AlignmentScorer:
-    """How well a picture fits a text (role "alignment"): the cosine of a dual encoder, CLIP-like."""
+    """How well a picture fits a text (role "alignment"): a dual encoder's cosine, as CLIP's."""
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
         self.module = load_role(pack, "alignment", "VisionTextDualEncoderModel", device)
