@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.artifacts.dataset import Asset, Dataset
-from onbrand.artifacts.folder import fingerprint_file
 from onbrand.brief import Brief
+from onbrand.files import fingerprint_file
 from onbrand.recipe import Recipe
 
 __all__ = ["draw_picture", "tiny_brief", "tiny_dataset", "tiny_recipe"]

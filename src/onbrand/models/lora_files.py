@@ -279,5 +279,17 @@ def _usual(values: Mapping[str, int] | Mapping[str, float]) -> tuple[float, dict
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> Path:
     whole = {key: t.detach().float().cpu().contiguous() for key, t in tensors.items()}
-    write_bytes_atomic(path, save(whole, metadata={k: str(v) for k, v in header.items()}))
+    data = save(whole, metadata={k: str(v) for k, v in header.items()})
+    write_bytes_atomic(path, _sorted_header(data))
     return path
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """The same safetensors file with its strings sorted: the library writes them in random order,
+    and two equal adapters should be equal files."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]

@@ -11,7 +11,16 @@ if TYPE_CHECKING:
     from onbrand.training.session import Sampler, Scorer, StagePlan
     from onbrand.training.stages import base_metrics, failed_gate, loss_curves, plan, train
 
-__all__ = ["Sampler", "Scorer", "StagePlan", "base_metrics", "failed_gate", "loss_curves", "plan", "train"]
+__all__ = [
+    "Sampler",
+    "Scorer",
+    "StagePlan",
+    "base_metrics",
+    "failed_gate",
+    "loss_curves",
+    "plan",
+    "train",
+]
 
 _SESSION = ("Sampler", "Scorer", "StagePlan")
 

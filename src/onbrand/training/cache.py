@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,12 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from onbrand.artifacts.dataset import Asset, Dataset
 from onbrand.brief import Brief
-from onbrand.errors import StorageError
+from onbrand.files import write_bytes_atomic
 from onbrand.recipe import Augment
 from onbrand.training import augment as augmentation
 
@@ -71,16 +70,7 @@ class Store:
             except SafetensorError:
                 path.unlink()
         made = {name: tensor.detach().contiguous() for name, tensor in make().items()}
-        fresh = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(made, fresh)
-            os.replace(fresh, path)
-        except (OSError, SafetensorError) as error:
-            fresh.unlink(missing_ok=True)
-            raise StorageError(
-                f"could not write the cache {path}: {error}. Free some space."
-            ) from error
+        write_bytes_atomic(path, save(made))
         return made
 
 
@@ -90,7 +80,7 @@ def module_fingerprint(*modules: torch.nn.Module) -> str:
     for module in modules:
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            digest.update(tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -11,13 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onbrand.errors import RecipeError, nearest
 from onbrand.recipe import Gate
 
-__all__ = ["TOLERANCE_FRACTION", "Verdict", "check_gates", "judge_gates"]
+__all__ = ["TOLERANCE_FRACTION", "Verdict", "judge_gates"]
 
 TOLERANCE_FRACTION = 0.05
-METRICS = ("identity", "alignment", "diversity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +24,6 @@ class Verdict:
 
     passed: bool
     sentence: str
-
-
-def check_gates(gates: Sequence[Gate], stage_kinds: Sequence[str]) -> None:
-    """Refuse gates after a stage that is not in the recipe, or on unknown metrics (RecipeError)."""
-    for gate in gates:
-        if gate.after not in stage_kinds:
-            guess = nearest(gate.after, stage_kinds)
-            there = f"did you mean {guess!r}?" if guess else f"there are {', '.join(stage_kinds)}"
-            raise RecipeError(
-                f"a gate stands after {gate.after!r}, no stage of the recipe: {there}"
-            )
-        for name in (gate.metric, *gate.not_worse):
-            if name not in METRICS:
-                guess = nearest(name, METRICS)
-                there = f"did you mean {guess!r}?" if guess else f"there are {', '.join(METRICS)}"
-                raise RecipeError(f"the gate after {gate.after!r} reads {name!r}: {there}")
 
 
 def judge_gates(

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from onbrand.artifacts.brand_model import StageResult
-from onbrand.artifacts.folder import write_json_atomic
 from onbrand.events import Listener, Noted, Warned
+from onbrand.files import write_json_atomic
 
 __all__ = ["History", "digest"]
 

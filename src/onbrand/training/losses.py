@@ -10,46 +10,19 @@ with t ≤ t_max are decoded at all (ControlNet++, arXiv 2404.07987: 200 of 1000
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from onbrand.errors import RecipeError, nearest
-
 __all__ = [
-    "LOSS_NAMES",
-    "check_losses",
     "feature_distance",
     "gated_mean",
     "identity_distance",
     "min_snr_weight",
     "reconstruction",
 ]
-
-LOSS_NAMES: dict[str, tuple[str, ...]] = {
-    "appearance": ("prior",),
-    "detail": ("perceptual", "identity", "prior"),
-}
-"""Stage kind -> names its `losses` table may hold, beside reconstruction, which is always there."""
-
-
-def check_losses(kind: str, names: Iterable[str]) -> None:
-    """Refuse a loss that a stage of this kind does not have. Raises RecipeError."""
-    if kind not in LOSS_NAMES:
-        raise RecipeError(f"no stage of kind {kind!r}; there are {', '.join(LOSS_NAMES)}.")
-    allowed = LOSS_NAMES[kind]
-    for name in names:
-        if name in allowed:
-            continue
-        homes = [k for k, v in LOSS_NAMES.items() if name in v]
-        if homes:
-            advice = f"that loss belongs to a stage of kind {homes[0]!r}"
-        else:
-            guess = nearest(name, allowed)
-            advice = f"did you mean {guess!r}?" if guess else f"it knows {', '.join(allowed)}"
-        raise RecipeError(f"stage {kind!r} has no loss named {name!r}: {advice}")
 
 
 def min_snr_weight(snr_b: Tensor, gamma: float | None, prediction: str) -> Tensor:

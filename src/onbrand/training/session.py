@@ -7,6 +7,7 @@ made: `validate` looks at fixed prompts and seeds, `save` writes the checkpoint.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from PIL import Image
 from onbrand import pixels
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
-from onbrand.events import Listener
+from onbrand.events import Advanced, Finished, Listener, Started
 from onbrand.recipe import Recipe
 from onbrand.training.cache import Examples, Store, Texts, encode
 from onbrand.training.engine import generator
@@ -140,38 +141,28 @@ class Session:
         num = self.recipe.prior.num_pictures
         validation = self.recipe.validation
         asked = [prompts[i % len(prompts)] for i in range(num)]
-        pictures: list[Image.Image] = []
+        settings = [validation.num_steps, validation.guidance, self.size_px]
+        chunks: list[tuple[list[str], list[int], list[Path]]] = []
         for first in range(0, num, CLASS_CHUNK):
             chunk = asked[first : first + CLASS_CHUNK]
             seeds = [CLASS_SEED + first + i for i in range(len(chunk))]
-            facts = {
+            facts: dict[str, object] = {
                 "base": self.base_fingerprint,
                 "prompts": chunk,
                 "seeds": seeds,
-                "num_steps": validation.num_steps,
-                "guidance": validation.guidance,
-                "size_px": self.size_px,
+                "settings": settings,
             }
             paths = [
                 self.store.path("class_pictures", {**facts, "picture": i}, ".png")
                 for i in range(len(chunk))
             ]
-            if not all(path.exists() for path in paths):
-                made = self.sample(
-                    self.model,
-                    chunk,
-                    seeds=seeds,
-                    num_steps=validation.num_steps,
-                    guidance=validation.guidance,
-                )
-                for path, picture in zip(paths, made, strict=True):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    pixels.write_png(pixels.fit(picture, self.size_px, (255, 255, 255)), path)
-            pictures += [pixels.read(path).convert("RGB") for path in paths]
+            chunks.append((chunk, seeds, paths))
+        self._make_class_pictures([c for c in chunks if not all(p.exists() for p in c[2])], num)
+        pictures = [pixels.read(p).convert("RGB") for _, _, paths in chunks for p in paths]
         facts = {
             "base": self.base_fingerprint,
             "prompts": asked,
-            "settings": [validation.num_steps, validation.guidance, self.size_px],
+            "settings": settings,
         }
         latents = self.store.tensors(
             "class_latents", facts, lambda: {"latents": encode(self.model, pictures)}
@@ -181,6 +172,29 @@ class Session:
             tuple(latents[i : i + 1] for i in range(num)),
             tuple((prompt,) for prompt in asked),
         )
+
+    def _make_class_pictures(
+        self, missing: Sequence[tuple[list[str], list[int], list[Path]]], num: int
+    ) -> None:
+        """Sample the chunks (prompts, seeds, files) that are not in the cache yet."""
+        if not missing:
+            return
+        task, done = "class pictures", num - sum(len(paths) for _, _, paths in missing)
+        validation = self.recipe.validation
+        self.emit(Started(task, num, "pictures"))
+        for prompts, seeds, paths in missing:
+            made = self.sample(
+                self.model,
+                prompts,
+                seeds=seeds,
+                num_steps=validation.num_steps,
+                guidance=validation.guidance,
+            )
+            for path, picture in zip(paths, made, strict=True):
+                pixels.write_png(pixels.fit(picture, self.size_px, (255, 255, 255)), path)
+            done += len(paths)
+            self.emit(Advanced(task, done))
+        self.emit(Finished(task, {"pictures": num}))
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -212,10 +226,10 @@ class Session:
         return pictures, texts
 
     def validate(self, name: str) -> dict[str, float]:
-        """Figures of the validation pictures; their sheet lies in previews/NAME.png."""
+        """Finite figures of the validation pictures; their sheet lies in previews/NAME.png."""
         pictures, texts = self.preview(name)
         scores = self.score(pictures, [self.brief.class_prompt(text) for text in texts])
-        return {key: float(value) for key, value in scores.items()}
+        return {key: float(value) for key, value in scores.items() if math.isfinite(value)}
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -25,9 +25,8 @@ from onbrand.recipe import Recipe, Stage
 from onbrand.training import appearance, detail, dreambooth
 from onbrand.training.cache import Store
 from onbrand.training.engine import read_log
-from onbrand.training.gates import check_gates, judge_gates
+from onbrand.training.gates import judge_gates
 from onbrand.training.history import History, digest
-from onbrand.training.losses import check_losses
 from onbrand.training.session import Sampler, Scorer, Session, StagePlan
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def train(
     """
     plans = plan(dataset, recipe, arm)
     rate = dreambooth.LEARNING_RATE if learning_rate is None else learning_rate
-    _check(dataset, recipe, arm, plans, stop_after, emit)
+    _check(dataset, arm, plans, stop_after, emit)
     out = Path(out)
     session = _open_session(dataset, brief, recipe, pack, out, cache, sample, score, emit)
     history = History.open(
@@ -131,7 +130,7 @@ def train(
             if stop_after == stage_plan.name:
                 break
     except KeyboardInterrupt:
-        emit(Noted("stopped; the last step is saved. Run the same command again to go on from it."))
+        emit(Noted("stopped and saved; run the same command again to go on from here."))
         raise
     emit(
         Finished("training", {"arm": arm, "ship": model.ship["stage"], "why": model.ship["reason"]})
@@ -141,7 +140,6 @@ def train(
 
 def _check(
     dataset: Dataset,
-    recipe: Recipe,
     arm: str,
     plans: Sequence[StagePlan],
     stop_after: str | None,
@@ -154,9 +152,6 @@ def _check(
         raise DatasetError(
             f"{dataset.root} has no training picture. Add pictures and curate again."
         )
-    for stage in recipe.stage:
-        check_losses(stage.kind, stage.losses)
-    check_gates(recipe.gate, [stage.kind for stage in recipe.stage])
     if stop_after is not None and stop_after not in [p.name for p in plans]:
         raise RecipeError(f"no stage {stop_after!r} to stop after: {[p.name for p in plans]}")
     largest = max(p.batch_size for p in plans)
