@@ -1,0 +1,109 @@
+"""BrandModel: what training made of a brand: the adapters of its stages over a base.
+
+model/manifest.json                      this file's fields
+model/stages/01-appearance/…             a stage's LoRA in diffusers' and kohya's form
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from onbrand.artifacts.folder import not_finite_as_none, read_manifest, write_manifest
+from onbrand.brief import Brief
+from onbrand.errors import ArtifactError, InputError, nearest
+from onbrand.recipe import Recipe
+
+__all__ = ["BrandModel", "StageResult"]
+
+KIND = "brand_model"
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """One finished stage: `folder` is its place under the model's root, `metrics` the
+    training-side figures of its validation pictures, `gate` the gate's sentence or None."""
+
+    name: str
+    kind: str
+    num_steps: int
+    num_pictures_seen: int
+    folder: str
+    seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    gate: str | None = None
+
+
+@dataclass
+class BrandModel:
+    """The stages of one arm ("onbrand", or "dreambooth_lora") and what they were made from.
+
+    `ship` holds "stage", the name of the one to use, and "reason", a sentence. `parents` names
+    what it came from by fingerprint.
+    """
+
+    root: Path
+    arm: str
+    base: str
+    brief: Brief
+    recipe: Recipe
+    stages: list[StageResult] = field(default_factory=list)
+    ship: dict[str, str] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, root: str | Path) -> BrandModel:
+        """The model in a folder. Raises `ArtifactError` where there is none, or a damaged one."""
+        fields = read_manifest(Path(root), KIND)
+        try:
+            return cls(
+                root=Path(root),
+                arm=fields["arm"],
+                base=fields["base"],
+                brief=Brief.model_validate(fields["brief"]),
+                recipe=Recipe.model_validate(fields["recipe"]),
+                stages=[_stage(stage) for stage in fields["stages"]],
+                ship=dict(fields["ship"]),
+                parents=dict(fields["parents"]),
+            )
+        except (KeyError, TypeError, ValidationError, InputError) as fault:
+            said = " ".join(str(fault).split())
+            raise ArtifactError(f"{root} is a damaged brand model: {said}; train again") from fault
+
+    def save(self) -> None:
+        """Writes the manifest. Raises `StorageError`."""
+        fields = {
+            "arm": self.arm,
+            "base": self.base,
+            "brief": self.brief.model_dump(),
+            "recipe": self.recipe.model_dump(),
+            "stages": [asdict(stage) for stage in self.stages],
+            "ship": self.ship,
+            "parents": self.parents,
+        }
+        write_manifest(self.root, KIND, not_finite_as_none(fields))
+
+    def checkpoint(self, stage_name: str | None = None) -> Path:
+        """The folder of a stage's LoRA; with None that of the stage to ship, or else the last.
+
+        Raises `InputError` for a name that is no stage, `ArtifactError` when none is trained.
+        """
+        if not self.stages:
+            raise ArtifactError(f"{self.root} has no trained stage: train it first")
+        names = [stage.name for stage in self.stages]
+        wanted = stage_name or self.ship.get("stage") or names[-1]
+        if wanted not in names:
+            guess = nearest(wanted, names)
+            hint = f"did you mean {guess!r}?" if guess else f"there are {', '.join(names)}"
+            raise InputError(f"no stage {wanted!r} in {self.root}: {hint}")
+        return self.root / self.stages[names.index(wanted)].folder
+
+
+def _stage(fields: dict[str, Any]) -> StageResult:
+    metrics = {k: math.nan if v is None else float(v) for k, v in fields["metrics"].items()}
+    return StageResult(**{**fields, "metrics": metrics})
