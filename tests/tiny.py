@@ -27,7 +27,7 @@ __all__ = ["WORDS", "build_hub_base", "build_tiny_pack"]
 NUM_PX = 32
 NUM_TOKENS = 24
 CAPTION_WORDS = """a an the of in on at with and fox cat bear mascot red blue green waving sitting
-happy sad forest beach night day balloon holding background plain white flat sketch sticker drawing"""
+happy sad forest beach night day balloon holding background plain white flat sketch sticker"""
 WORDS = CAPTION_WORDS.split()
 ATTRIBUTES = {
     "species": ("fox", "cat", "bear"),

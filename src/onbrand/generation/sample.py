@@ -97,6 +97,9 @@ def _check(
         )
     if any(not prompt.strip() for prompt in prompts):
         raise PromptError("a prompt is empty: say what the picture shows.")
+    bad = next((seed for seed in seeds if not 0 <= seed < 2**63), None)
+    if bad is not None:
+        raise PromptError(f"a seed is {bad}; seeds are whole numbers from 0 to 2^63 − 1.")
     if not 1 <= num_steps <= model.num_timesteps:
         raise PromptError(f"num_steps is {num_steps}; it must lie in 1 … {model.num_timesteps}.")
     if batch_size < 1:

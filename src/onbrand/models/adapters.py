@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from onbrand.models.lora_files import (
     write_kohya,
 )
 from onbrand.models.packs import Pack
+
+if TYPE_CHECKING:
+    from onbrand.recipe import LoraSettings
 
 __all__ = [
     "attach_lora",
@@ -54,20 +57,7 @@ TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 LARGEST_DIFFERENCE = 1e-4
 
 
-class LoraShape(Protocol):
-    """What `attach_lora` reads of a recipe's LoraSettings."""
-
-    @property
-    def rank(self) -> int: ...
-    @property
-    def alpha(self) -> float: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def text_encoder(self) -> bool: ...
-
-
-def attach_lora(model: DiffusionModel, lora: LoraShape, *, seed: int = 0) -> list[Parameter]:
+def attach_lora(model: DiffusionModel, lora: LoraSettings, *, seed: int = 0) -> list[Parameter]:
     """Put a fresh adapter on the model (replacing one that is there) and return what to train.
 
     The down matrices are Gaussian from `seed`, the up matrices zero, so nothing changes yet.
@@ -76,7 +66,7 @@ def attach_lora(model: DiffusionModel, lora: LoraShape, *, seed: int = 0) -> lis
     from peft import LoraConfig
 
     detach_lora(model)
-    targets = TARGETS[str(getattr(lora, "targets", "attention"))]
+    targets = TARGETS[lora.targets]
     parts = {"unet": targets} | ({"text_encoder": TEXT_TARGETS} if lora.text_encoder else {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

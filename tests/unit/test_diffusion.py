@@ -1,0 +1,171 @@
+"""The diffusion formulas against diffusers, and the pipeline over the very same modules."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from onbrand.errors import PackError, WeightsError
+from onbrand.models import open_pack
+from onbrand.models.diffusion import DiffusionModel, load_diffusion
+
+TIMESTEPS = (0, 1, 100, 500, 900, 998, 999)
+
+
+@pytest.fixture
+def noise_model(tiny_hub_base: Path) -> DiffusionModel:
+    """A model that predicts noise."""
+    return load_diffusion(open_pack(tiny_hub_base))
+
+
+def latents(seed: int) -> torch.Tensor:
+    return torch.randn(len(TIMESTEPS), 4, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def test_noise_and_velocity_are_those_of_diffusers(tiny_model: DiffusionModel) -> None:
+    """add_noise and the v target agree with the scheduler's own functions at every timestep."""
+    x0, noise, t_b = latents(0), latents(1), torch.tensor(TIMESTEPS)
+    scheduler = tiny_model.scheduler
+    torch.testing.assert_close(
+        tiny_model.add_noise(x0, noise, t_b), scheduler.add_noise(x0, noise, t_b)
+    )
+    torch.testing.assert_close(
+        tiny_model.target(x0, noise, t_b), scheduler.get_velocity(x0, noise, t_b)
+    )
+
+
+def test_the_velocity_gives_back_x0_even_from_pure_noise(tiny_model: DiffusionModel) -> None:
+    """x0 → x_t → v → x0 is the identity at all timesteps, the zero-SNR last one included."""
+    x0, noise, t_b = latents(0), latents(1), torch.tensor(TIMESTEPS)
+    x_t = tiny_model.add_noise(x0, noise, t_b)
+    estimate = tiny_model.estimate_x0(tiny_model.target(x0, noise, t_b), x_t, t_b)
+    torch.testing.assert_close(estimate, x0, atol=2e-6, rtol=1e-5)
+    assert tiny_model.zero_terminal_snr
+    torch.testing.assert_close(x_t[-1], noise[-1])
+
+
+def test_the_noise_gives_back_x0(noise_model: DiffusionModel) -> None:
+    """For a noise-predicting base, x0 → x_t → ε → x0 is the identity at all timesteps."""
+    x0, noise, t_b = latents(0), latents(1), torch.tensor(TIMESTEPS)
+    assert noise_model.prediction_type == "epsilon"
+    assert torch.equal(noise_model.target(x0, noise, t_b), noise)
+    x_t = noise_model.add_noise(x0, noise, t_b)
+    torch.testing.assert_close(noise_model.estimate_x0(noise, x_t, t_b), x0, atol=1e-4, rtol=1e-4)
+
+
+def test_the_signal_to_noise_ratio_falls_to_zero(tiny_model: DiffusionModel) -> None:
+    """snr is ᾱ/(1−ᾱ): it falls with the timestep and is 0 at pure noise."""
+    ratios = tiny_model.snr(torch.tensor(TIMESTEPS))
+    assert bool((ratios.diff() < 0).all())
+    assert float(ratios[-1]) == 0.0
+    alpha = float(tiny_model.alphas_cumprod[500])
+    assert float(ratios[3]) == pytest.approx(alpha / (1 - alpha))
+
+
+def test_a_freshly_loaded_base_is_frozen(tiny_model: DiffusionModel) -> None:
+    """No weight asks for a gradient, all are float32, nothing is in training mode."""
+    for module in (tiny_model.unet, tiny_model.vae, tiny_model.text_encoder):
+        assert not module.training
+        assert not any(p.requires_grad for p in module.parameters())
+        assert {p.dtype for p in module.parameters()} == {torch.float32}
+
+
+def test_half_precision_files_become_what_was_asked(tiny_pack_folder: Path, tmp_path: Path) -> None:
+    """fp16 files load as float32 for the CPU, and as bfloat16 when that is asked for."""
+    root = Path(shutil.copytree(tiny_pack_folder, tmp_path / "half"))
+    model = load_diffusion(open_pack(root))
+    for part in ("unet", "vae", "text_encoder"):
+        getattr(model, part).half().save_pretrained(root / part)
+    whole = load_diffusion(open_pack(root))
+    assert {whole.unet.dtype, whole.vae.dtype, whole.text_encoder.dtype} == {torch.float32}
+    brief = load_diffusion(open_pack(root), dtype="bfloat16")
+    assert {brief.unet.dtype, brief.text_encoder.dtype} == {torch.bfloat16}
+    assert brief.encode_prompts(["a fox"]).dtype == torch.bfloat16
+
+
+def test_pixels_and_latents_have_the_right_shapes(tiny_model: DiffusionModel) -> None:
+    """32-px pictures become 4×4×4 latents and pixels again; decoding carries a gradient."""
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    coded = tiny_model.encode_pixels(pixels)
+    assert coded.shape == (2, 4, 4, 4)
+    assert torch.equal(coded, tiny_model.encode_pixels(pixels))
+    leaf = coded.clone().requires_grad_(True)
+    decoded = tiny_model.decode(leaf)
+    decoded.square().mean().backward()
+    assert decoded.shape == pixels.shape
+    assert leaf.grad is not None
+    assert float(leaf.grad.abs().sum()) > 0
+
+
+def test_embeddings_are_the_pipelines_and_know_no_neighbours(tiny_model: DiffusionModel) -> None:
+    """encode_prompts equals the pipeline's, alone or among longer prompts."""
+    prompts = ["a red fox", "a blue cat waving at the beach at night"]
+    together = tiny_model.encode_prompts(prompts)
+    theirs, _ = tiny_model.pipeline().encode_prompt(prompts, "cpu", 1, False)
+    assert together.shape == (2, tiny_model.max_tokens, 16)
+    torch.testing.assert_close(together, theirs)
+    torch.testing.assert_close(tiny_model.encode_prompts(prompts[:1])[0], together[0])
+
+
+def test_the_end_of_a_long_prompt_is_reported(tiny_model: DiffusionModel) -> None:
+    """cut_off returns the words beyond the encoder's limit, and "" for a prompt that fits."""
+    assert tiny_model.cut_off("a red fox") == ""
+    assert tiny_model.cut_off("a red fox " * 8).split() == ["red", "fox"]
+
+
+def test_the_pipeline_holds_the_very_same_modules(tiny_model: DiffusionModel) -> None:
+    """Previews and inference share modules; each pipeline has a sampler of its own."""
+    one, two = tiny_model.pipeline(), tiny_model.pipeline()
+    assert one.unet is tiny_model.unet
+    assert one.vae is tiny_model.vae
+    assert one.text_encoder is tiny_model.text_encoder
+    assert one.scheduler is not two.scheduler
+
+
+def _with_scheduler(root: Path, **changes: object) -> Path:
+    path = root / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+    return root
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DPMSolverMultistepScheduler"])
+def test_sampling_starts_from_pure_noise(tiny_pack_folder: Path, tmp_path: Path, name: str) -> None:
+    """With zero-terminal SNR the first step is the last timestep, whatever spacing was written."""
+    root = Path(shutil.copytree(tiny_pack_folder, tmp_path / "pack"))
+    _with_scheduler(root, _class_name=name, timestep_spacing="leading")
+    model = load_diffusion(open_pack(root))
+    sampler = model.sampler()
+    sampler.set_timesteps(20)
+    assert type(sampler).__name__ == name
+    assert int(sampler.timesteps[0]) == model.num_timesteps - 1
+    assert sampler.config.prediction_type == "v_prediction"
+    assert sampler.config.rescale_betas_zero_snr
+    assert model.pipeline().scheduler.config.steps_offset == 1
+
+
+def test_noise_prediction_cannot_start_from_pure_noise(tiny_hub_base: Path, tmp_path: Path) -> None:
+    """An ε base with a zero-SNR schedule is refused, as is an unknown prediction type."""
+    root = Path(shutil.copytree(tiny_hub_base, tmp_path / "base"))
+    _with_scheduler(root, _class_name="DDIMScheduler", rescale_betas_zero_snr=True)
+    with pytest.raises(PackError, match="pure noise"):
+        load_diffusion(open_pack(root))
+    _with_scheduler(root, prediction_type="sample", rescale_betas_zero_snr=False)
+    with pytest.raises(PackError, match="predicts 'sample'"):
+        load_diffusion(open_pack(root))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_truncated_weights_are_one_clear_line(
+    tiny_pack_folder: Path, tmp_path: Path, part: str
+) -> None:
+    """A file cut in half is named as damaged, with the folder to fetch again."""
+    root = Path(shutil.copytree(tiny_pack_folder, tmp_path / "pack"))
+    weights = next((root / part).glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(WeightsError, match="damaged or incomplete") as caught:
+        load_diffusion(open_pack(root))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,151 @@
+"""Packs: what is found, what is refused, and whether the message says what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from onbrand.errors import PackError, WeightsError
+from onbrand.models import Pack, open_pack
+
+
+@pytest.fixture
+def copy_of_base(tiny_hub_base: Path, tmp_path: Path) -> Path:
+    """A base folder that a test may spoil."""
+    return Path(shutil.copytree(tiny_hub_base, tmp_path / "base"))
+
+
+def test_a_pack_says_what_it_holds(tiny_pack: Pack) -> None:
+    """pack.toml gives name, licence, revision and roles; the size comes from the configs."""
+    assert (tiny_pack.name, tiny_pack.licence, tiny_pack.revision) == ("tiny", "Apache-2.0", "test")
+    assert set(tiny_pack.roles) == {"identity", "alignment", "twin_identity", "attributes"}
+    assert tiny_pack.role("identity") == tiny_pack.root / "identity"
+    assert tiny_pack.num_px == 32
+
+
+def test_a_plain_diffusers_folder_is_a_pack(tiny_hub_base: Path) -> None:
+    """Without pack.toml the folder's name and its model card's licence are used."""
+    pack = open_pack(tiny_hub_base)
+    assert (pack.name, pack.licence) == ("hub_base", "creativeml-openrail-m")
+    assert pack.roles == {}
+
+
+def test_a_pack_without_judges_borrows_them(tiny_hub_base: Path, tiny_pack_folder: Path) -> None:
+    """A missing role comes from the fallback pack; without one the error names the role."""
+    borrowing = open_pack(tiny_hub_base, fallback=str(tiny_pack_folder))
+    assert borrowing.role("twin_identity") == tiny_pack_folder / "twin_identity"
+    with pytest.raises(PackError, match=r"hub_base.*'depth'.*nor has the pack"):
+        borrowing.role("depth")
+    with pytest.raises(PackError, match="no model for the role 'identity'"):
+        open_pack(tiny_hub_base, fallback=None).role("identity")
+
+
+def test_a_misspelt_name_gets_a_suggestion() -> None:
+    """A name that is no pack, no folder and no hub id is answered with the nearest pack."""
+    with pytest.raises(PackError, match=r"no pack 'poket'.*Did you mean 'pocket'\?"):
+        open_pack("poket")
+
+
+def test_a_hub_id_without_network_says_what_was_looked_up() -> None:
+    """Offline, a hub id becomes one clear line that names the id and the way out."""
+    with pytest.raises(PackError, match=r"'nobody/no-such-model' at v2.*pass a folder") as caught:
+        open_pack("nobody/no-such-model@v2")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_no_pipeline_is_listed(tmp_path: Path) -> None:
+    """The error shows what lies in the folder that was passed."""
+    (tmp_path / "holiday.png").touch()
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(PackError, match=r"no model_index.json, only: holiday.png, notes/"):
+        open_pack(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "pytorch_model.bin", "weights.pt", "weights.pth"])
+def test_a_pickle_is_refused_with_a_way_out(tmp_path: Path, name: str) -> None:
+    """A pickle is never opened, as a file or as a folder's only weights, and conversion is told."""
+    (tmp_path / name).write_bytes(b"never read")
+    for passed in (tmp_path, tmp_path / name):
+        with pytest.raises(WeightsError, match=r"is a pickle.*safe_serialization=True"):
+            open_pack(passed)
+
+
+def test_pickled_parts_of_a_pipeline_are_refused(copy_of_base: Path) -> None:
+    """A pipeline whose U-Net comes only as .bin is refused; beside safetensors it is ignored."""
+    weights = copy_of_base / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.with_suffix(".bin").write_bytes(b"never read")
+    open_pack(copy_of_base)
+    weights.unlink()
+    with pytest.raises(WeightsError, match=r"unet/diffusion_pytorch_model.bin is a pickle"):
+        open_pack(copy_of_base)
+
+
+def test_a_single_file_checkpoint_is_explained(tmp_path: Path) -> None:
+    """A .safetensors file is no pack: the error tells how to make a folder of it."""
+    (tmp_path / "dream.safetensors").touch()
+    with pytest.raises(PackError, match="from_single_file"):
+        open_pack(tmp_path / "dream.safetensors")
+
+
+def _edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda root: _edit(root / "unet/config.json", in_channels=9), "takes 9 channels"),
+        (
+            lambda root: _edit(root / "model_index.json", transformer=["diffusers", "Flux"]),
+            "with transformer",
+        ),
+        (
+            lambda root: _edit(root / "model_index.json", unet=["diffusers", "UNet1D"]),
+            "'unet' is UNet1D",
+        ),
+        (lambda root: _edit(root / "model_index.json", vae=[None, None]), "'vae' is missing"),
+        (lambda root: shutil.rmtree(root / "scheduler"), "has no such folder"),
+        (lambda root: (root / "model_index.json").write_text("{"), "model_index.json is damaged"),
+        (lambda root: (root / "pack.toml").write_text("name ="), "pack.toml is no valid TOML"),
+        (
+            lambda root: (root / "pack.toml").write_text('[roles]\nidentity = "eyes"'),
+            "holds no config.json",
+        ),
+        (
+            lambda root: (root / "pack.toml").write_text('[roles]\nidentity = "../.."'),
+            "lies outside the pack",
+        ),
+    ],
+)
+def test_a_spoiled_base_is_explained(
+    copy_of_base: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    """Each way a folder can be the wrong model gives one line that names the place."""
+    spoil(copy_of_base)
+    with pytest.raises(PackError, match=said) as caught:
+        open_pack(copy_of_base)
+    assert str(copy_of_base) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_fingerprint_follows_the_weights(copy_of_base: Path) -> None:
+    """One changed byte of a weight is another base; a changed model card is not."""
+    before = open_pack(copy_of_base).fingerprint
+    (copy_of_base / "README.md").write_text("changed", "utf-8")
+    assert open_pack(copy_of_base).fingerprint == before
+    weights = copy_of_base / "unet" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert open_pack(copy_of_base).fingerprint != before
+
+
+def test_words_the_base_never_saw_are_named(tiny_pack: Pack, tiny_hub_base: Path) -> None:
+    """Unknown words come in order and once; a base without a vocabulary claims nothing."""
+    prompt = "Kuro, a red fox's zeppelin at the Beach, kuro waving"
+    assert tiny_pack.unseen_words(prompt) == ["kuro", "zeppelin"]
+    assert open_pack(tiny_hub_base).unseen_words(prompt) == []
