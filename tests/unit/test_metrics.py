@@ -224,10 +224,12 @@ def test_gallery_is_the_line_up_of_the_design() -> None:
 
 def test_folder_gallery_leaves_the_brand_to_the_judge() -> None:
     """A folder's look-alikes are an identity each; the brand itself still counts for chance."""
-    gallery = folder_gallery([("red", flat("#ff0000"))], num_others=1, num_pictures=1, size_px=16)
+    likes = [(name, flat("#ff0000")) for name in ("red-1.png", "red-2.png", "16.png")]
+    gallery = folder_gallery(likes, num_others=1, num_pictures=1, size_px=16)
     assert OWN not in gallery.names
-    assert gallery.names[0] == "look-alike red"
-    assert gallery.chance == pytest.approx(1 / (1 + 9 + 1))
+    assert gallery.names[:2] == ("look-alike red", "look-alike 16")
+    assert len(gallery.pictures[0]) == 2
+    assert gallery.chance == pytest.approx(1 / (2 + 9 + 1))
 
 
 def references(**changes: object) -> References:

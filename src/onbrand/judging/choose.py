@@ -34,8 +34,8 @@ class Choice:
     """The best stage there is, and whether it is good enough by the training side's own figures."""
 
     stage: str
-    good: bool
     reason: str
+    good: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ def choose(
     if not kept:
         name = max(stages, key=lambda s: stages[s].get("alignment", 0.0))
         lost = _lost(stages[name], base)
-        return Choice(name, False, f"{_said(name)} is the least bad: even it {lost}.")
+        return Choice(name, f"{_said(name)} is the least bad: even it {lost}.", good=False)
     best = max(n["identity"] for n in kept.values())
     name = next(s for s, n in kept.items() if n["identity"] >= best - IDENTITY_TIE)
     own = kept[name]["identity"]
     if base is not None and own <= base.get("identity", -1.0):
         start = f"{_said(name)} has identity {own:.2f} against the base's {base['identity']:.2f}"
-        return Choice(name, False, f"{start}: the brand was not learned.")
-    return Choice(name, True, _why(name, kept, stages, base))
+        return Choice(name, f"{start}: the brand was not learned.", good=False)
+    return Choice(name, _why(name, kept, stages, base))
 
 
 def _why(

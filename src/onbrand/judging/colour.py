@@ -164,8 +164,9 @@ def _grab_cut(rgb: NDArray[np.uint8], subject: NDArray[np.bool_]) -> NDArray[np.
         return subject
     labels[core] = cv2.GC_FGD if core.mean() < 0.5 else cv2.GC_PR_FGD
     cv2.setRNGSeed(0)
-    scratch = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(rgb, labels, None, *scratch, 2, cv2.GC_INIT_WITH_MASK)
+    back, front = np.zeros((1, 65)), np.zeros((1, 65))
+    whole = (0, 0, rgb.shape[1], rgb.shape[0])
+    cv2.grabCut(rgb, labels, whole, back, front, 2, cv2.GC_INIT_WITH_MASK)
     return _largest((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
 
 

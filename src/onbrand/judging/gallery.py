@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -106,13 +108,20 @@ def folder_gallery(
     size_px: int = 128,
     seed: int = 0,
 ) -> Gallery:
-    """The line-up for a folder of pictures: each picture of its lookalikes/ is an identity of its
-    own, and 19 reserved characters with their look-alikes stand beside them. `OWN` is left to the
-    judge, who fills it with the held-out pictures."""
+    """The line-up for a folder of pictures: its look-alikes, and beside them 19 reserved characters
+    with theirs. `OWN` is left to the judge, who fills it with the held-out pictures.
+
+    Look-alike pictures whose names differ in a last number only ("red-01", "red-02") are one
+    identity; any other picture, a bare number too, is one of its own.
+    """
+    people: dict[str, list[Image.Image]] = {}
+    for name, picture in lookalikes_of_brand:
+        stem = Path(name).stem
+        people.setdefault(re.sub(r"[-_ ]+\d+$", "", stem) or stem, []).append(picture)
     drawn = character_gallery(
         None, num_others=num_others, num_pictures=num_pictures, size_px=size_px, seed=seed
     )
     return Gallery(
-        tuple(f"look-alike {name}" for name, _ in lookalikes_of_brand) + drawn.names,
-        tuple((picture,) for _, picture in lookalikes_of_brand) + drawn.pictures,
+        tuple(f"look-alike {name}" for name in people) + drawn.names,
+        tuple(tuple(pictures) for pictures in people.values()) + drawn.pictures,
     )

@@ -36,7 +36,7 @@ LAYOUT_PX = 32
 
 def identity_scores(generated: Floats, real: Floats) -> Floats:
     """Per generated picture, its mean cosine to the real held-out ones: [n, d], [m, d] → [n]."""
-    return np.asarray(generated @ real.T).mean(axis=1)
+    return np.asarray((generated @ real.T).mean(axis=1))
 
 
 def self_similarity(real: Floats) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-BETTER: dict[str, str] = {
+BETTER: dict[str, Literal["higher", "lower"]] = {
     "identity": "higher",
     "identity_error": "lower",
     "retrieval_fraction": "higher",

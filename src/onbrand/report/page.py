@@ -14,8 +14,8 @@ from markupsafe import Markup
 from PIL import Image
 
 import onbrand
-from onbrand.artifacts.folder import write_json_atomic, write_text_atomic
 from onbrand.artifacts.judgement import Arm, Judgement, Metric
+from onbrand.files import write_json_atomic, write_text_atomic
 from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
 from onbrand.report.plots import curve_svg, interval_svg, smoothed
 from onbrand.report.wording import arm_title, figure, measure

@@ -7,7 +7,7 @@ from typing import Literal
 
 __all__ = ["ARM_TITLES", "MEASURES", "Measure", "arm_title", "figure", "measure"]
 
-Kind = Literal["share", "cosine", "small", "delta_e"]
+Kind = Literal["share", "cosine", "small", "delta_e", "decibel", "seconds", "mebibytes"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,15 @@ MEASURES: dict[str, Measure] = {
     "attributes_fraction": Measure(
         "Attributes", "what the prompt names and a classifier finds on the picture", "share"
     ),
+    "psnr_drawn_db": Measure(
+        "Reconstruction, drawings", "PSNR of reserved drawings through the VAE", "decibel"
+    ),
+    "psnr_mascot_db": Measure(
+        "Reconstruction, real mascot", "PSNR inside the alpha of a real mascot", "decibel"
+    ),
+    "seconds_per_picture": Measure("Time per picture", "one alone, with guidance", "seconds"),
+    "t2i_mib": Measure("Size, text to image", "all files of that part", "mebibytes"),
+    "pack_mib": Measure("Size, whole pack", "all files", "mebibytes"),
 }
 
 ARM_TITLES: dict[str, str] = {
@@ -60,9 +69,14 @@ ARM_TITLES: dict[str, str] = {
 }
 
 
+UNITS: dict[str, str] = {"decibel": " dB", "seconds": " s", "mebibytes": " MiB"}
+
+
 def measure(name: str) -> Measure:
     """The wording of a metric; a new one is shown under its own name."""
-    return MEASURES.get(name, Measure(name.replace("_", " ").capitalize(), "", "cosine"))
+    kind: Kind = "share" if name.endswith("_fraction") else "cosine"
+    label = name.removesuffix("_fraction").replace("_", " ").capitalize()
+    return MEASURES.get(name, Measure(label, "", kind))
 
 
 def arm_title(name: str) -> str:
@@ -75,4 +89,5 @@ def figure(name: str, value: float) -> str:
     kind = measure(name).kind
     if kind == "share":
         return f"{value * 100:.0f}\u202f%"
-    return f"{value:.{ {'cosine': 2, 'small': 3, 'delta_e': 1}[kind] }f}"
+    digits = {"cosine": 2, "small": 3, "seconds": 2}.get(kind, 1)
+    return f"{value:.{digits}f}{UNITS.get(kind, '')}"

@@ -19,6 +19,8 @@ from onbrand.road.picture import Request, draw, parents_of, warn_of_unseen_words
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from onbrand.judging import Eyes, Gallery, Measured, References, Verdict
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
@@ -66,6 +68,7 @@ def compare(
     gallery: Gallery | None = None,
     expected: Sequence[Mapping[str, str]] | None = None,
     eyes: Eyes | None = None,
+    held_out_for_memory: Sequence[Image] = (),
     emit: Listener = silent,
 ) -> Comparison:
     """Draws and measures all arms of a trained brand; finished pictures are kept in judged/.
@@ -73,7 +76,8 @@ def compare(
     `prompts` default to those that validation never used. `seed` must not be a validation seed.
     `expected[p]` are the attributes that prompt p names, where they are known. `gallery` is the
     line-up for retrieval (default: lookalikes/ beside reserved characters); `eyes` the evaluation
-    encoders (default: the pack's twins). With `baselines` dreambooth_lora is trained if missing.
+    encoders (default: the pack's twins); `held_out_for_memory` more never-trained pictures, for
+    the memorisation threshold alone. With `baselines` dreambooth_lora is trained if missing.
     """
     from onbrand import judging
     from onbrand.models import open_pack
@@ -94,7 +98,9 @@ def compare(
     arms = _arms(brief, model, baseline, texts)
     pictures = _draw_all(places, pack, model, arms, brief, seeds, num_steps, guidance, emit)
 
-    references = _references(places, dataset, brief, gallery)
+    references = replace(
+        _references(places, dataset, brief, gallery), held_out_for_memory=held_out_for_memory
+    )
     subject_texts = [brief.class_prompt(text) for text in texts for _ in seeds]
     wanted = [e for e in expected for _ in seeds] if expected else None
     shown = {

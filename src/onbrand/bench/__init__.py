@@ -1,0 +1,19 @@
+"""The claims, each a benchmark that prints its figures: resumable, seeded, compared with baselines.
+
+    onbrand bench consistency        is the right character drawn? ours against both baselines
+    onbrand bench pack               what a pack can do before any brand
+    onbrand bench readme             docs/benchmarks/README.md from the JSON files
+
+Light at import; the model libraries come in when a bench runs.
+"""
+
+from __future__ import annotations
+
+from onbrand.bench.consistency import run_consistency
+from onbrand.bench.pack import run_pack
+from onbrand.bench.record import table
+from onbrand.bench.render import render_readme
+
+__all__ = ["BENCHES", "render_readme", "run_consistency", "run_pack", "table"]
+
+BENCHES = {"consistency": run_consistency, "pack": run_pack}

@@ -1,0 +1,118 @@
+"""docs/benchmarks/README.md from the JSON files beside it: no figure is ever typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onbrand.bench.record import bar_words, printed
+from onbrand.errors import ArtifactError
+from onbrand.report import arm_title
+from onbrand.report.wording import measure
+
+__all__ = ["render_readme"]
+
+HEAD = """\
+# Benchmarks
+
+Rendered by `onbrand bench readme {folder}` from the JSON files beside it. Values with bootstrap
+95 % intervals. A bar that is missed stays, and says so.
+"""
+
+ABOUT = {
+    "consistency": """\
+Reserved characters, which the base never met, each learned from {num_train} drawings and judged on
+{num_prompts} prompts × {num_per_prompt} seeds by encoders that took no part in training or in
+choosing. Retrieval is among 180 identities: the character, 19 others, and 8 look-alikes of each
+that differ in one trait (chance {chance:.1%}). Intervals are resampled by character
+({num_characters}). `dreambooth_lora` saw as many pictures; its learning rate, {rate:g}, was
+searched on other characters.
+""",
+    "pack": """\
+The built-in base before any brand. Attributes are named in the prompt and read back by a classifier
+trained on ground truth; “Real pictures” is what it reads from true drawings of the same prompts.
+""",
+}
+
+
+def render_readme(folder: Path) -> str:
+    """The page for all *.json of `folder`, by name. Raises ArtifactError for one that is none."""
+    parts = [HEAD.format(folder=folder.as_posix())]
+    for file in sorted(folder.glob("*.json")):
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            parts.append(_section(found))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(
+                f"{file} is not a benchmark's result ({type(error).__name__}: {error}): "
+                "write it with `onbrand bench NAME --json FILE`"
+            ) from error
+    if len(parts) == 1:
+        parts.append("No results yet.\n")
+    return "\n".join(parts)
+
+
+def _section(found: Mapping[str, Any]) -> str:
+    lines = [f"## {found['name']}", ""]
+    if found.get("quick"):
+        lines += ["**A quick run: it shows that the bench works; the figures say nothing.**", ""]
+    lines += [_about(found), _table(found["metrics"], found["baselines"])]
+    if found.get("stages"):
+        lines += ["### Stage by stage", "", _table({}, found["stages"]), _shipped(found)]
+    if found.get("steps"):
+        lines += ["### By sampling steps", "", _by_steps(found["steps"])]
+    return "\n".join([*lines, _where(found), ""])
+
+
+def _about(found: Mapping[str, Any]) -> str:
+    text = ABOUT.get(str(found["name"]), "")
+    if "settings" in found:
+        known = found["settings"]
+        return text.format(
+            num_train=known["num_train"],
+            num_prompts=known["num_prompts"],
+            num_per_prompt=known["num_per_prompt"],
+            chance=found["chance"],
+            num_characters=found["num_characters"],
+            rate=found["learning_rate"],
+        )
+    return text
+
+
+def _table(ours: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table: a row per metric; ours first and the bar last where there are any."""
+    columns = ({"onbrand": ours} if ours else {}) | dict(others)
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    heads = ["", *(arm_title(arm) for arm in columns), *(["Bar"] if ours else [])]
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for name in names:
+        better = next(c[name]["better"] for c in columns.values() if name in c)
+        row = [f"{measure(name).label} {'↑' if better == 'higher' else '↓'}"]
+        row += [printed(name, c[name]) if name in c else "" for c in columns.values()]
+        if ours:
+            row.append(bar_words(name, ours[name]) if name in ours else "")
+        rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _shipped(found: Mapping[str, Any]) -> str:
+    chosen = ", ".join(f"{arm_title(arm)} {num}×" for arm, num in found["shipped"].items())
+    return f"Shipped, by training-side figures alone: {chosen}.\n"
+
+
+def _by_steps(steps: Mapping[str, Mapping[str, Any]]) -> str:
+    return _table({}, {f"{count} steps": figures for count, figures in steps.items()})
+
+
+def _where(found: Mapping[str, Any]) -> str:
+    machine = found["machine"]
+    hours = float(found["seconds"]) / 3600
+    took = f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+    accelerator = "" if machine["accelerator"] == "none" else f", {machine['accelerator']}"
+    return (
+        f"Made by onbrand {found['version']} ({found['commit']}), seed {found['seed']}, in {took} "
+        f"on {machine['processor']} ({machine['cores']} cores, {machine['memory_gib']} GiB"
+        f"{accelerator}), torch {machine['torch']}.\n"
+    )
