@@ -1,6 +1,6 @@
 """Draws a mascot that the base model has never seen, as a designer would deliver it.
 
-    python examples/draw_mascot.py OUT [--id 11] [--num 25] [--name kuro]
+    python examples/draw_mascot.py OUT [--id 10] [--num 25] [--name kuro]
 
 Writes OUT/pictures (PNG + caption.txt each), OUT/lookalikes (the same mascot with one trait
 changed) and OUT/brief.toml, ready for:
@@ -65,7 +65,7 @@ def draw(person: Character, scenes: list[Scene], folder: Path, stem: str, size_p
     folder.mkdir(parents=True, exist_ok=True)
     for index, scene in enumerate(scenes):
         drawn = illustrate(person, scene, size_px=size_px, seed=index)
-        Image.fromarray(drawn.pixels_hwc).save(folder / f"{stem}{index:02d}.png")
+        Image.fromarray(drawn.pixels).save(folder / f"{stem}{index:02d}.png")
         rng = np.random.default_rng([person.id, index])
         words = caption(person, scene, rng, subject=f"a {person.colour} {person.species}")
         (folder / f"{stem}{index:02d}.txt").write_text(words + "\n", encoding="utf-8")
@@ -75,7 +75,7 @@ def main() -> None:
     """Reads the command line and draws."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path, help="folder to write into")
-    parser.add_argument("--id", type=int, default=11, help="one of the reserved character ids")
+    parser.add_argument("--id", type=int, default=10, help="one of the reserved character ids")
     parser.add_argument("--num", type=int, default=25, help="pictures to draw")
     parser.add_argument("--name", default="kuro", help="the mascot's name, and its trigger word")
     parser.add_argument("--size", type=int, default=256, help="side of a picture in pixels")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,10 +183,10 @@ def _draw_all(
     warn_of_unseen_words(pack, arms[-1].prompts, brief, emit)
     opened: list[DiffusionModel] = []
 
-    def artist() -> DiffusionModel:
+    def artist(checkpoint: Path | None) -> DiffusionModel:
         if not opened:
             opened.append(load_diffusion(pack))
-        return opened[0]
+        return with_lora(opened[0], checkpoint)
 
     pictures = {}
     for arm in arms:
@@ -197,7 +198,7 @@ def _draw_all(
             parents=parents_of(model, arm.checkpoint),
         )
         pictures[arm.name] = draw(
-            lambda checkpoint=arm.checkpoint: with_lora(artist(), checkpoint),
+            partial(artist, arm.checkpoint),
             request,
             places.judged / arm.name,
             task=f"drawing {arm.name}",

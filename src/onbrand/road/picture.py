@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from onbrand.artifacts import BrandModel, Picture, Pictures
 from onbrand.files import fingerprint_bytes, fingerprint_file, make_folder, write_json_atomic
 from onbrand.brief import Brief
-from onbrand.errors import InputError, PromptError, nearest
+from onbrand.errors import InputError, PromptError
 from onbrand.events import Advanced, Event, Finished, Listener, Started, Warned, silent
 from onbrand.models import open_pack
 from onbrand.road.places import Places, open_brand
@@ -162,21 +162,16 @@ def checkpoint_of(model: BrandModel, stage: str | None) -> Path | None:
     """The folder of a stage's LoRA; the one to ship when None; None for "base"."""
     if stage == "base":
         return None
-    names = [done.name for done in model.stages]
-    if stage is not None and stage not in names:
-        hint = nearest(stage, [*names, "base"])
-        raise InputError(
-            f"no stage {stage!r} in {model.root}: there are {', '.join([*names, 'base'])}"
-            + (f"; did you mean {hint!r}?" if hint else "")
-        )
-    wanted = stage if stage is not None else model.ship.get("stage")
-    return model.checkpoint(wanted) if wanted else None
+    return model.checkpoint(stage)
 
 
 def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
     """Lineage of a picture: the base and the LoRA file that drew it, by content."""
     lora = None if checkpoint is None else checkpoint / "pytorch_lora_weights.safetensors"
-    return {"base": model.base, "lora": "none" if lora is None else fingerprint_file(lora)}
+    return {
+        "base": f"{model.base} {model.parents.get('base', '')}".strip(),
+        "lora": "none" if lora is None else fingerprint_file(lora),
+    }
 
 
 def warn_of_unseen_words(
