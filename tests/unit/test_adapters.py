@@ -193,9 +193,9 @@ def test_the_diffusers_file_carries_its_alpha(tiny_model: DiffusionModel, tmp_pa
     save_lora(tiny_model, tmp_path, FACTS)
     told = json.loads(header(tmp_path / DIFFUSERS)["lora_adapter_metadata"])
     assert (told["unet.r"], told["unet.lora_alpha"], told["text_encoder.r"]) == (4, 6, 4)
-    assert set(load_file(tmp_path / DIFFUSERS)) >= set(
+    assert set(load_file(tmp_path / DIFFUSERS)) >= {
         name for name in lora_parameters(tiny_model) if name.startswith("unet.")
-    )
+    }
     assert not list(tmp_path.glob(".*"))
 
 
