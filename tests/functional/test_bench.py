@@ -1,0 +1,222 @@
+"""The benches on a tiny pack of the real classes: the whole road, resumed, and rendered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from onbrand.bench import BENCHES, render_readme, run_consistency, run_pack, table
+from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe, trigger_word
+from onbrand.bench.consistency import summarise
+from onbrand.bench.pack import psnr_db
+from onbrand.bench.record import machine, mean_metric, metric
+from onbrand.brief import Brief
+from onbrand.errors import ArtifactError
+from onbrand.events import Advanced, Event, Finished
+from onbrand.illustrator import RESERVED_IDS
+from onbrand.models.packs import Pack
+from onbrand.recipe import Recipe, recipe_file
+
+SHAPE = {"name", "version", "commit", "machine", "seed", "seconds", "metrics", "baselines"}
+METRIC = {"value", "interval", "bar", "holds", "better"}
+
+
+def printed(found: dict[str, object]) -> str:
+    console = Console(width=160, record=True, file=None, quiet=True)
+    with console.capture() as capture:
+        console.quiet = False
+        console.print(table(found))
+    return capture.get()
+
+
+def record(identity: int, ours: float, words: float, dreambooth: float) -> dict[str, object]:
+    def arm(error: float) -> dict[str, float]:
+        return {
+            "identity": 0.9 - error,
+            "identity_error": error,
+            "retrieval_fraction": 1 - error,
+            "memorised_fraction": 0.0,
+        }
+
+    arms = {
+        "onbrand": arm(ours), "base": arm(0.6), "prompt_only": arm(words),
+        "dreambooth_lora": arm(dreambooth), "appearance": arm(ours + 0.05), "detail": arm(ours),
+    }  # fmt: skip
+    return {"id": identity, "arms": arms, "seconds": 10.0, "chance": 1 / 180, "shipped": "detail"}
+
+
+def test_consistency_runs_the_whole_road_and_goes_on_where_it_stopped(
+    tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """Stopped after a character, the bench keeps it; the next run adds the rest and the JSON."""
+    stopped: list[Event] = []
+
+    def stop(event: Event) -> None:
+        stopped.append(event)
+        if isinstance(event, Advanced) and event.task == "consistency":
+            raise KeyboardInterrupt
+
+    settings = {"base": str(tiny_pack.root), "quick": True, "work": tmp_path / "work", "seed": 3}
+    with pytest.raises(KeyboardInterrupt):
+        run_consistency(**settings, emit=stop)
+    (kept,) = (tmp_path / "work").rglob("character-*.json")
+    first = kept.read_bytes()
+
+    found = run_consistency(**settings, json_path=tmp_path / "consistency.json")
+    assert kept.read_bytes() == first
+    assert found["num_characters"] == 2
+    assert set(found) >= SHAPE
+    assert set(found["baselines"]) == {"base", "prompt_only", "dreambooth_lora"}
+    assert found["metrics"].keys() >= {
+        "identity", "identity_error", "retrieval_fraction", "alignment_ratio",
+        "memorised_fraction", "diversity", "attributes_fraction",
+    }  # fmt: skip
+    for arm in (found["metrics"], *found["baselines"].values()):
+        assert all(set(m) == METRIC for m in arm.values())
+    assert set(found["stages"]) == {"appearance", "detail"}
+    assert json.loads((tmp_path / "consistency.json").read_text("utf-8")) == found
+
+    again = run_consistency(**settings)
+    assert again["metrics"] == found["metrics"]
+    text = render_readme(tmp_path)
+    assert "A quick run" in text
+    assert "180 identities" in text
+
+
+def test_pack_bench_measures_and_resumes(tiny_pack: Pack, tmp_path: Path) -> None:
+    """Reconstruction, read-back, time and size of a pack; a second run reads what was kept."""
+    events: list[Event] = []
+    settings = {"base": str(tiny_pack.root), "quick": True, "work": tmp_path / "work"}
+    found = run_pack(**settings, mascot=tmp_path / "nowhere", emit=events.append)
+    assert set(found) >= SHAPE
+    assert {"psnr_drawn_db", "attributes_fraction", "seconds_per_picture", "t2i_mib"} <= set(
+        found["metrics"]
+    )
+    assert "psnr_mascot_db" not in found["metrics"]
+    assert any("is not there" in str(event) for event in events)
+    assert set(found["steps"]) == {"2", "4"}
+    assert isinstance(events[-1], Finished)
+    again = run_pack(**settings, mascot=tmp_path / "nowhere")
+    assert again["metrics"] == found["metrics"]
+    assert "Time per picture" in printed(found)
+
+
+def test_pack_bench_reads_a_real_mascot_inside_its_alpha(tiny_pack: Pack, tmp_path: Path) -> None:
+    """RGBA pictures of a folder are reconstructed and measured where they are opaque."""
+    from PIL import Image
+
+    for n in range(3):
+        picture = Image.new("RGBA", (64, 48), (0, 0, 0, 0))
+        picture.paste((200, 30 * n, 40, 255), (16, 8, 48, 40))
+        picture.save(tmp_path / f"{n}.png")
+    found = run_pack(base=str(tiny_pack.root), quick=True, work=tmp_path / "work", mascot=tmp_path)
+    assert 0 < found["metrics"]["psnr_mascot_db"]["value"] < 60
+
+
+def test_psnr_is_the_textbook_one() -> None:
+    """An error of 0.1 everywhere is 20 dB; a mask looks nowhere else."""
+    one, other = np.zeros((4, 4, 3)), np.full((4, 4, 3), 0.1)
+    assert psnr_db(one, other) == pytest.approx(20)
+    mask = np.zeros((4, 4), bool)
+    mask[0, 0] = True
+    other[1:] = 1.0
+    assert psnr_db(one, other, mask) == pytest.approx(20)
+
+
+def test_bars_are_relative_to_the_baselines_and_misses_stay() -> None:
+    """Half of prompt_only's error, and no more than DreamBooth's; a miss is shown as a miss."""
+    records = [record(n, 0.12 + 0.01 * n, 0.40, 0.15) for n in range(4)]
+    found = summarise(records, seed=0)
+    error = found["metrics"]["identity_error"]
+    assert error["bar"] == pytest.approx(0.15)
+    assert error["holds"] is True
+    assert found["metrics"]["retrieval_fraction"]["holds"] is False
+    assert found["shipped"] == {"appearance": 0, "detail": 4}
+    assert "missed" in printed(found)
+
+
+def test_intervals_are_by_character() -> None:
+    """The interval of characters that agree is narrow, of those that differ wide."""
+    same = summarise([record(n, 0.1, 0.4, 0.2) for n in range(5)], seed=0)
+    wide = summarise([record(n, 0.1 * n, 0.4, 0.2) for n in range(5)], seed=0)
+    for found, width in ((same, 0.0), (wide, 0.1)):
+        low, high = found["metrics"]["identity_error"]["interval"]
+        assert high - low >= width
+    low, high = same["metrics"]["identity_error"]["interval"]
+    assert high - low == pytest.approx(0, abs=1e-12)
+
+
+def test_drawn_brand_is_a_fair_exam(tmp_path: Path) -> None:
+    """Prompts combine pose, place and prop as no training picture does, and name their attributes;
+    the same seed draws the same brand."""
+    for out in ("a", "b"):
+        draw_brand(
+            9, tmp_path / out, num_train=6, num_held_out=3, num_prompts=4, size_px=32, seed=1
+        )
+    brief = Brief.load(tmp_path / "a" / "brief.toml")
+    asked = json.loads((tmp_path / "a" / "expected.json").read_text("utf-8"))
+    assert [entry["prompt"] for entry in asked] == brief.prompts[-4:]
+    assert brief.held_out == ["06.png", "07.png", "08.png"]
+    assert all(entry["attributes"]["pose"] in entry["prompt"] for entry in asked)
+    pictures = sorted((tmp_path / "a" / "pictures").glob("*.png"))
+    assert len(pictures) == 9
+    for path in pictures:
+        assert path.read_bytes() == (tmp_path / "b" / "pictures" / path.name).read_bytes()
+        assert path.with_suffix(".txt").read_text("utf-8").strip()
+    others = drawn_pictures(9, 2, size_px=32, seed=1)
+    assert others[0].tobytes() != others[1].tobytes()
+
+
+def test_every_character_has_a_trigger_of_its_own() -> None:
+    """Made-up trigger words are distinct over all reserved characters, and letters only."""
+    words = {trigger_word(identity) for identity in RESERVED_IDS}
+    assert len(words) == len(RESERVED_IDS)
+    assert all(word.isalpha() for word in words)
+
+
+def test_quick_recipe_is_a_recipe_with_hardly_any_steps(tmp_path: Path) -> None:
+    """What --quick trains with stays valid and keeps the stages and their losses."""
+    file = tmp_path / "quick.toml"
+    original = Recipe.load("demo")
+    file.write_text(quick_recipe(recipe_file("demo").read_text("utf-8")), "utf-8")
+    quick = Recipe.load(file)
+    assert [s.kind for s in quick.stage] == [s.kind for s in original.stage]
+    assert [s.losses for s in quick.stage] == [s.losses for s in original.stage]
+    assert quick.num_pictures_seen() < 40
+    assert quick.gate == []
+
+
+def test_readme_is_rendered_and_never_typed(tmp_path: Path) -> None:
+    """Values, intervals, bars and the machine come from the JSON; a foreign JSON is refused."""
+    found = summarise([record(n, 0.1, 0.4, 0.2) for n in range(3)], seed=0)
+    found |= {
+        "quick": False,
+        "learning_rate": 2e-4,
+        "settings": {"num_train": 20, "num_prompts": 10, "num_per_prompt": 2},
+    }
+    (tmp_path / "consistency.json").write_text(json.dumps(found), "utf-8")
+    text = render_readme(tmp_path)
+    assert "| Identity error ↓ | 0.100 (0.100–0.100) |" in text
+    assert "≥ 90\u202f% met" in text
+    assert "DreamBooth LoRA" in text
+    assert str(machine()["processor"]) in text
+    (tmp_path / "other.json").write_text("[]", "utf-8")
+    with pytest.raises(ArtifactError, match=r"other\.json is not a benchmark's result"):
+        render_readme(tmp_path)
+
+
+def test_metric_objects_say_whether_the_bar_holds() -> None:
+    """Higher and lower bars are read in their own direction; without a bar nothing holds."""
+    assert metric(0.9, bar=0.9)["holds"] is True
+    assert metric(0.9, bar=0.8, better="lower")["holds"] is False
+    assert metric(0.9)["holds"] is None
+    assert mean_metric([1.0])["interval"] is None
+
+
+def test_benches_are_listed_by_name() -> None:
+    """The command line finds each bench under its name."""
+    assert set(BENCHES) == {"consistency", "pack"}
