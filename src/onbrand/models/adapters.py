@@ -173,10 +173,11 @@ def check_export(
     """Load both files of `folder` in plain diffusers and compare with the model in memory.
 
     Compares embeddings and U-Net outputs for a prompt on seeded noise; returns the largest
-    absolute difference per file name. Without `model`, the pack with `load_lora` stands for it.
+    absolute difference per file name. Without a float32 model on the CPU, the pack with the
+    diffusers file on it, as `load_lora` reads it, stands for the model in memory.
     Raises WeightsError when a difference reaches 1e-4 or a file does not load.
     """
-    if model is None:
+    if model is None or model.dtype != torch.float32 or model.device.type != "cpu":
         model = load_diffusion(pack)
         load_lora(model, folder / DIFFUSERS_FILE)
     ours = _probe(model.unet, model.encode_prompts([PROBE]), model)

@@ -192,11 +192,11 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
             ignore_patterns=["*.fp16.*", "*non_ema*"],
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         at = f" at {revision}" if revision else ""
         raise PackError(
             f"could not fetch '{repo}'{at} from the Hugging Face hub, and no folder '{text}' "
-            f"exists here: {reason} Without a network, pass a folder that holds the pipeline."
+            f"exists here: {reason}. Without a network, pass a folder that holds the pipeline."
         ) from error
     commit = Path(root).name
     return _read_folder(Path(root), name=repo, fallback=fallback, revision=commit)
