@@ -133,6 +133,12 @@ def pretraining_character(index: int) -> Character:
     return character(identity)
 
 
+_NEAR = {
+    "white": {"grey"}, "grey": {"white", "black"}, "red": {"orange"}, "orange": {"red", "brown"},
+    "teal": {"blue", "green"}, "blue": {"teal"}, "green": {"teal"}, "brown": {"orange"},
+    "black": {"grey"},
+}  # fmt: skip
+
 # the traits a look-alike may differ in, most telling first
 _TELLING = (
     "colour", "accessory", "outfit", "mark", "outfit_colour", "ears", "belly", "eyes",
@@ -140,13 +146,32 @@ _TELLING = (
 )  # fmt: skip
 
 
-def _visible_traits(person: Character) -> list[str]:
-    hidden = set()
-    if person.outfit == "none":
-        hidden.add("outfit_colour")
-    if person.accessory == "none":
-        hidden.add("accessory_colour")
-    return [name for name in _TELLING if name not in hidden]
+_TOPS = ("t-shirt", "striped sweater", "overalls")
+_HATS = ("cap", "beanie", "crown", "party hat")
+
+
+def _choices(person: Character, name: str) -> list[str]:
+    """The other words for a trait whose change could be seen on this person; none if it is hidden
+    by clothes, a hat or the species' own looks."""
+    hidden = {
+        "outfit_colour": person.outfit == "none",
+        "accessory_colour": person.accessory == "none",
+        "belly": person.outfit in _TOPS,
+        "ears": SPECIES[person.species].ears == "none"
+        or person.accessory in ("beanie", "headphones"),
+        "eyes": SPECIES[person.species].muzzle == "screen",
+    }
+    if hidden.get(name, False):
+        return []
+    unlike = {getattr(person, name)}
+    if name == "mark":
+        covered = {"forehead star", "forehead blaze"} if person.accessory in _HATS else set()
+        covered |= {"belly heart"} if person.outfit in _TOPS else set()
+        covered |= {"eye patch"} if SPECIES[person.species].patches else set()
+        unlike |= covered | ({"none"} if person.mark in covered else set())
+    if name == "colour":  # grey for white would be a quarrel about lighting
+        unlike |= _NEAR.get(person.colour, set())
+    return [word for word in TRAITS[name] if word not in unlike]
 
 
 def lookalikes(person: Character, num: int = 8) -> list[Character]:
@@ -154,20 +179,12 @@ def lookalikes(person: Character, num: int = 8) -> list[Character]:
     where there are enough; ids are kept, `changed_trait` names the difference."""
     rng = np.random.default_rng((person.id, 0x100_1A))
     made: list[Character] = []
-    names = _visible_traits(person)
+    open_words = {name: _choices(person, name) for name in _TELLING}
     while len(made) < num:
-        name = names[len(made) % len(names)]
-        taken = {getattr(person, name)} | {getattr(m, name) for m in made}
-        choices = [word for word in TRAITS[name] if word not in taken]
-        if name == "colour":  # grey for white would be a quarrel about lighting
-            near = {"white": {"grey"}, "grey": {"white", "black"}, "red": {"orange"},
-                    "orange": {"red", "brown"}, "teal": {"blue", "green"}}  # fmt: skip
-            choices = [word for word in choices if word not in near.get(person.colour, set())]
-        if not choices:
-            names = [other for other in names if other != name]
-            continue
-        word = choices[int(rng.integers(len(choices)))]
-        made.append(_changed(person, name, word))
+        names = [name for name in _TELLING if open_words[name]]
+        for name in names[: num - len(made)]:
+            word = open_words[name].pop(int(rng.integers(len(open_words[name]))))
+            made.append(_changed(person, name, word))
     return made
 
 
