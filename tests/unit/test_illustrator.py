@@ -94,8 +94,8 @@ def test_every_word_of_the_vocabulary_can_be_drawn(name: str) -> None:
 def test_every_trait_changes_the_picture(trait: str) -> None:
     """No trait is a word without a drawing: its values give different pictures."""
     person = replace_traits(
-        character(2), species="cat", outfit="scarf", accessory="flower", eyes="round", belly="cream",
-        ears="usual", mark="none",
+        character(2), species="cat", outfit="scarf", accessory="flower", eyes="round",
+        belly="cream", ears="usual", mark="none",
     )  # fmt: skip
     pictures = [
         illustrate(replace_traits(person, **{trait: word}), Scene(), 96, seed=1).pixels.tobytes()
