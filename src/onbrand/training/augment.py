@@ -145,13 +145,15 @@ def draw(
             np.asarray(c, np.float32) for c in (move.backdrop.top_rgb, move.backdrop.bottom_rgb)
         )
         rgb = rgb - through * 255 + through * (top + (bottom - top) * ramp)
-    return np.clip(np.rint(rgb * move.brightness), 0, 255).astype(np.uint8)
+    lit: NDArray[np.uint8] = np.clip(np.rint(rgb * move.brightness), 0, 255).astype(np.uint8)
+    return lit
 
 
 def _fit_alpha(alpha: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
     """Alpha letterboxed like its picture, transparent outside, [size_px, size_px]."""
     grey = Image.fromarray(np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)).convert("RGB")
-    return np.asarray(pixels.fit(grey, size_px, (0, 0, 0)), np.float32)[..., 0] / 255
+    fitted = pixels.to_array(pixels.fit(grey, size_px, (0, 0, 0)))
+    return np.ascontiguousarray(fitted[..., 0])
 
 
 def _moved(

@@ -38,6 +38,7 @@ __all__ = [
     "Store",
     "Texts",
     "brand_examples",
+    "in_order",
     "module_fingerprint",
     "to_pixels",
 ]
@@ -66,7 +67,7 @@ class Store:
         path = self.path(kind, facts)
         if path.exists():
             try:
-                return load_file(path)
+                return dict(load_file(path))
             except SafetensorError:
                 path.unlink()
         made = {name: tensor.detach().contiguous() for name, tensor in make().items()}
@@ -153,7 +154,8 @@ def brand_examples(
     known = augmentation.known_backdrops(model.unseen_words)
     latents: list[Tensor] = []
     prompts: list[tuple[str, ...]] = []
-    for asset in dataset.train:
+    assets = in_order(dataset)
+    for asset in assets:
         backdrops = None if not asset.has_alpha else (known if prompt is None else known[:1])
         moves = augmentation.moves(asset.key, augment, num_variants, seed=seed, backdrops=backdrops)
         facts = {
@@ -167,7 +169,12 @@ def brand_examples(
         latents.append(store.tensors("latents", facts, make)["latents"])
         told = [augmentation.caption_on(asset.caption, move.backdrop) for move in moves]
         prompts.append(tuple(prompt if prompt is not None else brief.prompt(text) for text in told))
-    return Examples(tuple(a.file for a in dataset.train), tuple(latents), tuple(prompts))
+    return Examples(tuple(a.source for a in assets), tuple(latents), tuple(prompts))
+
+
+def in_order(dataset: Dataset) -> list[Asset]:
+    """The training pictures by content: renaming a file changes no run."""
+    return sorted(dataset.train, key=lambda asset: (asset.key, asset.caption))
 
 
 def _encode_variants(

@@ -37,7 +37,7 @@ def instance_prompt(brief: Brief) -> str:
 
 def class_prompt(brief: Brief) -> str:
     """The one prompt of all class pictures: "a fox mascot"."""
-    return f"a {brief.subject}"
+    return brief.class_prompt("")
 
 
 def run(

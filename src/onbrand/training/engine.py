@@ -37,7 +37,8 @@ from onbrand.events import Advanced, Finished, Listener, Started, silent
 __all__ = ["Loop", "Settings", "Step", "generator", "learning_rate_at", "noise", "read_log"]
 
 Step = Callable[[int], tuple[Tensor, Mapping[str, float]]]
-"""step(index) -> (scalar loss with grad, numbers to log)."""
+"""step(index) -> (scalar loss, numbers to log). The loop calls loss.backward(), unless the loss
+does not require grad: then step itself has filled the parameters' .grad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,9 @@ def learning_rate_at(step: int, settings: Settings) -> float:
     span = max(1, settings.num_steps - settings.warmup_steps)
     done = min(1.0, max(0.0, (step - settings.warmup_steps) / span))
     floor = settings.floor_fraction
-    return settings.learning_rate * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+    return (
+        settings.learning_rate * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+    )
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -118,7 +121,7 @@ class Loop:
         self.step = 0
         self.seconds = 0.0
         self._names = sorted(parameters)
-        self._parameters = [parameters[n] for n in self._names]
+        self._parameters: list[Tensor] = [parameters[n] for n in self._names]
         thick = [p for p in self._parameters if p.ndim >= 2]
         thin = [p for p in self._parameters if p.ndim < 2]
         groups = [
@@ -132,9 +135,7 @@ class Loop:
             fused=True,
         )
         self._average = (
-            None
-            if settings.ema_decay is None
-            else [p.detach().clone() for p in self._parameters]
+            None if settings.ema_decay is None else [p.detach().clone() for p in self._parameters]
         )
 
     @property
@@ -194,8 +195,14 @@ class Loop:
                 f"{self.task}: the loss is {value} at step {self.step}. "
                 f"Lower learning_rate (now {self.settings.learning_rate:g}) and resume."
             )
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:
+            torch.autograd.backward([loss])
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_grad_norm)
+        if not math.isfinite(float(norm)):
+            raise NonFiniteLoss(
+                f"{self.task}: the gradient is {float(norm)} at step {self.step}. "
+                f"Lower learning_rate (now {self.settings.learning_rate:g}) and resume."
+            )
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         self._follow()
@@ -293,7 +300,9 @@ def _storage(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"could not write in {folder}: {error}. Free some space, resume.") from error
+        raise StorageError(
+            f"could not write in {folder}: {error}. Free some space, resume."
+        ) from error
     except Exception as error:  # safetensors raises its own class on a full disk
         if "I/O error" in str(error) or "No space" in str(error):
             raise StorageError(f"could not write in {folder}: {error}") from error

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from onbrand import pixels
-from onbrand.training.cache import Examples, module_fingerprint, to_pixels
+from onbrand.training.cache import Examples, in_order, module_fingerprint, to_pixels
 from onbrand.training.engine import generator
 from onbrand.training.session import Session
 
@@ -88,7 +88,7 @@ class Eyes:
         return [self._encoder.embed(pixels_bchw), self._encoder.embed(crop)]
 
 
-def vae_features(vae: torch.nn.Module, pixels_bchw: Tensor) -> list[Tensor]:
+def vae_features(vae: Any, pixels_bchw: Tensor) -> list[Tensor]:
     """Outputs of the encoder's down blocks but the first, which says little and costs most."""
     encoder = vae.encoder
     hidden = encoder.conv_in(pixels_bchw)
@@ -102,17 +102,18 @@ def vae_features(vae: torch.nn.Module, pixels_bchw: Tensor) -> list[Tensor]:
 def brand_reference(session: Session, encoder: IdentityEncoder) -> Tensor:
     """Mean identity embedding [d] of the training pictures, L2-normed; kept by content."""
     dataset = session.dataset
+    assets = in_order(dataset)
 
     @torch.no_grad()
     def make() -> dict[str, Tensor]:
         rows = [
             encoder.embed(to_pixels([pixels.fit(dataset.open(a), session.size_px, None)]))[0]
-            for a in dataset.train
+            for a in assets
         ]
         return {"reference": functional.normalize(torch.stack(rows).mean(0), dim=0)}
 
     facts = {
-        "pictures": [a.key for a in dataset.train],
+        "pictures": [a.key for a in assets],
         "size_px": session.size_px,
         "encoder": module_fingerprint(encoder.module),
     }

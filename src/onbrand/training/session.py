@@ -22,7 +22,7 @@ from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
 from onbrand.events import Advanced, Finished, Listener, Started
 from onbrand.recipe import Recipe
-from onbrand.training.cache import Examples, Store, Texts, encode
+from onbrand.training.cache import Examples, Store, Texts, encode, in_order
 from onbrand.training.engine import generator
 
 if TYPE_CHECKING:
@@ -127,11 +127,8 @@ class Session:
 
     def class_prompts(self) -> list[str]:
         """The training captions without the brand: what the base should go on drawing its way."""
-        captions = [a.caption for a in self.dataset.train if a.caption]
-        free = [c for c in captions if self.brief.trigger.lower() not in c.lower()]
-        return [self.brief.class_prompt(caption) for caption in dict.fromkeys(free)] or [
-            f"a {self.brief.subject}"
-        ]
+        captions = [asset.caption for asset in in_order(self.dataset) if asset.caption]
+        return [self.brief.class_prompt(caption) for caption in dict.fromkeys(captions or [""])]
 
     def class_examples(self, prompts: Sequence[str]) -> Examples:
         """`recipe.prior.num_pictures` pictures that the untouched base makes for class prompts.
