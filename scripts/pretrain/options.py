@@ -36,6 +36,7 @@ def parser(role: str, *, steps: int, batch: int) -> argparse.ArgumentParser:
 def prepare(options: argparse.Namespace) -> None:
     """Set the number of threads and the seed of the initial weights."""
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
 

@@ -1,4 +1,4 @@
-"""Role vae: the picture's autoencoder, f8, four latent channels, at most 2 MiB in fp16.
+"""Role vae: the picture's autoencoder, f4, four latent channels, at most 2 MiB in fp16.
 
 Trains on crops of drawn pictures (once drawn/ is there) and composited emoji with L1 + MSE + edge
 loss and a little KL, so that latents stay smooth. At export the latents' per-channel mean and
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from draw import Drawn
+from halves import Halves
 from options import WORK, parser, prepare, printer
 from pictures import (
     Pixels,
@@ -27,14 +28,14 @@ from pictures import (
     psnr,
     to_tensor,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
-from onbrand.training.engine import Loop, Settings
+from onbrand.training.engine import Loop, Settings, generator
 
 __all__ = ["build", "fold", "main"]
 
 
-def build(channels: tuple[int, ...] = (16, 32, 64, 64)) -> AutoencoderKL:
+def build(channels: tuple[int, ...] = (16, 32, 64)) -> AutoencoderKL:
     """An untrained AutoencoderKL with one block per level; 3 levels halve the side."""
     n = len(channels)
     vae = AutoencoderKL(
@@ -47,6 +48,12 @@ def build(channels: tuple[int, ...] = (16, 32, 64, 64)) -> AutoencoderKL:
         sample_size=128,
         scaling_factor=1.0,
     )
+    for name, module in vae.named_modules():  # residual branches start at zero: a linear codec
+        if name.endswith("conv2"):
+            nn.init.zeros_(module.weight)
+    with torch.no_grad():
+        vae.quant_conv.bias[4:] = -6.0  # nearly noiseless latents at first
+        vae.quant_conv.weight[4:] *= 0.1
     return vae.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
 
@@ -55,10 +62,12 @@ def edges(x_bchw: Tensor) -> tuple[Tensor, Tensor]:
     return x_bchw[..., 1:] - x_bchw[..., :-1], x_bchw[..., 1:, :] - x_bchw[..., :-1, :]
 
 
-def loss_of(vae: AutoencoderKL, x_bchw: Tensor, kl_weight: float) -> tuple[Tensor, dict[str, float]]:
+def loss_of(
+    vae: AutoencoderKL, x_bchw: Tensor, kl_weight: float, noise: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
     """Reconstruction + edges + KL; the encoder is skipped by autograd when it is frozen."""
     latents = vae.encode(x_bchw).latent_dist
-    y = vae.decode(latents.sample()).sample
+    y = vae.decode(latents.sample(generator=noise)).sample
     l1, mse = F.l1_loss(y, x_bchw), F.mse_loss(y, x_bchw)
     edge = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x_bchw), strict=True))
     coarse = F.l1_loss(F.avg_pool2d(y, 4), F.avg_pool2d(x_bchw, 4))
@@ -117,7 +126,7 @@ def batch_source(
     def source(step: int) -> Tensor:
         rng = np.random.default_rng((seed, step))
         crop = 128 if step % 8 == 7 else 64
-        num = max(1, batch * 64 * 64 // (crop * crop))
+        num = max(2, batch * 64 * 64 // (crop * crop))
         num_drawn = round(0.7 * num) if drawn is not None else 0
         parts = [emoji_batch(emoji, rng, num - num_drawn, crop)] if num > num_drawn else []
         if drawn is not None and num_drawn:
@@ -143,7 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--kl", type=float, default=3e-4)
     p.add_argument("--rate", type=float, default=1.5e-3)
     p.add_argument("--every", type=int, default=250)
-    p.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64, 64])
+    p.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64])
     p.add_argument("--decoder-only", action="store_true", help="the encoder is frozen")
     p.add_argument("--start", type=Path, help="an exported vae/ to begin from")
     p.add_argument("--export-only", action="store_true")
@@ -161,17 +170,22 @@ def main(arguments: list[str] | None = None) -> None:
     source = batch_source(emoji, drawn, options.seed, options.batch)
     sets = evaluations(emoji, options.gopher, drawn)
     settings = Settings(
-        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=200,
+        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         floor_fraction=0.02, weight_decay=1e-4, ema_decay=0.998, checkpoint_every=options.every,
         log_every=50,
     )  # fmt: skip
     names = {n: q for n, q in vae.named_parameters() if q.requires_grad}
     loop = Loop(options.out, names, settings, task="vae", emit=printer())
     loop.resume()
+    halves = Halves(vae, options.threads)
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        torch.manual_seed(options.seed * 1_000_003 + index)
-        return loss_of(vae, source(index), options.kl)
+        shares = source(index).chunk(halves.num)
+        return halves.gradients(
+            lambda replica, k: loss_of(
+                replica, shares[k], options.kl, generator(options.seed, index, k)
+            )
+        )
 
     def evaluate(_: int) -> dict[str, float]:
         with loop.averaged():
