@@ -11,6 +11,7 @@ import pytest
 
 from onbrand.errors import PackError, WeightsError
 from onbrand.models import Pack, open_pack
+from onbrand.models.layout import fingerprint_folders
 
 
 @pytest.fixture
@@ -149,3 +150,22 @@ def test_words_the_base_never_saw_are_named(tiny_pack: Pack, tiny_hub_base: Path
     prompt = "Kuro, a red fox's zeppelin at the Beach, kuro waving"
     assert tiny_pack.unseen_words(prompt) == ["kuro", "zeppelin"]
     assert open_pack(tiny_hub_base).unseen_words(prompt) == []
+
+
+def test_large_files_are_told_apart_by_samples(tmp_path: Path) -> None:
+    """A weight file over 64 MiB is read in spread chunks: its ends and its size still count."""
+    path = tmp_path / "unet" / "model.safetensors"
+    path.parent.mkdir()
+    path.touch()
+
+    def fingerprint(size: int, last: bytes = b"\0") -> str:
+        with path.open("r+b") as file:
+            file.truncate(size)
+            file.seek(size - 1)
+            file.write(last)
+        return fingerprint_folders([path.parent])
+
+    plain = fingerprint(65 << 20)
+    assert fingerprint(65 << 20) == plain
+    assert fingerprint(65 << 20, b"\1") != plain
+    assert fingerprint((65 << 20) + 1) != plain
