@@ -24,10 +24,10 @@ from onbrand.illustrator import (
 from onbrand.report import Column, Curve, Neighbour, ReportContext, Shown, write_report
 
 ARMS = {
-    "prompt_only": (0.62, 0.66, 0.21, 0.11, 1.01, 31.2, 0.00, 9.8),
-    "dreambooth_lora": (0.80, 0.83, 0.07, 0.69, 0.95, 24.1, 0.06, 5.1),
-    "appearance": (0.81, 0.84, 0.06, 0.78, 0.99, 25.7, 0.00, 4.6),
-    "detail": (0.87, 0.89, 0.01, 0.94, 0.98, 24.9, 0.00, 3.9),
+    "prompt_only": (0.62, 0.66, 0.21, 0.11, 1.01, 0.71, 0.00, 9.8),
+    "dreambooth_lora": (0.80, 0.83, 0.07, 0.69, 0.95, 0.58, 0.06, 5.1),
+    "appearance": (0.81, 0.84, 0.06, 0.78, 0.99, 0.62, 0.00, 4.6),
+    "detail": (0.87, 0.89, 0.01, 0.94, 0.98, 0.60, 0.00, 3.9),
 }
 TITLES = {
     "prompt_only": "Prompt only",
@@ -49,7 +49,7 @@ def arm(name: str) -> Arm:
         "identity_error": (error, (max(0.0, error - 0.02), error + 0.02), 0.105),
         "retrieval_fraction": (retrieval, (retrieval - 0.06, min(1.0, retrieval + 0.05)), 0.9),
         "alignment_ratio": (ratio, (ratio - 0.03, ratio + 0.03), 0.97),
-        "diversity": (diversity, (diversity - 3, diversity + 3), None),
+        "diversity": (diversity, (diversity - 0.05, diversity + 0.05), None),
         "memorised_fraction": (memorised, None, 0.0),
         "palette_distance": (palette, (palette - 0.6, palette + 0.7), None),
     }
@@ -117,7 +117,7 @@ def sample(num_prompts: int = 5, *, good: bool = True) -> ReportContext:
                 columns[-1].rows[n % num_prompts][0].picture, f"Made: {prompts[n % num_prompts]}"
             ),
             Shown(references[n].picture, f"Training picture {n:02d}.png"),
-            9.4 + 1.7 * n,
+            0.21 + 0.03 * n,
             not good and n == 0,
         )
         for n in range(6)

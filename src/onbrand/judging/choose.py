@@ -171,8 +171,8 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
     spread, usual = values.get("diversity"), prompt_only.get("diversity")
     if spread is not None and usual is not None and spread < DIVERSITY_FLOOR * usual:
         said.append(
-            f"Pictures of one prompt differ by {spread:.1f} ΔE, under half of prompt_only's "
-            f"{usual:.1f}: the model repeats itself. Lower the rank or the learning rate."
+            f"Pictures of one prompt differ by {spread:.2f}, under half of prompt_only's "
+            f"{usual:.2f}: the model repeats itself. Lower the rank or the learning rate."
         )
     return said
 

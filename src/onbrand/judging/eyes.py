@@ -139,7 +139,7 @@ def training_scorer(pack: Pack, held_out: Sequence[Image.Image], *, batch_size: 
 
     Uses the training IdentityEncoder and the AlignmentScorer, never a twin. Returns "identity"
     (mean cosine to the held-out real pictures), "alignment" (mean cosine to `texts`, which must
-    not hold the trigger) and, when some text comes twice, "diversity" (ΔE, see metrics).
+    not hold the trigger) and, when some text comes twice, "diversity" (see metrics).
     """
     from onbrand.models.perception import IdentityEncoder
 

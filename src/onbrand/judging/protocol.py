@@ -89,7 +89,8 @@ class ArmPictures:
 @dataclass(frozen=True)
 class PictureScore:
     """What was seen on one picture. `nearest_train` is an index into References.train;
-    `nearest_distance` is in ΔE units; `palette` is None without a palette in the brief."""
+    `nearest_distance` is 0 for the same layout and 1 for nothing in common; `palette` is None
+    without a palette in the brief."""
 
     identity: float
     nearest_name: str

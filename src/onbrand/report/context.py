@@ -46,7 +46,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A generated picture beside its nearest training picture; `distance` in ΔE units."""
+    """A generated picture beside its nearest training picture; `distance` is 0 for the
+    same layout, 1 for nothing in common."""
 
     generated: Shown
     training: Shown

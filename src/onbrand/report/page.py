@@ -193,7 +193,7 @@ def _curve(curve: Curve) -> dict[str, object] | None:
 
 
 def _neighbour(pair: Neighbour) -> dict[str, object]:
-    words = f"ΔE {pair.distance:.1f}"
+    words = f"distance {pair.distance:.2f}"
     if pair.generated.note:
         words = f"{pair.generated.note} · {words}"
     return {

@@ -36,7 +36,7 @@ MEASURES: dict[str, Measure] = {
         "Alignment against base", "as a share of the untouched base's on the same prompts", "share"
     ),
     "diversity": Measure(
-        "Diversity", "how pictures of one prompt differ (mean ΔE of thumbnails)", "delta_e"
+        "Diversity", "how pictures of one prompt differ (0 = all the same layout)", "cosine"
     ),
     "memorised_fraction": Measure(
         "Memorised", "nearer to a training picture than held-out real ones are", "share"

@@ -1,0 +1,93 @@
+"""Which checkpoint ships, and the sentence that says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from onbrand.artifacts.judgement import Arm, Metric
+from onbrand.judging import choose, verdict, with_bars
+from onbrand.judging.protocol import BETTER
+
+BASE = {"identity": 0.4, "alignment": 0.30, "diversity": 20.0}
+
+
+def test_choose_takes_the_most_alike_that_still_follows_prompts() -> None:
+    """A stage that lost alignment is passed over, and the reason says so."""
+    good = {"identity": 0.8, "alignment": 0.30, "diversity": 18.0}
+    lost = {"identity": 0.9, "alignment": 0.25, "diversity": 18.0}
+    choice = choose({"appearance": good, "detail": lost}, base=BASE)
+    assert (choice.stage, choice.good) == ("appearance", True)
+    assert "detail is more alike but lost 17 % of the base's prompt alignment" in choice.reason
+
+
+def test_choose_prefers_less_training_when_stages_tie() -> None:
+    """Equal likeness goes to the earlier stage."""
+    one = {"identity": 0.800, "alignment": 0.30}
+    two = {"identity": 0.803, "alignment": 0.30}
+    assert choose({"appearance": one, "detail": two}, base=BASE).stage == "appearance"
+
+
+def test_choose_says_when_nothing_is_good_enough() -> None:
+    """Collapsed variety or a brand not learned is named, never shipped silently."""
+    same = {"identity": 0.9, "alignment": 0.30, "diversity": 4.0}
+    assert not choose({"detail": same}, base=BASE).good
+    unlearned = {"identity": 0.39, "alignment": 0.30, "diversity": 19.0}
+    choice = choose({"detail": unlearned}, base=BASE)
+    assert not choice.good
+    assert "not learned" in choice.reason
+
+
+def arm(name: str, **values: float) -> Arm:
+    return Arm(
+        name=name,
+        steps=0,
+        metrics={
+            k: Metric(value=v, interval=None, bar=None, holds=None, better=BETTER[k])
+            for k, v in values.items()
+        },
+        diagnosis=[],
+    )
+
+
+def test_verdict_is_one_plain_sentence() -> None:
+    """The design's example sentence comes out of matching figures."""
+    stages = {
+        "appearance": arm("appearance", identity=0.81, alignment_ratio=0.99),
+        "detail": arm("detail", identity=0.87, alignment_ratio=0.98, memorised_fraction=0.0),
+    }
+    chosen = choose({n: {"identity": a.metrics["identity"].value} for n, a in stages.items()})
+    found = verdict(chosen, stages, {"prompt_only": arm("prompt_only", identity=0.55)})
+    assert found.good
+    assert found.sentence == (
+        "Ship detail: its identity 0.87 beats appearance's 0.81, alignment is within 3 % of the "
+        "base's, and no picture is memorised."
+    )
+
+
+def test_verdict_vetoes_but_never_switches() -> None:
+    """When the twins contradict the choice nothing ships, and the advice says what to try."""
+    stages = {
+        "appearance": arm("appearance", identity=0.81, memorised_fraction=0.0),
+        "detail": arm("detail", identity=0.87, memorised_fraction=0.4, retrieval_fraction=0.5),
+    }
+    chosen = choose({"detail": {"identity": 0.87, "alignment": 0.3}})
+    found = verdict(chosen, stages, {"prompt_only": arm("prompt_only", identity=0.55)})
+    assert (found.stage, found.good) == (None, False)
+    assert found.sentence.startswith("Ship nothing yet: 40 % of detail's pictures repeat")
+    assert any("trait is lost" in line for line in found.diagnosis)
+
+
+def test_bars_are_the_designs() -> None:
+    """Identity error must be at most half of prompt_only's and not above dreambooth_lora's."""
+    baselines = {
+        "prompt_only": arm("prompt_only", identity_error=0.40),
+        "dreambooth_lora": arm("dreambooth_lora", identity_error=0.15),
+    }
+    filled = with_bars(
+        arm("onbrand", identity_error=0.16, retrieval_fraction=0.92, memorised_fraction=0.0),
+        baselines,
+    )
+    assert filled.metrics["identity_error"].bar == pytest.approx(0.15)
+    assert filled.metrics["identity_error"].holds is False
+    assert filled.metrics["retrieval_fraction"].holds is True
+    assert filled.metrics["memorised_fraction"].holds is True
