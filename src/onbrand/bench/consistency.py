@@ -228,7 +228,7 @@ def _character(
         ),
         emit=emit,
     )
-    shipped = str(found.model.ship["stage"])
+    shipped = found.model.ship.get("stage") or found.model.stages[-1].name
     arms = {
         name: {key: metric.value for key, metric in measured.arm.metrics.items()}
         for name, measured in found.measured.items()

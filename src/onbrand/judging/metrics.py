@@ -100,7 +100,7 @@ def layouts(pictures: Sequence[Image.Image]) -> Floats:
 
 
 def layout_distance(a: Floats, b: Floats) -> Floats:
-    """1 − cosine between layouts: [n, k], [m, k] → [n, m]; 0 = the same, 1 = nothing in common."""
+    """1 − cosine between layouts: [n, k], [m, k] → [n, m]; 0 = same, 1 = nothing in common."""
     return np.asarray(1.0 - a @ b.T)
 
 
@@ -133,8 +133,8 @@ def memorisation_threshold(held_out: Floats, train: Floats) -> float:
 def diversity(layout: Floats, groups: Sequence[str]) -> tuple[Floats, list[str]]:
     """Mean pairwise layout distance among same-group (same-prompt) pictures, per group.
 
-    Returns (values [g], group names [g]), 0 = all the same, in order of first appearance; groups with
-    a single picture have no pair and are left out.
+    Returns (values [g], group names [g]), 0 = all the same, in order of first appearance; groups
+    with a single picture have no pair and are left out.
     """
     values, names = [], []
     for name in dict.fromkeys(groups):
