@@ -105,6 +105,10 @@ def _edit(path: Path, **changes: object) -> None:
             "with transformer",
         ),
         (
+            lambda root: _edit(root / "model_index.json", scheduler=["diffusers", "FlowMatchX"]),
+            "for flow matching",
+        ),
+        (
             lambda root: _edit(root / "model_index.json", unet=["diffusers", "UNet1D"]),
             "'unet' is UNet1D",
         ),

@@ -282,6 +282,8 @@ def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu")
             )
             tokenizer = CLIPTokenizer.from_pretrained(root / "tokenizer", local_files_only=True)
             scheduler = _load_scheduler(root / "scheduler")
+        except (ImportError, MemoryError):
+            raise
         except Exception as error:  # each library has its own classes for a damaged file
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise WeightsError(

@@ -64,6 +64,8 @@ def check_pipeline(root: Path) -> None:
             )
         if not (root / part).is_dir():
             raise PackError(f"{root} names a '{part}' in model_index.json but has no such folder.")
+    if str(_class_of(parts["scheduler"])).startswith("FlowMatch"):
+        raise PackError(f"{root} is a {family} for flow matching; {FAMILY}.")
     extra = [part for part in OTHER_PARTS if _class_of(parts.get(part))]
     if extra:
         raise PackError(f"{root} is a {family} with {', '.join(extra)}; {FAMILY}.")
