@@ -75,9 +75,11 @@ def draw_brand(
     num_prompts: int,
     size_px: int,
     seed: int,
+    name: str | None = None,
 ) -> None:
     """Draw character `identity` into `out`: pictures/ with captions, brief.toml, expected.json.
 
+    `name` is the brand's and its trigger word; without one it is made of the id.
     The last `num_held_out` pictures are held out. expected.json lists the evaluation prompts with
     the attributes they name; neither they nor the validation prompts (brief.toml) repeat a training
     picture's combination of pose, place and prop.
@@ -102,8 +104,8 @@ def draw_brand(
         ],
     )
     Brief(
-        name=f"hero {identity}",
-        trigger=trigger_word(identity),
+        name=name or f"hero {identity}",
+        trigger=name or trigger_word(identity),
         subject=f"{who.colour} {who.species}",
         description=describe(who),
         objective="scene",

@@ -1,7 +1,7 @@
 """The road: the stages in order, as plain functions. Folders in, folders out.
 
     new ─▶ curate ─▶ train ─▶ generate
-                       └────▶ report (compare: each stage and both baselines, same prompts and seeds)
+                       └────▶ report (compare: all stages and baselines, same prompts and seeds)
 
 Stages never import each other; the road hands one stage's artifact to the next, and passes a
 callable where a stage needs another's skill (training gets `sample` and `score`). Importing the

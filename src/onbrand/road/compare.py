@@ -208,18 +208,22 @@ def _draw_all(
 
 
 def _references(
-    places: Places, dataset: Dataset, brief: Brief, gallery: Gallery | None
+    places: Places,
+    dataset: Dataset,
+    brief: Brief,
+    gallery: Gallery | None,
+    held_out_for_memory: Sequence[Image],
 ) -> References:
-    from onbrand import judging
-    from onbrand.road.start import lookalike_pictures
+    from onbrand import curation, judging
 
     if gallery is None:
-        gallery = judging.folder_gallery(lookalike_pictures(places))
+        gallery = judging.folder_gallery(curation.lookalike_pictures(places.root))
     return judging.References(
         train=[dataset.open(asset) for asset in dataset.train],
         held_out=[dataset.open(asset) for asset in dataset.held_out],
         gallery=gallery,
         palette=brief.palette,
+        held_out_for_memory=held_out_for_memory,
     )
 
 

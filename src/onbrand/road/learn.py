@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Dataset
@@ -114,4 +113,3 @@ def _train(
 def _recipe(places: Places, recipe: str | None, base: str | None) -> Recipe:
     chosen = places.recipe() if recipe is None else Recipe.load(recipe)
     return chosen if base is None else chosen.model_copy(update={"base": place_of(base)})
-

@@ -104,10 +104,10 @@ def _references(found: Comparison) -> list[Shown]:
 
 
 def _lookalikes(places: Places) -> list[Shown]:
+    from onbrand import curation
     from onbrand.report import Shown
-    from onbrand.road.start import lookalike_pictures
 
-    pairs = lookalike_pictures(places)[:MAX_LOOKALIKES]
+    pairs = curation.lookalike_pictures(places.root)[:MAX_LOOKALIKES]
     return [Shown(picture=picture, alt=f"look-alike {name}", note=name) for name, picture in pairs]
 
 

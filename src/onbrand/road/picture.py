@@ -13,10 +13,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Picture, Pictures
-from onbrand.files import fingerprint_bytes, fingerprint_file, make_folder, write_json_atomic
 from onbrand.brief import Brief
 from onbrand.errors import InputError, PromptError
 from onbrand.events import Advanced, Event, Finished, Listener, Started, Warned, silent
+from onbrand.files import fingerprint_bytes, fingerprint_file, make_folder, write_json_atomic
 from onbrand.models import open_pack
 from onbrand.road.places import Places, open_brand
 
@@ -174,9 +174,7 @@ def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
     }
 
 
-def warn_of_unseen_words(
-    pack: Pack, prompts: Sequence[str], brief: Brief, emit: Listener
-) -> None:
+def warn_of_unseen_words(pack: Pack, prompts: Sequence[str], brief: Brief, emit: Listener) -> None:
     """Emits one `Warned` naming the words the base never learned; the trigger is no such word."""
     own = set(re.findall(r"[^\W\d_]+", brief.trigger.lower()))
     unseen = [

@@ -1,0 +1,64 @@
+"""new and curate: a folder of pictures becomes a brand's folder and a frozen dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from onbrand import curation
+from onbrand.artifacts import Dataset
+from onbrand.events import Listener, silent
+from onbrand.road.places import open_brand, place_of
+
+__all__ = ["curate", "new"]
+
+
+def new(
+    name: str | Path,
+    *,
+    pictures: Path | str | Sequence[Path | str],
+    lookalikes: Path | str | Sequence[Path | str] = (),
+    subject: str | None = None,
+    trigger: str | None = None,
+    description: str | None = None,
+    brief: str | Path | None = None,
+    recipe: str = "mascot",
+    base: str | None = None,
+    emit: Listener = silent,
+) -> Path:
+    """Makes the folder `name`: commented brief.toml and recipe.toml, its pictures frozen.
+
+    `pictures` and `lookalikes` are folders, files or patterns. `brief` is a brief.toml to begin
+    from; `subject`, `trigger` and `description` win over it. `recipe` is a built-in name or a file,
+    `base` stands in for the recipe's. What cannot be used is told as `Skipped` events and listed in
+    the dataset. Nothing is left behind when it fails.
+
+    Raises `InputError` when the folder is there already, `DatasetError` without a usable picture.
+    """
+    return curation.make_brand(
+        Path(name),
+        pictures=_paths(pictures),
+        lookalikes=_paths(lookalikes),
+        subject=subject,
+        trigger=trigger,
+        description=description,
+        brief=None if brief is None else Path(brief),
+        recipe=recipe,
+        base=None if base is None else place_of(base),
+        emit=emit,
+    )
+
+
+def curate(brand: str | Path = ".", *, emit: Listener = silent) -> Dataset:
+    """Reads the brand's pictures/ anew and freezes them into dataset/, which training reads.
+
+    Pictures that are also in lookalikes/ are left out. Raises `DatasetError` when none can be used.
+    """
+    places = open_brand(brand)
+    return curation.curate(
+        places.pictures, places.brief(), places.dataset, lookalikes=places.lookalikes, emit=emit
+    )
+
+
+def _paths(given: Path | str | Sequence[Path | str]) -> list[Path]:
+    return [Path(given)] if isinstance(given, Path | str) else [Path(path) for path in given]
