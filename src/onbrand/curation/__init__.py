@@ -1,0 +1,72 @@
+"""Curation: a brief and pictures become a Dataset.
+
+    find ─▶ sift ─▶ freeze            ingest.py, captions.py ─▶ freeze.py, coverage.py
+    make_brand                        scaffold.py: all of `onbrand new`
+
+Every file that is left out is listed with a reason in plain words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from onbrand import pixels
+from onbrand.artifacts import Dataset
+from onbrand.brief import Brief
+from onbrand.curation.coverage import coverage, tags_of
+from onbrand.curation.freeze import freeze
+from onbrand.curation.ingest import Finding, Found, find, nothing_usable, read_found
+from onbrand.curation.palette import propose_palette
+from onbrand.curation.scaffold import emit_remarks, lookalike_pictures, make_brand
+from onbrand.errors import PictureError
+from onbrand.events import Listener, silent
+
+__all__ = [
+    "Finding",
+    "Found",
+    "coverage",
+    "curate",
+    "find",
+    "freeze",
+    "lookalike_pictures",
+    "make_brand",
+    "propose_palette",
+    "read_found",
+    "tags_of",
+]
+
+
+def curate(
+    pictures: str | Path | Sequence[str | Path],
+    brief: Brief,
+    out: str | Path,
+    *,
+    lookalikes: str | Path | None = None,
+    emit: Listener = silent,
+) -> Dataset:
+    """The pictures (folders, files or patterns) as a Dataset, frozen in the folder `out`.
+
+    A picture that also lies in `lookalikes` is not trained on. Raises `DatasetError` when no
+    picture can be used, saying where it looked and what it skipped; the dataset that was in `out`
+    then stays as it was.
+    """
+    places = [pictures] if isinstance(pictures, str | Path) else list(pictures)
+    others = find([lookalikes]) if lookalikes is not None and Path(lookalikes).exists() else None
+    finding = find(places, without=[found.path for found in others.pictures] if others else ())
+    emit_remarks(finding, emit)
+    if not finding.pictures:
+        raise nothing_usable(finding)
+    keys = _keys(others) if others else {}
+    return freeze(finding, brief, Path(out), lookalike_keys=keys, emit=emit)
+
+
+def _keys(finding: Finding) -> dict[str, str]:
+    """The hash of each readable picture, and its name."""
+    keys = {}
+    for found in finding.pictures:
+        try:
+            keys[pixels.fingerprint(read_found(found))] = found.name
+        except PictureError:
+            continue
+    return keys

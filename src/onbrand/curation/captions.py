@@ -1,0 +1,112 @@
+"""Captions as people leave them beside their pictures, in the layouts that trainers share.
+
+    img.png + img.txt            kohya, ai-toolkit, OneTrainer
+    img.png + img.caption        kohya's default ending
+    metadata.jsonl               Hugging Face ImageFolder: {"file_name", "text" or "prompt", "note"}
+    10_kuro fox/img.png          kohya: repeats, then the words for every picture in the folder
+
+The first of these that says something wins, in this order.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Line", "Lines", "beside", "folder_words", "read_lines"]
+
+METADATA = "metadata.jsonl"
+ENDINGS = (".txt", ".caption")
+MOST_BYTES = 16 * 2**20
+_REPEATS = re.compile(r"^(\d+)_(.+)$")
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What metadata.jsonl says of one file."""
+
+    caption: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A metadata.jsonl: its lines by file name (relative to its folder), and what was wrong."""
+
+    by_name: dict[str, Line] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+
+def beside(picture: Path) -> tuple[str, list[str]]:
+    """The caption in a text file beside the picture, and what was wrong with such files.
+
+    "" when there is none. Line breaks become spaces. A file that is not UTF-8 (or UTF-16 with its
+    mark) is not guessed at: wrong letters would be learned.
+    """
+    faults: list[str] = []
+    for ending in ENDINGS:
+        for file in _twins(picture, ending):
+            text = _read(file)
+            if text is None:
+                faults.append(
+                    f"{file} is not UTF-8 text: its caption is not used; save it as UTF-8"
+                )
+            elif text.strip():
+                return " ".join(text.split()), faults
+            else:
+                faults.append(f"{file} is empty: write what the picture shows, or delete it")
+    return "", faults
+
+
+def folder_words(folder: Path) -> tuple[str, int]:
+    """The words of a kohya folder "10_kuro fox" and its repeats; ("", 1) for any other name."""
+    match = _REPEATS.match(folder.name)
+    return (" ".join(match[2].split()), int(match[1])) if match else ("", 1)
+
+
+def read_lines(folder: Path) -> Lines:
+    """The folder's metadata.jsonl; a line that cannot be read is told and left out."""
+    file = folder / METADATA
+    if not file.is_file():
+        return Lines()
+    text = _read(file)
+    if text is None:
+        return Lines(faults=(f"{file} is not UTF-8 text: its captions are not used",))
+    found: dict[str, Line] = {}
+    faults: list[str] = []
+    for number, row in enumerate(text.splitlines(), 1):
+        if not row.strip():
+            continue
+        try:
+            fields = json.loads(row)
+            name = fields["file_name"]
+            caption = fields.get("text") or fields.get("prompt") or ""
+            found[Path(str(name)).as_posix()] = Line(
+                " ".join(str(caption).split()), str(fields.get("note") or "")
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            faults.append(f'{file}, line {number}: no {{"file_name": …, "text": …}}, not used')
+    return Lines(found, tuple(faults))
+
+
+def _twins(picture: Path, ending: str) -> list[Path]:
+    """picture.txt, and picture.png.txt, where they are."""
+    names = (picture.with_suffix(ending), picture.with_name(picture.name + ending))
+    return [file for file in names if file.is_file()]
+
+
+def _read(file: Path) -> str | None:
+    """The text of a file; None if it is no text."""
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            return None
+        raw = file.read_bytes()
+        marked = raw.startswith(_MARKS[1:])
+        text = raw.decode("utf-16" if marked else "utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if "\0" in text else text

@@ -1,0 +1,267 @@
+"""Finds pictures and their captions in folders, and says of every file that it leaves out why.
+
+Nothing is decoded here but what `read_found` is asked for: a folder of a thousand photographs is
+found in no time and never held in memory at once.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from onbrand import pixels
+from onbrand.artifacts import Skip
+from onbrand.curation.captions import (
+    ENDINGS,
+    METADATA,
+    Line,
+    Lines,
+    beside,
+    folder_words,
+    read_lines,
+)
+from onbrand.errors import DatasetError, PictureError
+from onbrand.events import Advanced, Listener, Started
+
+__all__ = ["Finding", "Found", "find", "natural", "nothing_usable", "read_found", "sift"]
+
+MIN_SIDE_PX = 16
+# what people take for pictures, and onbrand does not read
+_FOREIGN = {
+    ".heic", ".heif", ".svg", ".psd", ".ai", ".eps", ".pdf", ".mp4", ".mov", ".webm", ".avi",
+    ".jxl", ".tga", ".ico", ".raw", ".dng", ".cr2", ".nef", ".arw", ".exr", ".hdr", ".jp2", ".xcf",
+}  # fmt: skip
+_DOCUMENTS = {"README", "readme", "LICENSE", "license", "class", "classes", "prompts", "notes"}
+_MASK = re.compile(r"-masklabel$", re.IGNORECASE)
+_VARIANT = re.compile(r"\bcolou?r variant\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A picture file, not opened yet. `name` is what it is called in lists, `note` what
+    metadata.jsonl remarks."""
+
+    path: Path
+    name: str
+    caption: str
+    note: str = ""
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether its note calls it a colour variant: a look-alike, not the subject."""
+        return bool(_VARIANT.search(self.note))
+
+
+@dataclass
+class Finding:
+    """What a search found. `remarks` are likely mistakes, one line each; `num_files` and
+    `num_folders` say how far it looked."""
+
+    places: tuple[Path, ...]
+    pictures: list[Found] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    num_files: int = 0
+    num_folders: int = 0
+
+
+def find(places: Sequence[Path | str], *, without: Sequence[Path] = ()) -> Finding:
+    """All pictures in the folders (and those below), files and patterns ("red-*.png") of `places`.
+
+    In natural order of their names, "2.png" before "10.png". Hidden files are passed over; so is
+    what lies in `without`. Raises `DatasetError` for a place that does not exist.
+    """
+    roots = [path for place in places for path in _expand(Path(place))]
+    finding = Finding(tuple(roots))
+    left_out = {_real(path) for path in without}
+    search = _Search(finding, left_out)
+    for root in roots:
+        if root.is_dir():
+            for folder, names in _walk(root, left_out):
+                search.take(root, folder, names)
+                search.remark_missing(folder, names)
+        else:
+            search.take(root.parent, root.parent, [root.name])
+    finding.remarks = list(dict.fromkeys(finding.remarks))
+    return finding
+
+
+def read_found(found: Found) -> Image.Image:
+    """The picture, checked: something is to be seen in it, and it is not tiny. Raises
+    `PictureError` as `pixels.read` does."""
+    image = pixels.read(found.path)
+    if min(image.size) < MIN_SIDE_PX:
+        size = f"{image.width} × {image.height} pixels"
+        raise PictureError(
+            f"{found.path} has only {size}: at least {MIN_SIDE_PX} a side are needed"
+        )
+    if image.mode == "RGBA" and image.getchannel("A").getextrema()[1] == 0:
+        raise PictureError(f"{found.path} is wholly transparent: there is nothing to see")
+    return image
+
+
+def sift(
+    finding: Finding,
+    skipped: list[Skip],
+    *,
+    lookalike_keys: Mapping[str, str],
+    task: str,
+    emit: Listener,
+) -> Iterator[tuple[Found, Image.Image, str]]:
+    """The usable pictures with the hash of their pixels, read one at a time.
+
+    Adds to `skipped` what is unreadable, noted as a colour variant, there already, or a picture of
+    `lookalike_keys` (key -> name).
+    """
+    first_of: dict[str, str] = {}
+    emit(Started(task, len(finding.pictures), "pictures"))
+    for done, found in enumerate(finding.pictures, 1):
+        reason, image, key = None, None, ""
+        try:
+            image = read_found(found)
+            key = pixels.fingerprint(image)
+        except PictureError as fault:
+            reason = str(fault).removeprefix(f"{found.path} ")
+        if image is None:
+            pass
+        elif found.is_variant:
+            reason = f"is noted {found.note!r}: a look-alike, not trained on"
+        elif key in lookalike_keys:
+            reason = f"is the same picture as the look-alike {lookalike_keys[key]}"
+        elif key in first_of:
+            reason = f"is the same picture as {first_of[key]}"
+        if reason is not None:
+            skipped.append(Skip(found.name, reason))
+        elif image is not None:
+            first_of[key] = found.name
+            yield found, image, key
+        emit(Advanced(task, done, {"skipped": len(skipped)}))
+
+
+def nothing_usable(finding: Finding) -> DatasetError:
+    """The error for a search that left no picture: where it looked, and what it skipped."""
+    where = ", ".join(str(place) for place in finding.places) or "no place"
+    looked = f"{finding.num_files} files in {finding.num_folders} folders"
+    if not finding.skipped:
+        endings = " ".join(sorted(pixels.ENDINGS))
+        return DatasetError(f"no picture in {where} (looked at {looked} for {endings})")
+    told = "; ".join(f"{s.path}: {s.reason}" for s in finding.skipped[:5])
+    more = len(finding.skipped) - 5
+    return DatasetError(
+        f"no usable picture in {where} (looked at {looked}), skipped {told}"
+        + (f"; and {more} more" if more > 0 else "")
+    )
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A sort key by which "2.png" comes before "10.png"."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(p), "") if p.isdecimal() and p.isascii() else (1, 0, p.lower()) for p in parts]
+
+
+def _expand(place: Path) -> list[Path]:
+    """The place itself, or what its pattern matches."""
+    if place.exists():
+        return [place]
+    text = str(place)
+    matches = sorted(map(Path, glob.glob(text, recursive=True)), key=lambda p: natural(str(p)))
+    if matches:
+        return matches
+    if glob.has_magic(text):
+        raise DatasetError(f"nothing matches {text!r}: name a folder, a file or another pattern")
+    raise DatasetError(f"no folder or file {text!r}: name the folder that your pictures lie in")
+
+
+def _walk(root: Path, left_out: set[Path]) -> Iterator[tuple[Path, list[str]]]:
+    for folder, below, names in os.walk(root):
+        here = Path(folder)
+        below[:] = sorted(
+            (n for n in below if not n.startswith(".") and _real(here / n) not in left_out),
+            key=natural,
+        )
+        yield here, sorted(names, key=natural)
+
+
+@dataclass
+class _Search:
+    """A search under way: files seen so far, and each folder's metadata.jsonl."""
+
+    finding: Finding
+    left_out: set[Path]
+    seen: set[Path] = field(default_factory=set)
+    lines: dict[Path, Lines] = field(default_factory=dict)
+
+    def take(self, root: Path, folder: Path, names: Sequence[str]) -> None:
+        """Adds the pictures among `names` in `folder` to the finding."""
+        words, repeats = folder_words(folder)
+        finding = self.finding
+        finding.num_folders += 1
+        if folder not in self.lines:
+            self.lines[folder] = read_lines(folder)
+            finding.remarks += self.lines[folder].faults
+        before = len(finding.pictures)
+        for name in names:
+            path = folder / name
+            real = _real(path)
+            if name.startswith(".") or real in self.left_out or real in self.seen:
+                continue
+            self.seen.add(real)
+            finding.num_files += 1
+            if not pixels.is_picture(path):
+                _pass_over(finding, path, root)
+            elif _MASK.search(path.stem):
+                shown = path.relative_to(root).as_posix()
+                finding.skipped.append(Skip(shown, "is a mask, by its name"))
+            else:
+                caption, faults = beside(path)
+                finding.remarks += faults
+                line = self._line(root, path)
+                caption = caption or (line.caption if line else "") or words
+                shown = path.relative_to(root).as_posix()
+                finding.pictures.append(Found(path, shown, caption, line.note if line else ""))
+        if repeats > 1 and len(finding.pictures) > before:
+            finding.remarks.append(
+                f"{folder.name}: the repeats in its name ({repeats}) are not used, each picture "
+                "counts once"
+            )
+
+    def _line(self, root: Path, path: Path) -> Line | None:
+        """What the metadata.jsonl of the picture's folder says, or of one above it up to root."""
+        for folder in path.parents:
+            lines = self.lines.get(folder)
+            line = lines.by_name.get(path.relative_to(folder).as_posix()) if lines else None
+            if line or folder == root:
+                return line
+        return None
+
+    def remark_missing(self, folder: Path, names: Sequence[str]) -> None:
+        """Captions without a picture and lines without a file: likely a misspelt name."""
+        for name in self.lines[folder].by_name:
+            if not (folder / name).is_file():
+                reason = f"is named in {METADATA}, but there is no such file"
+                self.finding.skipped.append(Skip(name, reason))
+        stems = {Path(n).stem for n in names if Path(n).suffix.lower() not in ENDINGS}
+        stems |= {n for n in names if Path(n).suffix.lower() not in ENDINGS}
+        texts = [n for n in names if Path(n).suffix.lower() in ENDINGS and not n.startswith(".")]
+        orphans = [n for n in texts if Path(n).stem not in stems | _DOCUMENTS]
+        if orphans and stems:
+            some = ", ".join(orphans[:3]) + (", …" if len(orphans) > 3 else "")
+            self.finding.remarks.append(
+                f"{folder}: {len(orphans)} captions without a picture ({some})"
+            )
+
+
+def _pass_over(finding: Finding, path: Path, root: Path) -> None:
+    if path.suffix.lower() in _FOREIGN:
+        reason = f"{path.suffix.lower()} files are not read: export it as PNG or JPEG"
+        finding.skipped.append(Skip(path.relative_to(root).as_posix(), reason))
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))

@@ -1,0 +1,253 @@
+"""Makes a brand's folder from pictures: everything `onbrand new` leaves behind.
+
+It is built in a hidden folder beside its place and moved there in one step: a run that is stopped,
+or finds the disk full, leaves nothing, and an existing folder is never touched.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from onbrand import pixels
+from onbrand.artifacts import Skip
+from onbrand.brief import Brief
+from onbrand.curation.freeze import freeze
+from onbrand.curation.ingest import Finding, Found, find, nothing_usable, read_found, sift
+from onbrand.curation.naming import STARTING_PROMPTS, guess_subject
+from onbrand.curation.palette import propose_palette
+from onbrand.errors import BriefError, InputError, PictureError
+from onbrand.events import Finished, Listener, Noted, Skipped, Warned, silent
+from onbrand.files import make_folder, storage_errors, write_text_atomic
+from onbrand.recipe import Recipe, recipe_file
+from onbrand.toml import read_toml
+
+__all__ = ["emit_remarks", "lookalike_pictures", "make_brand"]
+
+FALLBACK_SUBJECT = "mascot"
+MOST_FOR_PALETTE = 40
+SMALL_PX = 96
+MOST_REMARKS = 6
+
+Places = str | Path | Sequence[str | Path]
+
+
+def make_brand(
+    folder: str | Path,
+    *,
+    pictures: Places,
+    lookalikes: Places = (),
+    subject: str | None = None,
+    trigger: str | None = None,
+    description: str | None = None,
+    brief: Path | None = None,
+    recipe: str | Path = "mascot",
+    base: str | None = None,
+    emit: Listener = silent,
+) -> Path:
+    """Makes the brand's folder (its last part names the brand) and returns its path.
+
+    Pictures are re-encoded as PNG with their captions beside them; those noted as colour variants
+    go to the look-alikes. A `brief` file is begun from, and the words given here stand above it.
+    Raises `InputError` when the folder is there already, `DatasetError` when no picture can be
+    used, `BriefError` and `RecipeError`, each before anything is made; `StorageError` with nothing
+    left behind.
+    """
+    place = Path(folder)
+    _refuse_existing(place)
+    recipe_text = _recipe_text(recipe, base)
+    given = {"subject": subject, "trigger": trigger, "description": description}
+    told = {} if brief is None else read_toml(_brief_file(brief), BriefError)
+    told |= {key: value for key, value in given.items() if value is not None}
+    told.setdefault("name", place.resolve().name)
+    Brief.parse({"subject": FALLBACK_SUBJECT, **told})
+
+    others = find(_listed(lookalikes))
+    finding = find(_listed(pictures), without=[found.path for found in others.pictures])
+    emit_remarks(others, emit)
+    emit_remarks(finding, emit)
+    others.pictures += [replace(found, note="") for found in finding.pictures if found.is_variant]
+    finding.pictures = [found for found in finding.pictures if not found.is_variant]
+
+    fresh = place.resolve().with_name(f".{place.name}.{secrets.token_hex(3)}.making")
+    try:
+        make_folder(fresh)
+        _fill(fresh, finding, others, told, recipe_text, emit)
+        with storage_errors(place):
+            fresh.replace(place)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return place
+
+
+def lookalike_pictures(
+    folder: str | Path, *, emit: Listener = silent
+) -> list[tuple[str, Image.Image]]:
+    """The look-alikes in a folder as (name without ending, RGB); [] where there is no folder.
+
+    What cannot be read is left out, with a `Skipped` event.
+    """
+    if not Path(folder).is_dir():
+        return []
+    found = []
+    for one in find([folder]).pictures:
+        try:
+            found.append((one.path.stem, pixels.flatten(read_found(one))))
+        except PictureError as fault:
+            emit(Skipped(str(one.path), str(fault).removeprefix(f"{one.path} ")))
+    return found
+
+
+def emit_remarks(finding: Finding, emit: Listener) -> None:
+    """Warns of what looks like a mistake; a long list is cut short."""
+    for remark in finding.remarks[:MOST_REMARKS]:
+        emit(Warned(remark))
+    more = len(finding.remarks) - MOST_REMARKS
+    if more > 0:
+        emit(Warned(f"… and {more} more remarks like these"))
+
+
+# -- before anything is made -----------------------------------------------------------------
+
+
+def _refuse_existing(place: Path) -> None:
+    if (place / "brief.toml").exists():
+        raise InputError(
+            f"{place} is a brand already, and stays as it is: put new pictures into "
+            f"{place / 'pictures'} and run  onbrand train {place}  or choose another name"
+        )
+    if place.is_dir() and not any(place.iterdir()):
+        return
+    if place.exists() or place.is_symlink():
+        raise InputError(f"{place} exists already and is not empty: choose another name")
+    if not place.name or place.name in (".", ".."):
+        raise InputError(f"{str(place)!r} is no name for a new folder: write  onbrand new NAME …")
+
+
+def _recipe_text(recipe: str | Path, base: str | None) -> str:
+    """The recipe's TOML with its comments, `base` put in. Raises `RecipeError`."""
+    Recipe.load(recipe)
+    text = recipe_file(recipe).read_bytes().decode("utf-8-sig")
+    if base is None:
+        return text
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    document["base"] = str(Path(base).resolve()) if Path(base).is_dir() else base
+    return tomlkit.dumps(document)
+
+
+def _brief_file(brief: Path) -> Path:
+    return Path(brief) / "brief.toml" if Path(brief).is_dir() else Path(brief)
+
+
+def _listed(places: Places) -> list[str | Path]:
+    return [places] if isinstance(places, str | Path) else list(places)
+
+
+# -- making ----------------------------------------------------------------------------------
+
+
+def _fill(
+    fresh: Path,
+    finding: Finding,
+    others: Finding,
+    told: dict[str, Any],
+    recipe_text: str,
+    emit: Listener,
+) -> None:
+    """Everything that the brand's folder holds, into `fresh`."""
+    skipped = [*others.skipped, *finding.skipped]
+    keys: dict[str, str] = {}
+    lookalikes = _copy(others, fresh / "lookalikes", "copying look-alikes", skipped, keys, emit)
+    kept = _copy(finding, fresh / "pictures", "copying pictures", skipped, dict(keys), emit)
+    if not kept.captions:
+        finding.skipped = skipped
+        raise nothing_usable(finding)
+    if lookalikes.captions:
+        names = ", ".join(found.name for found in others.pictures[:12])
+        more = ", …" if len(others.pictures) > 12 else ""
+        emit(Noted(f"{len(lookalikes.captions)} look-alikes, never trained on: {names}{more}"))
+    brief = Brief.parse(_words(told, kept, emit))
+    write_text_atomic(fresh / "brief.toml", brief.to_toml())
+    write_text_atomic(fresh / "recipe.toml", recipe_text)
+    copies = find([fresh / "pictures"])
+    copies.skipped = skipped
+    freeze(copies, brief, fresh / "dataset", lookalike_keys={}, emit=emit)
+
+
+@dataclass
+class _Copied:
+    """What was copied: captions, and small pictures to find the palette in."""
+
+    captions: list[str] = field(default_factory=list)
+    small: list[Image.Image] = field(default_factory=list)
+
+
+def _copy(
+    finding: Finding,
+    folder: Path,
+    task: str,
+    skipped: list[Skip],
+    keys: dict[str, str],
+    emit: Listener,
+) -> _Copied:
+    """Re-encodes the usable pictures as NAME.png with NAME.txt into `folder`.
+
+    Pictures whose hash is in `keys` are skipped; the hashes of those copied are added.
+    """
+    copied = _Copied()
+    if not finding.pictures:
+        return copied
+    taken: set[str] = set()
+    before = dict(keys)
+    for found, image, key in sift(finding, skipped, lookalike_keys=before, task=task, emit=emit):
+        keys[key] = found.name
+        stem = _free_name(found, taken)
+        pixels.write_png(image, folder / f"{stem}.png")
+        if found.caption:
+            write_text_atomic(folder / f"{stem}.txt", found.caption + "\n")
+        copied.captions.append(found.caption)
+        if len(copied.small) < MOST_FOR_PALETTE:
+            small = image.copy()
+            small.thumbnail((SMALL_PX, SMALL_PX))
+            copied.small.append(small)
+    emit(Finished(task, {"pictures": len(copied.captions)}))
+    return copied
+
+
+def _free_name(found: Found, taken: set[str]) -> str:
+    """The picture's own name, less what file systems dislike; numbered where two are alike."""
+    stem = re.sub(r"[^\w .()+-]", "_", found.path.stem).strip(" .")[:100] or "picture"
+    free, number = stem, 2
+    while free.lower() in taken:
+        free, number = f"{stem}-{number}", number + 1
+    taken.add(free.lower())
+    return free
+
+
+def _words(told: dict[str, Any], kept: _Copied, emit: Listener) -> dict[str, Any]:
+    """The brief's fields: as told, and guesses from the captions and pictures for the rest."""
+    words = dict(told)
+    if not words.get("subject"):
+        guess = guess_subject(kept.captions)
+        words["subject"] = guess or FALLBACK_SUBJECT
+        if guess:
+            emit(Noted(f"the captions call it {guess!r}: brief.toml says so (subject)"))
+        else:
+            emit(
+                Warned(
+                    f"what is it? brief.toml says {FALLBACK_SUBJECT!r}: write there (subject) "
+                    "what it is in words that the base knows, such as 'fox mascot'"
+                )
+            )
+    words["prompts"] = words.get("prompts") or list(STARTING_PROMPTS)
+    words["palette"] = words.get("palette") or propose_palette(kept.small)
+    return words
