@@ -99,9 +99,7 @@ def compare(
     arms = _arms(brief, model, baseline, texts)
     pictures = _draw_all(places, pack, model, arms, brief, seeds, num_steps, guidance, emit)
 
-    references = replace(
-        _references(places, dataset, brief, gallery), held_out_for_memory=held_out_for_memory
-    )
+    references = replace(_references(places, dataset, brief, gallery, held_out_for_memory))
     subject_texts = [brief.class_prompt(text) for text in texts for _ in seeds]
     wanted = [e for e in expected for _ in seeds] if expected else None
     shown = {
@@ -217,7 +215,7 @@ def _references(
     from onbrand import curation, judging
 
     if gallery is None:
-        gallery = judging.folder_gallery(curation.lookalike_pictures(places.root))
+        gallery = judging.folder_gallery(curation.lookalike_pictures(places.lookalikes))
     return judging.References(
         train=[dataset.open(asset) for asset in dataset.train],
         held_out=[dataset.open(asset) for asset in dataset.held_out],

@@ -107,7 +107,7 @@ def _lookalikes(places: Places) -> list[Shown]:
     from onbrand import curation
     from onbrand.report import Shown
 
-    pairs = curation.lookalike_pictures(places.root)[:MAX_LOOKALIKES]
+    pairs = curation.lookalike_pictures(places.lookalikes)[:MAX_LOOKALIKES]
     return [Shown(picture=picture, alt=f"look-alike {name}", note=name) for name, picture in pairs]
 
 

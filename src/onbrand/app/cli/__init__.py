@@ -17,6 +17,7 @@ from onbrand.app.cli.teach import lesson
 
 __all__ = ["EXIT_STOPPED", "app", "main"]
 
+EXIT_WRONG_CALL = 2
 EXIT_STOPPED = 130
 
 app = typer.Typer(
@@ -77,29 +78,35 @@ def _run(words: list[str], *, debug: bool) -> int:
     from onbrand.errors import OnbrandError
 
     try:
-        app(words, prog_name="onbrand", standalone_mode=True)
-    except SystemExit as left:
-        return left.code if isinstance(left.code, int) else 1
+        code = app(words, prog_name="onbrand", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except Stopped as stopped:
         _say(str(stopped), debug=debug)
-        return EXIT_STOPPED
-    except KeyboardInterrupt:
-        _say("stopped; nothing was changed", debug=debug)
         return EXIT_STOPPED
     except OnbrandError as error:
         _say(f"error: {error}", debug=debug)
         return error.exit_code
     except Exception as error:
-        if not debug:
-            _say(
-                f"error: {type(error).__name__}: {error} (this is a fault of onbrand; "
-                "--debug shows the trace)",
-                debug=False,
-            )
-        else:
-            _say(f"error: {type(error).__name__}", debug=True)
+        if (wrong_call := _wrong_call(error)) is not None:
+            if wrong_call:  # it is empty where the help was printed instead
+                _say(f"error: {wrong_call}", debug=debug)
+            return EXIT_WRONG_CALL
+        fault = f"error: {type(error).__name__}: {error} (a fault of onbrand's own"
+        _say(f"{fault})" if debug else f"{fault}; --debug shows the trace)", debug=debug)
         return 1
-    return 0
+
+
+def _wrong_call(error: Exception) -> str | None:
+    """What the parser says of words it cannot use; None for any other error.
+
+    Its exception classes are private to typer, but all of them have `format_message` and `ctx`.
+    """
+    told = getattr(error, "format_message", None)
+    if told is None:
+        return None
+    message = str(told()).rstrip(".")
+    path = getattr(getattr(error, "ctx", None), "command_path", "onbrand")
+    return f"{message} (see  {path} --help)" if message else ""
 
 
 def _say(message: str, *, debug: bool) -> None:
@@ -107,4 +114,4 @@ def _say(message: str, *, debug: bool) -> None:
         import traceback
 
         traceback.print_exc()
-    typer.echo(" ".join(message.split()), err=True)
+    typer.echo(message.replace("\n", " "), err=True)
