@@ -130,8 +130,10 @@ def test_detaching_leaves_the_base_untouched(tiny_model: DiffusionModel) -> None
     detach_lora(tiny_model)
 
 
-@pytest.mark.parametrize("targets", ["attention", "attention+ff", "all"])
-@pytest.mark.parametrize("base", ["tiny_pack_folder", "tiny_hub_base"])
+@pytest.mark.parametrize(
+    ("base", "targets"),
+    [("tiny_pack_folder", "attention+ff"), ("tiny_pack_folder", "all"), ("tiny_hub_base", "all")],
+)
 def test_both_files_give_back_what_was_trained(
     request: pytest.FixtureRequest, tmp_path: Path, base: str, targets: str
 ) -> None:
