@@ -87,17 +87,19 @@ def _summarise(folder: Path) -> None:
 
     dataset = Dataset.load(folder / "dataset")
     brief = Brief.load(folder)
-    out = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False)
     found, skipped = len(dataset.assets), len(dataset.skipped)
-    out.print(
+    captions = sum(bool(asset.caption) for asset in dataset.assets)
+    lines = [
         f"\n[bold]{folder}[/]: found {found} pictures "
         f"({len(dataset.train)} to learn from, {len(dataset.held_out)} held out to measure on)"
-        + (f", skipped {skipped}" if skipped else "")
-    )
-    num_captions = sum(bool(asset.caption) for asset in dataset.assets)
-    out.print(f"  called   {brief.trigger}, a {brief.subject}  ({num_captions} with a caption)")
+        + (f", skipped {skipped}" if skipped else ""),
+        f"  called   {brief.prompt('')}  ({captions} pictures have a caption)",
+        f"  next     look over {folder / 'brief.toml'}, then: [bold]onbrand train {folder}[/]",
+    ]
     if brief.palette:
-        swatches = " ".join(f"[on {c}]  [/] {c}" for c in brief.palette)
-        out.print(f"  palette  {swatches}")
-    out.print(f"  next     look over {folder}/brief.toml, then: [bold]onbrand train {folder}[/]")
+        swatches = " ".join(f"[on {colour}]  [/] {colour}" for colour in brief.palette)
+        lines.insert(2, f"  palette  {swatches}")
+    for line in lines:
+        console.print(line, soft_wrap=True)
     typer.echo(str(folder))
