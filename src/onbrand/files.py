@@ -62,8 +62,11 @@ def make_folder(path: Path) -> Path:
     return Path(path)
 
 
-def write_bytes_atomic(path: Path, data: bytes) -> None:
-    """Writes `data` to `path`, whole or not at all. Makes its folder. Raises `StorageError`."""
+def write_bytes_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
+    """Writes `data` to `path`, whole or not at all. Makes its folder. Raises `StorageError`.
+
+    `flush` waits until the disk has it; without, only a power cut could lose the file.
+    """
     path = Path(path)
     make_folder(path.parent)
     with storage_errors(path):
@@ -71,8 +74,9 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
         try:
             with open(fresh, "xb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if flush:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(fresh, path)
         except BaseException:
             fresh.unlink(missing_ok=True)

@@ -44,6 +44,7 @@ ENDINGS = frozenset(
 )
 """File name endings, lower case, that count as pictures."""
 
+COMPRESSION = 4  # of 9: twice as fast as 6, files a few percent larger
 WHITE = (255, 255, 255)
 # no format that runs a program (EPS) or holds documents (PDF) is ever tried
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -135,8 +136,8 @@ def write_png(image: Image.Image, path: str | Path, metadata: dict[str, str] | N
     for key, value in (metadata or {}).items():
         texts.add_itxt(key, value)
     buffer = io.BytesIO()
-    clean.save(buffer, format="PNG", pnginfo=texts)
-    write_bytes_atomic(Path(path), buffer.getvalue())
+    clean.save(buffer, format="PNG", pnginfo=texts, compress_level=COMPRESSION)
+    write_bytes_atomic(Path(path), buffer.getvalue(), flush=False)
 
 
 def to_array(image: Image.Image) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 _PROP = re.compile(
     r"\b(?:holding|carrying|with|wearing|driving|pushing|reading|playing|under|inside)\s+"
     r"(?:an?|the|two|three|its|his|her|some)\s+((?:[\w-]+\s+){0,2}?[\w-]+?)"
-    r"(?=\s+(?:on|in|at|of|and|with|to|under|over|around|near|by|is)\b|[,.;]|$)"
+    r"(?=\s+(?:on|in|at|of|and|with|to|under|over|around|near|by|is|\w+ing)\b|[,.;]|$)"
 )
 _BODY = re.compile(
     r"\b(?:eyes?|mouths?|tooth|teeth|tongues?|arms?|hands?|fists?|ears?|face|faces|faced|smile|"

@@ -68,13 +68,14 @@ def _lab(rgb: NDArray[np.uint8]) -> Floats:
     import cv2
 
     row = rgb.reshape(1, -1, 3).astype(np.float32) / np.float32(255)
-    return np.asarray(cv2.cvtColor(row, cv2.COLOR_RGB2Lab), np.float32)[0]
+    return np.asarray(cv2.cvtColor(row, cv2.COLOR_RGB2Lab), np.float32).reshape(-1, 3)
 
 
 def _thinned(sample: Floats, rng: np.random.Generator) -> Floats:
     if len(sample) <= PIXELS_PER_PICTURE:
         return sample
-    return np.take(sample, rng.permutation(len(sample))[:PIXELS_PER_PICTURE], axis=0)
+    chosen = rng.permutation(len(sample))[:PIXELS_PER_PICTURE]
+    return np.asarray(sample[chosen], np.float32)
 
 
 def _nearest(points: Floats, centres: Floats) -> NDArray[np.intp]:
