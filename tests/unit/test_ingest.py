@@ -1,0 +1,156 @@
+"""Pictures and captions are found in every layout, and what is left out is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from onbrand.curation.ingest import find, natural, nothing_usable, read_found
+from onbrand.errors import DatasetError, PictureError
+
+
+def draw(*files: Path) -> None:
+    for i, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (40 * i % 255, 90, 120)).save(file)
+
+
+def captions(root: Path) -> dict[str, str]:
+    return {found.name: found.caption for found in find([root]).pictures}
+
+
+def test_captions_beside_pictures(tmp_path: Path) -> None:
+    """img.txt, img.caption and img.png.txt are read; line breaks become spaces."""
+    draw(*(tmp_path / f"{n}.png" for n in "abcd"))
+    (tmp_path / "a.txt").write_text("kuro\nwaving \n")
+    (tmp_path / "b.caption").write_text("kuro sitting", encoding="utf-8-sig")
+    (tmp_path / "c.png.txt").write_text("kuro sleeping", encoding="utf-16")
+    assert captions(tmp_path) == {
+        "a.png": "kuro waving",
+        "b.png": "kuro sitting",
+        "c.png": "kuro sleeping",
+        "d.png": "",
+    }
+
+
+def test_metadata_lines(tmp_path: Path) -> None:
+    """metadata.jsonl gives text or prompt by file name, below its folder too; .txt wins over it."""
+    draw(tmp_path / "a.png", tmp_path / "b.png", tmp_path / "sub" / "c.png")
+    rows = [
+        {"file_name": "a.png", "text": "kuro waving"},
+        {"file_name": "b.png", "prompt": "kuro sitting"},
+        {"file_name": "./sub/c.png", "text": "kuro sleeping", "note": "Color variant"},
+        {"file_name": "gone.png", "text": "x"},
+    ]
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "metadata.jsonl").write_text("\n".join([*lines, "", "{no json", "[1]"]))
+    (tmp_path / "b.txt").write_text("by hand")
+    finding = find([tmp_path])
+    assert captions(tmp_path) == {
+        "a.png": "kuro waving",
+        "b.png": "by hand",
+        "sub/c.png": "kuro sleeping",
+    }
+    assert [found.is_variant for found in finding.pictures] == [False, False, True]
+    assert [skip.path for skip in finding.skipped] == ["gone.png"]
+    assert "no such file" in finding.skipped[0].reason
+    assert ["line 6" in finding.remarks[0], "line 7" in finding.remarks[1]] == [True, True]
+
+
+def test_kohya_folders(tmp_path: Path) -> None:
+    """10_kuro fox/ gives its words to pictures without a caption; its repeats are remarked on."""
+    draw(tmp_path / "10_kuro fox" / "a.png", tmp_path / "10_kuro fox" / "b.png")
+    (tmp_path / "10_kuro fox" / "b.txt").write_text("kuro fox running")
+    assert captions(tmp_path) == {
+        "10_kuro fox/a.png": "kuro fox",
+        "10_kuro fox/b.png": "kuro fox running",
+    }
+    assert any("repeats" in remark for remark in find([tmp_path]).remarks)
+
+
+def test_captions_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    """Not UTF-8, empty and orphaned captions are each one remark, and their pictures stay."""
+    draw(tmp_path / "a.png", tmp_path / "b.png")
+    (tmp_path / "a.txt").write_bytes("ñandú".encode("latin-1"))
+    (tmp_path / "b.txt").write_text(" \n")
+    (tmp_path / "c.txt").write_text("whose am I?")
+    (tmp_path / "README.txt").write_text("about these")
+    finding = find([tmp_path])
+    assert [found.caption for found in finding.pictures] == ["", ""]
+    said = "\n".join(finding.remarks)
+    assert "a.txt is not UTF-8" in said
+    assert "b.txt is empty" in said
+    assert "1 captions without a picture (c.txt)" in said
+
+
+def test_binary_captions_are_not_learned(tmp_path: Path) -> None:
+    """A caption file with zero bytes in it is no text."""
+    draw(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_bytes(b"ok\0ok")
+    assert captions(tmp_path) == {"a.png": ""}
+
+
+def test_what_is_left_out_is_listed(tmp_path: Path) -> None:
+    """Masks and formats that are not read are skips with reasons; hidden files are not listed."""
+    draw(tmp_path / "a.png", tmp_path / "a-masklabel.png", tmp_path / ".hidden.png")
+    draw(tmp_path / ".cache" / "b.png")
+    (tmp_path / "c.heic").write_bytes(b"x")
+    (tmp_path / "notes.json").write_text("{}")
+    finding = find([tmp_path])
+    assert [found.name for found in finding.pictures] == ["a.png"]
+    assert {skip.path for skip in finding.skipped} == {"a-masklabel.png", "c.heic"}
+
+
+def test_places_may_be_folders_files_and_patterns(tmp_path: Path) -> None:
+    """A picture named twice is found once; what lies in `without` is not found."""
+    draw(*(tmp_path / f"{n}.png" for n in ("1", "2", "10", "red-1", "red-2")))
+    assert [f.name for f in find([tmp_path]).pictures][:3] == ["1.png", "2.png", "10.png"]
+    reds = find([tmp_path / "red-*.png"])
+    assert [f.name for f in reds.pictures] == ["red-1.png", "red-2.png"]
+    rest = find([tmp_path, tmp_path / "1.png"], without=[f.path for f in reds.pictures])
+    assert [f.name for f in rest.pictures] == ["1.png", "2.png", "10.png"]
+
+
+def test_places_that_are_not_there(tmp_path: Path) -> None:
+    """A missing folder and a pattern without a match are told apart."""
+    with pytest.raises(DatasetError, match="no folder or file"):
+        find([tmp_path / "gone"])
+    with pytest.raises(DatasetError, match="nothing matches"):
+        find([tmp_path / "*.png"])
+
+
+def test_a_folder_without_pictures_says_where_it_looked(tmp_path: Path) -> None:
+    """No picture: the error names the folder, how many files it saw, and the endings it reads."""
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.md").write_text("x")
+    said = str(nothing_usable(find([tmp_path])))
+    assert str(tmp_path) in said
+    assert "1 files in 2 folders" in said
+    assert ".png" in said
+
+
+def test_tiny_and_invisible_pictures_are_refused(tmp_path: Path) -> None:
+    """A 1-pixel picture and a wholly transparent one have nothing to learn from."""
+    Image.new("RGB", (200, 3)).save(tmp_path / "a.png")
+    Image.new("RGBA", (40, 40), (9, 9, 9, 0)).save(tmp_path / "b.png")
+    thin, clear = find([tmp_path]).pictures
+    with pytest.raises(PictureError, match="200 × 3 pixels"):
+        read_found(thin)
+    with pytest.raises(PictureError, match="wholly transparent"):
+        read_found(clear)
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    """A link to a picture that is found already is not a second picture, and a loop ends."""
+    draw(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert len(find([tmp_path]).pictures) == 1
+
+
+def test_natural_order() -> None:
+    """Numbers in names count as numbers; odd digits of other scripts do no harm."""
+    assert sorted(["b", "10", "a²", "2", "a1"], key=natural) == ["2", "10", "a1", "a²", "b"]
