@@ -75,7 +75,7 @@ def tiny_brief() -> Brief:
 
 def tiny_recipe(**changes: object) -> Recipe:
     """Two short stages with every loss, class pictures and no gate; `changes` replace fields."""
-    stage = {"batch_size": 2, "warmup_steps": 1, "learning_rate": 1e-3}
+    stage = {"batch_size": 2, "warmup_steps": 1, "learning_rate": 1e-2}
     move = {
         "flip": False,
         "rotate_degrees": 4,

@@ -9,6 +9,7 @@ made by the base (`prior`) keep what the base knew.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from onbrand.recipe import Stage
 from onbrand.training.batches import draw_batch, refuse_non_finite
 from onbrand.training.cache import brand_examples
 from onbrand.training.engine import Loop, Settings
-from onbrand.training.eyes import open_eyes
+from onbrand.training.eyes import Eyes, open_eyes
 from onbrand.training.losses import (
     feature_distance,
     gated_mean,
@@ -54,9 +55,8 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
     )
     prior = session.class_examples(session.class_prompts()) if plan.num_prior else None
     prior_weight = stage.losses.get("prior", 0.0) * session.recipe.prior.weight
-    perceptual_weight = stage.losses.get("perceptual", 0.0)
-    identity_weight = stage.losses.get("identity", 0.0)
-    eyes = open_eyes(session, examples) if perceptual_weight or identity_weight else None
+    looks_closely = stage.losses.get("perceptual") or stage.losses.get("identity")
+    eyes = open_eyes(session, examples) if looks_closely else None
     settings = Settings(
         num_steps=plan.num_steps,
         learning_rate=stage.learning_rate,
@@ -97,38 +97,39 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             loss = loss + prior_weight * kept
             numbers["prior"] = float(kept.detach())
 
-        low = batch.timesteps[: batch.num_brand] <= stage.loss_max_timestep
-        gate = torch.nonzero(low).flatten()
-        if eyes is None or index % stage.every or not len(gate):
-            return loss, numbers
-        clean = model.estimate_x0(output[gate], noisy[gate], batch.timesteps[gate])
-        seen = model.decode(clean)
-        if perceptual_weight:
-            wanted = eyes.targets([batch.contents[i] for i in gate.tolist()])
-            perceptual = gated_mean(feature_distance(eyes.features(seen), wanted))
-            loss = loss + perceptual_weight * perceptual
-            numbers["perceptual"] = float(perceptual.detach())
-        if identity_weight:
-            views = [
-                identity_distance(e, eyes.reference) for e in eyes.embeddings(seen, seed, index)
-            ]
-            identity = gated_mean(torch.stack(views).mean(0))
-            loss = loss + identity_weight * identity
-            numbers["identity"] = float(identity.detach())
+        gate = torch.nonzero(batch.timesteps[: batch.num_brand] <= stage.loss_max_timestep)[:, 0]
+        if eyes is not None and index % stage.every == 0 and len(gate):
+            clean = model.estimate_x0(output[gate], noisy[gate], batch.timesteps[gate])
+            contents = [batch.contents[i] for i in gate.tolist()]
+            looks = look(eyes, model.decode(clean), contents, stage.losses, seed, index)
+            for name, part in looks.items():
+                loss = loss + stage.losses[name] * part
+                numbers[name] = float(part.detach())
         return loss, numbers
 
     model.unet.train()
     loop.run(step, every=session.previews(folder.name))
 
     # save, measure
-    session.save(folder, plan)
-    return StageResult(
-        name=plan.name,
-        kind=plan.kind,
-        num_steps=plan.num_steps,
-        num_pictures_seen=plan.num_pictures_seen,
-        folder=f"stages/{folder.name}",
-        seconds=round(loop.seconds, 1),
-        metrics=session.validate(folder.name),
-        gate=None,
-    )
+    return session.finish(plan, folder, loop.seconds)
+
+
+def look(
+    eyes: Eyes,
+    seen_bchw: Tensor,
+    contents: Sequence[tuple[int, int]],
+    losses: Mapping[str, float],
+    seed: int,
+    index: int,
+) -> dict[str, Tensor]:
+    """The weighted pixel losses of decoded estimates of `contents`, before their weights."""
+    parts: dict[str, Tensor] = {}
+    if losses.get("perceptual"):
+        wanted = eyes.targets(contents)
+        parts["perceptual"] = gated_mean(feature_distance(eyes.features(seen_bchw), wanted))
+    if losses.get("identity"):
+        views = [
+            identity_distance(e, eyes.reference) for e in eyes.embeddings(seen_bchw, seed, index)
+        ]
+        parts["identity"] = gated_mean(torch.stack(views).mean(0))
+    return parts

@@ -108,14 +108,4 @@ def run(
     loop.run(step, every=session.previews(folder.name))
 
     # save, measure
-    session.save(folder, plan)
-    return StageResult(
-        name=plan.name,
-        kind=plan.kind,
-        num_steps=plan.num_steps,
-        num_pictures_seen=plan.num_pictures_seen,
-        folder=f"stages/{folder.name}",
-        seconds=round(loop.seconds, 1),
-        metrics=session.validate(folder.name),
-        gate=None,
-    )
+    return session.finish(plan, folder, loop.seconds)

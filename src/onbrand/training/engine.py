@@ -101,7 +101,8 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 class Loop:
     """Optimiser, schedule, average, log and checkpoint of one training run in `folder`.
 
-    `parameters` maps stable names to the leaf tensors that are trained. Public state:
+    `parameters` maps stable names to the leaf tensors that are trained; `buffers` (a batch norm's
+    running statistics, say) are only saved and restored. Public state:
     `step` (updates done), `seconds` (spent in `run`, over all resumes).
     """
 
@@ -111,6 +112,7 @@ class Loop:
         parameters: Mapping[str, torch.nn.Parameter],
         settings: Settings,
         *,
+        buffers: Mapping[str, Tensor] | None = None,
         task: str = "training",
         emit: Listener = silent,
     ) -> None:
@@ -120,6 +122,7 @@ class Loop:
         self.emit = emit
         self.step = 0
         self.seconds = 0.0
+        self._buffers = dict(buffers or {})
         self._names = sorted(parameters)
         self._parameters: list[Tensor] = [parameters[n] for n in self._names]
         thick = [p for p in self._parameters if p.ndim >= 2]
@@ -260,6 +263,7 @@ class Loop:
                 tensors[f"{key}/{name}"] = value.detach()
             if self._average is not None:
                 tensors[f"average/{name}"] = self._average[i]
+        tensors |= {f"buffer/{name}": value for name, value in self._buffers.items()}
         tensors = {k: v.contiguous() for k, v in tensors.items()}
         facts = {"step": self.step, "seconds": self.seconds, "settings": asdict(self.settings)}
         fresh = self.checkpoint_path.with_suffix(".tmp")
@@ -290,6 +294,8 @@ class Loop:
                     }
                 if self._average is not None and f"average/{name}" in present:
                     self._average[i].copy_(file.get_tensor(f"average/{name}"))
+            for name, value in self._buffers.items():
+                value.copy_(file.get_tensor(f"buffer/{name}"))
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
         return True
 

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from onbrand import pixels
+from onbrand.artifacts.brand_model import StageResult
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
 from onbrand.events import Advanced, Finished, Listener, Started
@@ -254,8 +255,8 @@ class Session:
 
     # -- keeping -----------------------------------------------------------------------------
 
-    def save(self, folder: Path, plan: StagePlan) -> None:
-        """Write the adapter in diffusers and kohya form into `folder`."""
+    def finish(self, plan: StagePlan, folder: Path, seconds: float) -> StageResult:
+        """Write the adapter in diffusers and kohya form into `folder`, then measure the stage."""
         from onbrand.models.adapters import save_lora
 
         facts = {
@@ -267,6 +268,15 @@ class Session:
         }
         with self.evaluating():
             save_lora(self.model, folder, facts)
+        return StageResult(
+            name=plan.name,
+            kind=plan.kind,
+            num_steps=plan.num_steps,
+            num_pictures_seen=plan.num_pictures_seen,
+            folder=f"stages/{folder.name}",
+            seconds=round(seconds, 1),
+            metrics=self.validate(folder.name),
+        )
 
 
 def checkpoint_period(num_steps: int) -> int:

@@ -7,8 +7,9 @@ or recipe makes untrue is moved to previous/, never mixed in (see history.py).
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,61 +82,43 @@ def train(
     rate = dreambooth.LEARNING_RATE if learning_rate is None else learning_rate
     _check(dataset, arm, plans, stop_after, emit)
     out = Path(out)
-    session = _open_session(dataset, brief, recipe, pack, out, cache, sample, score, emit)
-    history = History.open(
-        out,
-        trains={
-            "base": session.base_fingerprint,
-            "dataset": dataset.fingerprint,
-            "brief": digest([brief.prompt("{}"), brief.class_prompt("{}"), brief.trigger]),
-            "recipe": digest(
-                [arm, recipe.seed, recipe.lora.model_dump(), recipe.prior.model_dump()]
-            ),
-            "size": session.size_px,
-        },
-        looks=digest([session.validation_prompts(), recipe.validation.model_dump()]),
-        stages=[_stage_facts(recipe, p, i, rate) for i, p in enumerate(plans)],
-        emit=emit,
-    )
-    _before_training(session, history, arm)
-    model = BrandModel(
-        root=out,
-        arm=arm,
-        base=recipe.base,
-        brief=brief,
-        recipe=recipe,
-        stages=[],
-        ship={"stage": "", "reason": "no stage has finished yet"},
-        parents={"dataset": dataset.fingerprint, "base": session.base_fingerprint},
-    )
-    try:
+    with _telling_how_to_go_on(emit):
+        session = _open_session(dataset, brief, recipe, pack, out, cache, sample, score, emit)
+        history = _open_history(session, plans, arm, rate)
+        _before_training(session, history, arm)
+        model = BrandModel(
+            root=out,
+            arm=arm,
+            base=recipe.base,
+            brief=brief,
+            recipe=recipe,
+            parents={"dataset": dataset.fingerprint, "base": session.base_fingerprint},
+        )
         for index, stage_plan in enumerate(plans):
             stage = None if arm == dreambooth.NAME else recipe.stage[index]
             folder = out / "stages" / f"{index + 1:02d}-{stage_plan.name}"
             result = _run_stage(session, history, stage, stage_plan, folder, index, rate)
             before = model.stages[-1].metrics if model.stages else history.base_metrics
-            verdict = judge_gates(
-                [g for g in recipe.gate if g.after == stage_plan.kind], result.metrics, before
-            )
+            gates = [gate for gate in recipe.gate if gate.after == stage_plan.kind]
+            verdict = judge_gates(gates, result.metrics, before)
             model.stages.append(replace(result, gate=verdict.sentence if verdict else None))
             model.ship = _ship(model.stages, len(plans))
             model.save()
             if verdict and not verdict.passed:
-                emit(
-                    Warned(
-                        f"{stage_plan.name}: the gate {verdict.sentence}. {model.ship['reason']}"
-                    )
-                )
+                emit(Warned(failed_gate(model) or ""))
+            if stop_after == stage_plan.name or (verdict and not verdict.passed):
                 break
-            if stop_after == stage_plan.name:
-                break
+    emit(Finished("training", {"arm": arm, **model.ship}))
+    return model
+
+
+@contextlib.contextmanager
+def _telling_how_to_go_on(emit: Listener) -> Iterator[None]:
+    try:
+        yield
     except KeyboardInterrupt:
         emit(Noted("stopped and saved; run the same command again to go on from here."))
         raise
-    emit(
-        Finished("training", {"arm": arm, "ship": model.ship["stage"], "why": model.ship["reason"]})
-    )
-    return model
 
 
 def _check(
@@ -191,6 +174,28 @@ def _open_session(
         emit=emit,
         size_px=recipe.resolution_px or pack.num_px,
         base_fingerprint=pack.fingerprint,
+    )
+
+
+def _open_history(
+    session: Session, plans: Sequence[StagePlan], arm: str, learning_rate: float
+) -> History:
+    """What the folder was trained from, compared with what is asked for now."""
+    brief, recipe = session.brief, session.recipe
+    return History.open(
+        session.root,
+        trains={
+            "base": session.base_fingerprint,
+            "dataset": session.dataset.fingerprint,
+            "brief": digest([brief.prompt("{subject}"), brief.class_prompt("{subject}")]),
+            "recipe": digest(
+                [arm, recipe.seed, recipe.lora.model_dump(), recipe.prior.model_dump()]
+            ),
+            "size": session.size_px,
+        },
+        looks=digest([session.validation_prompts(), recipe.validation.model_dump()]),
+        stages=[_stage_facts(recipe, p, i, learning_rate) for i, p in enumerate(plans)],
+        emit=session.emit,
     )
 
 
