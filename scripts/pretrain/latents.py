@@ -1,16 +1,15 @@
-"""Encodes the drawn set and the emoji through the frozen VAE into fp16 latents.
+"""The drawn set and the emoji as fp16 latents of the frozen VAE, encoded when first asked for.
 
-latents.npy [n, 4, s, s] float16 (the distribution's mode), captions.jsonl (a list of captions per
-row), mirror.npy (bool: the caption survives a horizontal flip). Emoji are laid on white and on
-pale backdrops, each style named in its caption.
+latents.npy [n, 4, s, s] float16 (the distribution's mode) and filled.npy [n] are memory maps, so a
+row is encoded once, whichever script needs it first. Drawn rows come first, then the emoji, laid
+on white and on pale backdrops, their style in the caption. Run as a script it fills every row.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,85 +25,87 @@ __all__ = ["Latents", "main"]
 
 BACKDROPS = {
     "white": (255, 255, 255), "pale blue": (205, 229, 245), "pale pink": (250, 215, 220),
-    "pale yellow": (252, 240, 200), "black": (20, 20, 24),
+    "pale yellow": (252, 240, 200),
 }  # fmt: skip
 
 
 class Latents:
-    """The encoded set: `latents` memmap [n, 4, s, s] fp16, `captions[i]`, `mirror[i]`."""
+    """`captions[i]` are row i's captions; the first `num_drawn` rows are drawn, the rest emoji."""
 
-    def __init__(self, root: Path) -> None:
-        self.latents: NDArray[np.float16] = np.load(root / "latents.npy", mmap_mode="r")
-        lines = (root / "captions.jsonl").read_text("utf-8").splitlines()
-        self.captions: list[list[str]] = [json.loads(line) for line in lines]
-        self.mirror: NDArray[np.bool_] = np.load(root / "mirror.npy")
+    def __init__(self, root: Path, vae: AutoencoderKL, drawn: Drawn | None, emoji: Pixels,
+                 things: list[dict[str, Any]]) -> None:  # fmt: skip
+        self.vae, self.drawn, self.emoji = vae, drawn, emoji
+        self.num_drawn = len(drawn) if drawn else 0
+        self.kept = [i for i in range(len(things)) if i % HELD_OUT_EVERY]
+        self.backdrops = np.random.default_rng(0).choice(len(BACKDROPS), len(things), p=(0.4, 0.2, 0.2, 0.2))
+        self.captions: list[list[str]] = [label["captions"] for label in (drawn.labels if drawn else [])]
+        names = list(BACKDROPS)
+        for i in self.kept:
+            text = emoji_caption(things[i]["text"], things[i]["style"])
+            self.captions.append([text, f"{text}, on a plain {names[self.backdrops[i]]} background"])
+        n = len(self.captions)
+        self.size = 128 // 2 ** (len(vae.config.block_out_channels) - 1)
+        self.maps: dict[str, NDArray[Any]] = {}
+        kinds: dict[str, tuple[tuple[int, ...], type]] = {
+            "latents": ((n, 4, self.size, self.size), np.float16),
+            "filled": ((n,), np.bool_),
+        }
+        root.mkdir(parents=True, exist_ok=True)
+        for name, (shape, kind) in kinds.items():
+            path = root / f"{name}.npy"
+            if not path.exists():
+                np.lib.format.open_memmap(path, "w+", kind, shape).flush()
+            self.maps[name] = np.load(path, mmap_mode="r+")
+            if self.maps[name].shape != shape:
+                raise ValueError(f"{path} is {self.maps[name].shape}, the set needs {shape}: delete it")
 
-    def batch(self, rows: NDArray[np.int64]) -> Tensor:
-        """[b, 4, s, s] float32."""
-        return torch.from_numpy(np.asarray(self.latents[np.sort(rows)], np.float32))
+    def pixels(self, row: int) -> Pixels:
+        """[128, 128, 3] uint8 of a row."""
+        if self.drawn is not None and row < self.num_drawn:
+            return self.drawn.pixels(row)
+        i = self.kept[row - self.num_drawn]
+        alpha = self.emoji[i][..., 3:].astype(np.float32) / 255
+        back = np.array(list(BACKDROPS.values())[self.backdrops[i]])
+        return (self.emoji[i][..., :3] * alpha + back * (1 - alpha)).astype(np.uint8)
+
+    @torch.no_grad()
+    def fetch(self, rows: NDArray[np.int64]) -> Tensor:
+        """[b, 4, s, s] float32; rows that were never asked for are encoded and kept."""
+        missing = np.unique(rows[~self.maps["filled"][rows]])
+        if len(missing):
+            pixels = np.stack([self.pixels(int(r)) for r in missing])
+            modes = self.vae.encode(to_tensor(pixels)).latent_dist.mode()
+            self.maps["latents"][missing] = modes.contiguous().half().numpy()
+            self.maps["filled"][missing] = True
+        return torch.from_numpy(np.asarray(self.maps["latents"][rows], np.float32))
+
+    @staticmethod
+    def open(options: argparse.Namespace) -> Latents:
+        """From a script's options: latents, vae, drawn, emoji."""
+        vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
+        vae = vae.to(memory_format=torch.channels_last).eval()
+        emoji, things = pack_emoji(options.emoji, options.work)
+        return Latents(options.latents, vae, Drawn.open(options.drawn), emoji, things)
 
 
-def pictures(drawn: Drawn | None, emoji: Pixels, things: list[dict[str, str]]) -> Iterator[
-    tuple[Pixels, list[str]]
-]:
-    """Every picture once, with its captions."""
-    for i in range(len(drawn) if drawn else 0):
-        assert drawn is not None
-        yield drawn.pixels(i), drawn.labels[i]["captions"]
-    rng = np.random.default_rng(0)
-    names = list(BACKDROPS)
-    for i, thing in enumerate(things):
-        if i % HELD_OUT_EVERY == 0:
-            continue
-        name = "white" if rng.random() < 0.5 else names[int(rng.integers(len(names) - 1))]
-        alpha = emoji[i][..., 3:].astype(np.float32) / 255
-        flat = emoji[i][..., :3] * alpha + np.array(BACKDROPS[name]) * (1 - alpha)
-        text = emoji_caption(thing["text"], thing["style"])
-        yield flat.astype(np.uint8), [text, f"{text}, on a plain {name} background"]
-
-
-def handed(captions: list[str]) -> bool:
-    """True when a caption names a side, so the picture must not be mirrored."""
-    words = " ".join(captions).replace("-", " ").split()
-    return any(w.strip(",.") in ("left", "right", "leftwards", "rightwards") for w in words)
-
-
-@torch.no_grad()
-def main(arguments: list[str] | None = None) -> None:
-    """Encode everything in batches."""
-    p: argparse.ArgumentParser = parser("latents", steps=0, batch=32)
+def latent_options(p: argparse.ArgumentParser) -> None:
+    """Where the latents and the frozen VAE are."""
+    p.add_argument("--latents", type=Path, default=WORK / "latents")
     p.add_argument("--vae", type=Path, default=WORK / "vae" / "vae")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Fill every row."""
+    p = parser("latents", steps=0, batch=32)
+    latent_options(p)
     options = p.parse_args(arguments)
     prepare(options)
-    vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
-    vae = vae.to(memory_format=torch.channels_last).eval()
-    drawn = Drawn.open(options.drawn)
-    emoji, things = pack_emoji(options.emoji, options.work)
-    chunks: list[NDArray[np.float16]] = []
-    captions: list[list[str]] = []
-    waiting: list[Pixels] = []
-
-    def flush() -> None:
-        if waiting:
-            modes = vae.encode(to_tensor(np.stack(waiting))).latent_dist.mode()
-            chunks.append(modes.contiguous().half().numpy())
-            waiting.clear()
-
-    for pixels, texts in pictures(drawn, emoji, things):
-        waiting.append(pixels)
-        captions.append(texts)
-        if len(waiting) == options.batch:
-            flush()
-            if len(chunks) % 100 == 0:
-                print(f"{len(captions)} encoded", flush=True)
-    flush()
-    latents = np.concatenate(chunks)
-    np.save(options.out / "latents.npy", latents)
-    np.save(options.out / "mirror.npy", np.array([not handed(c) for c in captions]))
-    lines = "".join(json.dumps(c) + "\n" for c in captions)
-    (options.out / "captions.jsonl").write_text(lines, "utf-8")
-    print(f"{len(latents)} latents, mean {latents.astype(np.float32).mean((0, 2, 3)).round(3)}"
-          f" std {latents.astype(np.float32).std((0, 2, 3)).round(3)}", flush=True)
+    latents = Latents.open(options)
+    rows = np.arange(len(latents.captions))
+    for start in range(0, len(rows), options.batch):
+        latents.fetch(rows[start : start + options.batch])
+        if start // options.batch % 50 == 0:
+            print(f"{start} of {len(rows)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -120,13 +120,13 @@ def fold(vae: AutoencoderKL, batches: list[Tensor]) -> dict[str, list[float]]:
 
 def batch_source(
     emoji: Pixels, drawn: Drawn | None, seed: int, batch: int
-) -> Callable[[int], Tensor]:
-    """step -> crops [b, 3, s, s]: mostly 64 px, now and then whole pictures."""
+) -> Callable[[int, int], Tensor]:
+    """(step, share) -> crops [b, 3, s, s]: mostly 64 px, now and then whole pictures."""
 
-    def source(step: int) -> Tensor:
-        rng = np.random.default_rng((seed, step))
+    def source(step: int, share: int) -> Tensor:
+        rng = np.random.default_rng((seed, step, share))
         crop = 128 if step % 8 == 7 else 64
-        num = max(2, batch * 64 * 64 // (crop * crop))
+        num = max(1, batch * 64 * 64 // (crop * crop))
         num_drawn = round(0.7 * num) if drawn is not None else 0
         parts = [emoji_batch(emoji, rng, num - num_drawn, crop)] if num > num_drawn else []
         if drawn is not None and num_drawn:
@@ -136,10 +136,10 @@ def batch_source(
     return source
 
 
-def export(vae: AutoencoderKL, source: Callable[[int], Tensor], out: Path) -> dict[str, list[float]]:
+def export(vae: AutoencoderKL, source: Callable[[int, int], Tensor], out: Path) -> dict[str, list[float]]:
     """Fold statistics of 40 batches and save fp16 safetensors in diffusers' layout."""
     vae.eval()
-    facts = fold(vae, [source(1_000_000 + 8 * i + 7) for i in range(40)])
+    facts = fold(vae, [source(1_000_000 + 8 * i + 7, k) for i in range(40) for k in range(2)])
     vae.half().save_pretrained(out, safe_serialization=True)
     vae.float()
     (out / "latents.json").write_text(json.dumps(facts))
@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.decoder_only:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
-    source = batch_source(emoji, drawn, options.seed, options.batch)
+    source = batch_source(emoji, drawn, options.seed, options.batch // options.threads)
     sets = evaluations(emoji, options.gopher, drawn)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
@@ -180,10 +180,9 @@ def main(arguments: list[str] | None = None) -> None:
     halves = Halves(vae, options.threads)
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        shares = source(index).chunk(halves.num)
         return halves.gradients(
             lambda replica, k: loss_of(
-                replica, shares[k], options.kl, generator(options.seed, index, k)
+                replica, source(index, k), options.kl, generator(options.seed, index, k)
             )
         )
 

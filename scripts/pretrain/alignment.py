@@ -1,0 +1,169 @@
+"""Role alignment: does the picture show what the words say?
+
+A VisionTextDualEncoderModel (ConvNextV2 + CLIP text) over the pack's tokenizer, trained to pick a
+picture's caption among the batch's and among its own with one attribute word changed (a red fox
+for a blue fox, waving for sitting): the errors that a generator makes.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from draw import Drawn
+from eyes import eye_options, held_out_batches, num_mib, views
+from options import WORK, parser, prepare, printer
+from torch import Tensor, nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    ConvNextV2Config,
+    ConvNextV2Model,
+    VisionTextDualEncoderModel,
+)
+
+from onbrand.illustrator import ATTRIBUTES, TRAITS
+from onbrand.training.engine import Loop, Settings
+
+__all__ = ["build", "main", "measure", "spoil"]
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "species": TRAITS["species"],
+    "colour": TRAITS["colour"],
+    "outfit": tuple(w for w in TRAITS["outfit"] if w != "none"),
+    "accessory": tuple(w for w in TRAITS["accessory"] if w != "none"),
+    "pose": ATTRIBUTES["pose"],
+    "manner": ("happily", "laughing", "sadly", "angrily", "looking surprised", "sleepily", "winking",
+               "calmly"),
+    "face": ("a happy smile", "a laughing face", "a sad face", "an angry face", "a surprised face",
+             "a sleepy face", "a wink", "a calm face"),
+    "prop": tuple(w for w in ATTRIBUTES["prop"] if w != "none"),
+    "place": ("meadow", "forest", "beach", "city street", "snowy hills", "market", "cosy room",
+              "desert", "mountains"),
+    "hour": ("by day", "at sunset", "at night"),
+}  # fmt: skip
+_FIND = {
+    group: re.compile(r"\b(" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")\b")
+    for group, words in WORDS.items()
+}
+
+
+def spoil(caption: str, rng: np.random.Generator) -> str:
+    """The caption with one attribute's word changed, so that it is no longer true."""
+    present = [group for group, find in _FIND.items() if find.search(caption)]
+    if not present:
+        return "a photo of nothing"
+    group = present[int(rng.integers(len(present)))]
+    hits = list(_FIND[group].finditer(caption))
+    hit = hits[int(rng.integers(len(hits)))]
+    others = [word for word in WORDS[group] if word != hit.group()]
+    word = others[int(rng.integers(len(others)))]
+    return caption[: hit.start()] + word + caption[hit.end() :]
+
+
+def build(vocabulary: int) -> nn.Module:
+    """An untrained dual encoder, 96 dimensions."""
+    vision = ConvNextV2Config(
+        num_channels=3, patch_size=4, hidden_sizes=[32, 64, 128, 160], depths=[1, 1, 2, 1],
+        hidden_size=160, image_size=128,  # the dual encoder reads hidden_size
+    )  # fmt: skip
+    text = CLIPTextConfig(
+        vocab_size=vocabulary, hidden_size=96, intermediate_size=384, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=77, bos_token_id=0, eos_token_id=1,
+        pad_token_id=1, projection_dim=96,
+    )  # fmt: skip
+    dual = VisionTextDualEncoderModel(
+        vision_model=ConvNextV2Model(vision), text_model=CLIPTextModel(text)
+    )
+    return dual  # type: ignore[no-any-return]
+
+
+def picture_vectors(model: nn.Module, x: Tensor) -> Tensor:
+    """[b, d], L2-normalised."""
+    pooled = model.vision_model(pixel_values=x).pooler_output  # type: ignore[operator,union-attr]
+    return F.normalize(model.visual_projection(pooled), dim=-1)  # type: ignore[operator]
+
+
+def text_vectors(model: nn.Module, tokens: Tensor) -> Tensor:
+    """[b, d], L2-normalised."""
+    pooled = model.text_model(input_ids=tokens).pooler_output  # type: ignore[operator,union-attr]
+    return F.normalize(model.text_projection(pooled), dim=-1)  # type: ignore[operator]
+
+
+def tokenise(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """[b, 77]."""
+    out = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
+    return out.input_ids  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def measure(
+    model: nn.Module, held_out: Drawn, batches: list[Tensor], tokenizer: CLIPTokenizer
+) -> dict[str, float]:
+    """Share of held-out pictures whose caption beats one changed word; mean cosines."""
+    model.eval()
+    rng = np.random.default_rng(0)
+    true = [label["captions"][0] for label in held_out.labels]
+    false = [spoil(caption, rng) for caption in true]
+    pictures = torch.cat([picture_vectors(model, b) for b in batches])
+    good, bad = (
+        (pictures * torch.cat([text_vectors(model, tokenise(tokenizer, texts[i : i + 100]))
+                               for i in range(0, len(texts), 100)])).sum(1)
+        for texts in (true, false)
+    )  # fmt: skip
+    model.train()
+    return {
+        "one_word": float((good > bad).float().mean()),
+        "cos_true": float(good.mean()),
+        "cos_false": float(bad.mean()),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train and export in fp16."""
+    p = parser("alignment", steps=2500, batch=32)
+    eye_options(p)
+    p.add_argument("--every", type=int, default=250)
+    p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")
+    options = p.parse_args(arguments)
+    prepare(options)
+    drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
+    tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
+    model = build(len(tokenizer))
+    print(f"{num_mib(model):.2f} MiB", flush=True)
+    batches = held_out_batches(held_out)
+    settings = Settings(
+        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
+        weight_decay=0.02, checkpoint_every=options.every, log_every=50,
+    )  # fmt: skip
+    loop = Loop(options.out, dict(model.named_parameters()), settings, task="alignment", emit=printer())
+    loop.resume()
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        rng = np.random.default_rng((options.seed, index))
+        rows = rng.integers(0, len(drawn), options.batch)
+        captions = [drawn.labels[r]["captions"][int(rng.integers(3))] for r in rows]
+        spoiled = [spoil(c, rng) for c in captions for _ in range(2)]
+        n = len(rows)
+        pictures = picture_vectors(model, views(drawn, rows, rng, 0.0, options.warp, flip=False))
+        texts = text_vectors(model, tokenise(tokenizer, captions + spoiled))
+        similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)  # type: ignore[union-attr,operator]
+        target = torch.arange(n)
+        own = torch.cat([similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1)
+        hard = F.cross_entropy(own, torch.zeros(n, dtype=torch.long))
+        loss = F.cross_entropy(similar, target) + F.cross_entropy(similar[:, :n].T, target) + hard
+        return loss, {"one_word": float((own[:, 0] >= own.max(1).values).float().mean())}
+
+    every = {options.every: lambda _: measure(model, held_out, batches, tokenizer)}
+    loop.run(step, every=every, limit_s=options.limit_s)
+    print(measure(model, held_out, batches, tokenizer), flush=True)
+    model.eval()
+    model.half().save_pretrained(options.out / "model")  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What the small eyes share: augmented views of drawn pictures, and how their weights are saved."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from draw import PICTURES_EACH, Drawn
+from numpy.typing import NDArray
+from options import WORK
+from pictures import Pixels, to_tensor
+
+__all__ = ["augment", "characters_of", "eye_options", "held_out_batches", "num_mib", "views"]
+
+
+def eye_options(p: argparse.ArgumentParser) -> None:
+    """Options common to the eyes: they run on one thread beside the U-Net."""
+    p.set_defaults(threads=1)
+    p.add_argument("--held-out", type=Path, default=WORK / "drawn-held-out")
+    p.add_argument("--rate", type=float, default=1.5e-3)
+    p.add_argument("--blackout", type=float, default=0.4, help="share of views without background")
+    p.add_argument("--warp", type=float, default=1.0, help="strength of shift, scale and turn")
+
+
+def augment(
+    pixels: Pixels, parts: Pixels | None, rng: np.random.Generator, blackout: float, warp: float,
+    flip: bool = True,
+) -> Pixels:
+    """One view: background gone at times, moved, scaled, mirrored, re-lit, re-compressed."""  # fmt: skip
+    side = pixels.shape[0]
+    if parts is not None and rng.random() < blackout:
+        shade = np.zeros(3) if rng.random() < 0.5 else rng.uniform(0, 255, 3)
+        pixels = np.where(parts[..., None] > 0, pixels, shade.astype(np.uint8))
+    if rng.random() < 0.8:
+        factor = 1 + warp * rng.uniform(-0.12, 0.15)
+        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), warp * rng.uniform(-8, 8), factor)
+        matrix[:, 2] += warp * rng.uniform(-0.07, 0.07, 2) * side
+        pixels = cv2.warpAffine(pixels, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    if flip and rng.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    roll = rng.random()
+    if roll < 0.25:
+        pixels = cv2.GaussianBlur(pixels, (3, 3), float(rng.uniform(0.4, 1.2)))
+    elif roll < 0.5:
+        quality = int(rng.integers(40, 95))
+        jpeg = cv2.imencode(".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        pixels = cv2.imdecode(jpeg[1], cv2.IMREAD_COLOR)
+    if rng.random() < 0.3:
+        gain, lift = rng.uniform(0.88, 1.12), rng.uniform(-12, 12)
+        pixels = (pixels * gain + lift).clip(0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        grain = rng.normal(0, rng.uniform(1, 6), pixels.shape)
+        pixels = (pixels + grain).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(pixels)
+
+
+def views(
+    drawn: Drawn, indices: NDArray[np.int64], rng: np.random.Generator, blackout: float,
+    warp: float = 1.0, flip: bool = True,
+) -> torch.Tensor:
+    """Augmented views of the pictures, [n, 3, 128, 128] in [-1, 1]."""  # fmt: skip
+    out = [
+        augment(drawn.pixels(int(i)), drawn.parts(int(i)), rng, blackout, warp, flip)
+        for i in indices
+    ]
+    return to_tensor(np.stack(out))
+
+
+def characters_of(drawn: Drawn) -> NDArray[np.int64]:
+    """[num characters, 5] indices of the four pictures and the look-alike of each character."""
+    return np.arange(len(drawn)).reshape(-1, PICTURES_EACH)
+
+
+def held_out_batches(drawn: Drawn, batch: int = 50) -> list[torch.Tensor]:
+    """All pictures as they are, in order."""
+    rows = range(0, len(drawn), batch)
+    return [
+        to_tensor(np.stack([drawn.pixels(i) for i in range(r, min(len(drawn), r + batch))]))
+        for r in rows
+    ]
+
+
+def num_mib(module: torch.nn.Module) -> float:
+    """Size in MiB as fp16."""
+    return sum(p.numel() for p in module.parameters()) * 2 / 2**20

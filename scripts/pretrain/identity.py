@@ -1,0 +1,138 @@
+"""Roles identity and twins/identity: which character is this, whatever the scene.
+
+One L2-normalised vector of 128. The loss follows NearID (arXiv 2604.01973): the positive against
+the batch and against a look-alike *in the positive's own scene*, plus 0.5 times a ranking term
+that keeps look-alikes nearer than strangers; backgrounds are taken away at random. `--twin` trains
+the evaluation twin: another architecture, seed, augmentation and order of data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from draw import Drawn
+from eyes import characters_of, eye_options, held_out_batches, num_mib, views
+from options import WORK, parser, prepare, printer
+from torch import Tensor, nn
+from transformers import (
+    ConvNextV2Config,
+    ConvNextV2ForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+)
+
+from onbrand.training.engine import Loop, Settings
+
+__all__ = ["build", "main", "measure", "nearid_loss"]
+
+TEMPERATURE = 0.07
+
+
+def build(twin: bool) -> nn.Module:
+    """An untrained encoder whose 128 logits are the embedding."""
+    if twin:
+        config = ConvNextV2Config(
+            num_channels=3, patch_size=4, hidden_sizes=[40, 80, 120, 160], depths=[1, 1, 2, 1],
+            image_size=128, num_labels=128, drop_path_rate=0.0,
+        )  # fmt: skip
+        return ConvNextV2ForImageClassification(config)  # type: ignore[no-any-return]
+    config = ResNetConfig(
+        num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 176], depths=[1, 1, 1, 1],
+        layer_type="basic", num_labels=128, image_size=128,
+    )  # fmt: skip
+    model = ResNetForImageClassification(config)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+
+
+def embed(model: nn.Module, pixels_bchw: Tensor) -> Tensor:
+    """[b, 128], L2-normalised."""
+    return F.normalize(model(pixels_bchw).logits, dim=-1)
+
+
+def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tuple[Tensor, Tensor]:
+    """(L_disc + 0.5 L_rank, share of anchors nearer to their positive than to its look-alike).
+
+    Row i of `double` looks like row i of `positive` in the same scene, but is someone else.
+    """
+    n = len(anchor_bd)
+    keys = torch.cat([positive_bd, double_bd])
+    similar = anchor_bd @ keys.T
+    target = torch.arange(n)
+    disc = F.cross_entropy(similar / TEMPERATURE, target)
+    back = F.cross_entropy(positive_bd @ torch.cat([anchor_bd, double_bd]).T / TEMPERATURE, target)
+    own = similar[target, target + n]
+    strangers = similar[:, :n].masked_fill(torch.eye(n, dtype=torch.bool), -1).amax(1)
+    rank = F.softplus((strangers - own) / TEMPERATURE).mean() * TEMPERATURE
+    margins = similar[target, target] - own
+    return disc + 0.5 * back + 0.5 * rank, (margins.detach() > 0).float().mean()
+
+
+@torch.no_grad()
+def measure(model: nn.Module, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
+    """On held-out characters: PA, and retrieval among all of them and their look-alikes."""
+    model.eval()
+    vectors = torch.cat([embed(model, b) for b in batches])[torch.from_numpy(characters_of(held_out))]
+    model.train()
+    positive, double, anchors = vectors[:, 0], vectors[:, 4], vectors[:, 1:4]
+    s_own = (anchors * positive[:, None]).sum(-1)
+    s_double = (anchors * double[:, None]).sum(-1)
+    n = len(positive)
+    # gallery: picture 0 of every character, and every look-alike; queries: pictures 1..3
+    similar = anchors.flatten(0, 1) @ torch.cat([positive, double]).T
+    right = similar.argmax(1) == torch.arange(n).repeat_interleave(3)
+    return {
+        "pa": float((s_own > s_double).float().mean()),
+        "retrieval": float(right.float().mean()),
+        "cos_same": float(s_own.mean()),
+        "cos_double": float(s_double.mean()),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train and export in fp16."""
+    p = parser("identity", steps=2500, batch=24)
+    eye_options(p)
+    p.add_argument("--twin", action="store_true")
+    p.add_argument("--every", type=int, default=250)
+    options = p.parse_args(arguments)
+    if options.twin:
+        options.seed += 1000
+        if options.out == WORK / "identity":
+            options.out = WORK / "identity-twin"
+    prepare(options)
+    drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
+    people = characters_of(drawn)
+    if options.twin:  # another draw of the data: a random four fifths of the characters
+        people = np.random.default_rng(options.seed).permutation(people)[: len(people) * 4 // 5]
+    model = build(options.twin)
+    print(f"{num_mib(model):.2f} MiB", flush=True)
+    batches = held_out_batches(held_out)
+    settings = Settings(
+        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
+        weight_decay=0.02, checkpoint_every=options.every, log_every=50,
+    )  # fmt: skip
+    loop = Loop(
+        options.out, dict(model.named_parameters()), settings, buffers=dict(model.named_buffers()),
+        task="identity", emit=printer(),
+    )  # fmt: skip
+    loop.resume()
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        rng = np.random.default_rng((options.seed, index))
+        rows = people[rng.permutation(len(people))[: options.batch]]
+        indices = np.concatenate([rows[:, 1 + index % 3], rows[:, 0], rows[:, 4]])
+        x = views(drawn, indices, rng, options.blackout, options.warp)
+        anchor, positive, double = embed(model, x).chunk(3)
+        loss, pa = nearid_loss(anchor, positive, double)
+        return loss, {"batch_pa": float(pa)}
+
+    every = {options.every: lambda _: measure(model, held_out, batches)}
+    loop.run(step, every=every, limit_s=options.limit_s)
+    print(measure(model, held_out, batches), flush=True)
+    model.eval()
+    model.half().save_pretrained(options.out / "model")  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()

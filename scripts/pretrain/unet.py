@@ -1,0 +1,263 @@
+"""Roles unet and text_encoder: the base's denoiser and its words, trained jointly on latents.
+
+v-prediction with zero terminal SNR (arXiv 2305.08891), captions dropped one time in ten. The loss
+weight min(SNR + 1, 5) / (SNR + 1) is Min-SNR (arXiv 2303.09556) kept at 1 on the noisy side: with
+zero terminal SNR the plain form would give the last step, which decides the layout, no weight.
+Every `--every` steps it saves the averaged weights as pipeline/ and a sheet of fixed prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from halves import Halves
+from latents import Latents, latent_options
+from numpy.typing import NDArray
+from options import WORK, parser, prepare, printer
+from PIL import Image
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from onbrand.training.engine import Loop, Settings, generator, noise
+
+__all__ = ["Joint", "PROMPTS", "build", "main", "pipeline", "schedule"]
+
+PROMPTS = (
+    "a flat illustration of a red fox, waving happily, on a plain pale blue background",
+    "a soft shaded illustration of a blue cat wearing a yellow scarf, jumping, in a forest by day",
+    "a green frog with a crown, sitting sadly, holding an umbrella, at a market at night",
+    "a white rabbit wearing red overalls, cheering with both arms up, on a beach at sunset",
+    "a purple bear, dancing, holding a balloon, on snowy hills by day",
+    "a pink panda wearing glasses, thinking with a hand on the chin, in a cosy room",
+    "an orange dog with a blue cape, running angrily, in a city street by day",
+    "a sticker of a black penguin, laughing, holding an ice cream",
+    "a close-up of a grey owl winking, in the mountains at night",
+    "a teal axolotl wearing a party hat, holding a gift, sleepy, in a desert at sunset",
+    "a yellow fox mascot, surprised, holding a star, facing left, in a meadow by day",
+    "a pencil sketch of a brown dog, standing calmly, holding a flower",
+    "a 3d emoji of a red apple", "a flat colour emoji of a house", "a 3d emoji of a rocket",
+    "a gopher mascot riding a bicycle",
+)  # fmt: skip
+
+
+class Joint(nn.Module):
+    """U-Net and text encoder as one module, so that replicas copy both."""
+
+    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet = unet
+        self.text_encoder = text_encoder
+
+    def forward(self, x_bchw: Tensor, t_b: Tensor, tokens_bs: Tensor) -> Tensor:
+        """The predicted v, [b, 4, s, s]."""
+        words = self.text_encoder(tokens_bs)[0]
+        return self.unet(x_bchw, t_b, encoder_hidden_states=words).sample  # type: ignore[no-any-return]
+
+
+def schedule() -> DDIMScheduler:
+    """The noise schedule that everything trained on this base shares."""
+    return DDIMScheduler(
+        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing",
+        clip_sample=False, set_alpha_to_one=True,
+        steps_offset=1,
+    )  # fmt: skip
+
+
+def build(
+    vocabulary: int,
+    channels: tuple[int, ...] = (48, 96, 160, 192),
+    width: int = 128,
+    sample_size: int = 32,
+) -> Joint:
+    """An untrained base: attention on the middle levels, none on the first and the last."""
+    inner = len(channels) - 2
+    down = ("DownBlock2D", *("CrossAttnDownBlock2D",) * inner, "DownBlock2D")
+    up = ("UpBlock2D", *("CrossAttnUpBlock2D",) * inner, "UpBlock2D")
+    unet = UNet2DConditionModel(
+        sample_size=sample_size, in_channels=4, out_channels=4, block_out_channels=channels,
+        layers_per_block=1, down_block_types=down, up_block_types=up, cross_attention_dim=width,
+        attention_head_dim=4, norm_num_groups=16,
+    )  # fmt: skip
+    words = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width,
+            num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=77,
+            bos_token_id=0, eos_token_id=1, pad_token_id=1,
+        )
+    )  # fmt: skip
+    with torch.no_grad():
+        for module in unet.modules():  # residual branches start at zero
+            if hasattr(module, "conv2") and hasattr(module, "time_emb_proj"):
+                nn.init.zeros_(module.conv2.weight)
+        nn.init.zeros_(unet.conv_out.weight)
+    return Joint(unet.to(memory_format=torch.channels_last), words)
+
+
+def rows_of(step: int, batch: int, latents: Latents, seed: int, emoji: float) -> NDArray[np.int64]:
+    """Rows of this step: drawn ones by a shuffled pass, a share of emoji at random."""
+    rng = np.random.default_rng((seed, step))
+    num_drawn, num_all = latents.num_drawn, len(latents.captions)
+    if not 0 < num_drawn < num_all:
+        return rng.integers(0, num_all, batch)
+    place = np.arange(step * batch, (step + 1) * batch)
+    rows = np.empty(batch, np.int64)
+    for epoch in np.unique(place // num_drawn):
+        order = np.random.default_rng((seed, 77, int(epoch))).permutation(num_drawn)
+        here = place // num_drawn == epoch
+        rows[here] = order[place[here] % num_drawn]
+    swap = rng.random(batch) < emoji
+    rows[swap] = rng.integers(num_drawn, num_all, int(swap.sum()))
+    return rows
+
+
+def captions_of(
+    rows: NDArray[np.int64], step: int, latents: Latents, seed: int, drop: float
+) -> list[str]:
+    """One of each row's captions, or nothing."""
+    rng = np.random.default_rng((seed, step, 5))
+    texts = [latents.captions[r][int(rng.integers(len(latents.captions[r])))] for r in rows]
+    return ["" if rng.random() < drop else text for text in texts]
+
+
+def loss_of(joint: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Weighted squared error of v."""
+    error = (joint(batch["x"], batch["t"], batch["tokens"]) - batch["v"]).square().mean((1, 2, 3))
+    return (error * batch["weight"]).mean(), {"v_error": float(error.detach().mean())}
+
+
+def pipeline(joint: Joint, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
+    """The very modules in diffusers' pipeline."""
+    pipe = StableDiffusionPipeline(
+        vae=vae, text_encoder=joint.text_encoder, tokenizer=tokenizer, unet=joint.unet,
+        scheduler=schedule(), safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
+    )  # fmt: skip
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def sheet(pipe: StableDiffusionPipeline, path: Path, num_steps: int = 20) -> None:
+    """Fixed prompts and seeds as one PNG of four columns."""
+    pictures: list[Image.Image] = []
+    for i in range(0, len(PROMPTS), 4):
+        seeds = [torch.Generator("cpu").manual_seed(k) for k in range(i, i + 4)]
+        pictures += pipe(
+            list(PROMPTS[i : i + 4]), num_inference_steps=num_steps, guidance_scale=4.0,
+            generator=seeds,
+        ).images  # fmt: skip
+    side = pictures[0].width
+    whole = Image.new("RGB", (4 * side, 4 * side))
+    for k, picture in enumerate(pictures):
+        whole.paste(picture, (k % 4 * side, k // 4 * side))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole.save(path)
+
+
+class Source:
+    """(step, share) -> noisy latents, timesteps, tokens, v and weights of that share."""
+
+    def __init__(self, options: argparse.Namespace, latents: Latents, tokenizer: CLIPTokenizer) -> None:
+        self.options, self.latents, self.tokenizer = options, latents, tokenizer
+        self.noising = schedule()
+        self.snr = self.noising.alphas_cumprod / (1 - self.noising.alphas_cumprod)
+
+    def timesteps(self, step: int) -> Tensor:
+        """[batch] stratified over 0..999, in random order."""
+        n, seed = self.options.batch, self.options.seed
+        jitter = torch.rand(n, generator=generator(seed, step, -1))
+        mix = torch.randperm(n, generator=generator(seed, step, -2))
+        return ((torch.arange(n) + jitter) / n * 1000).long().clamp_max(999)[mix]
+
+    def __call__(self, step: int, share: slice) -> dict[str, Tensor]:
+        o = self.options
+        rows = rows_of(step, o.batch, self.latents, o.seed, o.emoji_share)
+        texts = captions_of(rows, step, self.latents, o.seed, 0.1)[share]
+        x0 = self.latents.fetch(rows[share])
+        eps = noise(tuple(x0.shape[1:]), o.seed, step, range(o.batch)[share])
+        t = self.timesteps(step)[share]
+        tokens = self.tokenizer(
+            texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
+        ).input_ids
+        x = self.noising.add_noise(x0, eps, t).contiguous(memory_format=torch.channels_last)
+        v = self.noising.get_velocity(x0, eps, t)
+        weight = (self.snr[t] + 1).clamp_max(5) / (self.snr[t] + 1)
+        return {"x": x, "t": t, "tokens": tokens, "v": v, "weight": weight}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train; save averaged weights and sheets as it goes."""
+    p = parser("unet", steps=30_000, batch=16)
+    p.add_argument("--rate", type=float, default=6e-4)
+    p.add_argument("--every", type=int, default=500, help="steps between saved averages and sheets")
+    p.add_argument("--emoji-share", type=float, default=0.1)
+    latent_options(p)
+    p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")
+    p.add_argument("--channels", type=int, nargs="+", default=[48, 96, 160, 192])
+    p.add_argument("--ema", type=float, default=0.998)
+    p.add_argument("--no-sheets", action="store_true")
+    options = p.parse_args(arguments)
+    prepare(options)
+    latents = Latents.open(options)
+    tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
+    joint = build(len(tokenizer), tuple(options.channels), sample_size=latents.size)
+    source = Source(options, latents, tokenizer)
+    settings = Settings(
+        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=200,
+        floor_fraction=0.02, weight_decay=0.01, ema_decay=options.ema, checkpoint_every=250,
+        log_every=50,
+    )  # fmt: skip
+    loop = Loop(
+        options.out, dict(joint.named_parameters()), settings, task="unet", emit=printer()
+    )
+    loop.resume()
+    halves = Halves(joint, options.threads)
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        size = options.batch // halves.num
+        return halves.gradients(
+            lambda replica, k: loss_of(replica, source(index, slice(k * size, (k + 1) * size)))
+        )
+
+    def save(done: int) -> None:
+        began = time.monotonic()
+        with loop.averaged(), torch.no_grad():
+            joint.eval()
+            vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
+            pipe = pipeline(joint, vae, tokenizer)
+            write(joint, options.out / "pipeline", done)
+            if not options.no_sheets:
+                torch.set_num_threads(options.threads)
+                sheet(pipe, options.out / "samples" / f"{done:06d}.png")
+                torch.set_num_threads(1)
+            joint.train()
+        print(f"saved at {done} in {time.monotonic() - began:.0f} s", flush=True)
+
+    loop.run(step, every={options.every: save}, limit_s=options.limit_s)
+    save(loop.step)
+
+
+def write(joint: Joint, folder: Path, done: int) -> None:
+    """Save the weights that the modules hold now, fp16, a whole folder at a time."""
+    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    half = copy.deepcopy(joint).half()
+    half.unet.save_pretrained(fresh / "unet")
+    half.text_encoder.save_pretrained(fresh / "text_encoder")
+    (fresh / "facts.json").write_text(json.dumps({"steps": done}))
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+if __name__ == "__main__":
+    main()
