@@ -24,17 +24,20 @@ from onbrand.illustrator import (
 from onbrand.report import Column, Curve, Neighbour, ReportContext, Shown, write_report
 
 ARMS = {
+    "base": (0.34, 0.38, 0.49, 0.00, 1.00, 0.74, 0.00, 14.2),
     "prompt_only": (0.62, 0.66, 0.21, 0.11, 1.01, 0.71, 0.00, 9.8),
     "dreambooth_lora": (0.80, 0.83, 0.07, 0.69, 0.95, 0.58, 0.06, 5.1),
     "appearance": (0.81, 0.84, 0.06, 0.78, 0.99, 0.62, 0.00, 4.6),
     "detail": (0.87, 0.89, 0.01, 0.94, 0.98, 0.60, 0.00, 3.9),
 }
 TITLES = {
+    "base": "Base",
     "prompt_only": "Prompt only",
     "dreambooth_lora": "DreamBooth LoRA",
     "appearance": "Appearance",
     "detail": "Detail",
 }
+BASELINES = ("base", "prompt_only", "dreambooth_lora")
 HIGHER = {"identity", "retrieval_fraction", "alignment_ratio", "diversity"}
 
 
@@ -47,7 +50,11 @@ def arm(name: str) -> Arm:
     values = {
         "identity": (identity, (2 * identity - high, high), None),
         "identity_error": (error, (max(0.0, error - 0.02), error + 0.02), 0.105),
-        "retrieval_fraction": (retrieval, (retrieval - 0.06, min(1.0, retrieval + 0.05)), 0.9),
+        "retrieval_fraction": (
+            retrieval,
+            (max(0.0, retrieval - 0.06), min(1.0, retrieval + 0.05)),
+            0.9,
+        ),
         "alignment_ratio": (ratio, (ratio - 0.03, ratio + 0.03), 0.97),
         "diversity": (diversity, (diversity - 0.05, diversity + 0.05), None),
         "memorised_fraction": (memorised, None, 0.0),
@@ -56,7 +63,7 @@ def arm(name: str) -> Arm:
     metrics = {}
     for metric, (value, interval, bar) in values.items():
         higher = metric in HIGHER
-        bar = None if name in ("prompt_only", "dreambooth_lora") else bar
+        bar = None if name in BASELINES else bar
         holds = None if bar is None else (value >= bar if higher else value <= bar)
         better = "higher" if higher else "lower"
         metrics[metric] = Metric(
@@ -65,11 +72,44 @@ def arm(name: str) -> Arm:
     return Arm(name=name, steps=400, metrics=metrics, diagnosis=[])
 
 
+def column(name: str, who: Character, scenes: list[Scene]) -> Column:
+    """Two pictures of `who` per scene."""
+    rows = [
+        [Shown(drawn(who, scene, 10 * n + k), f"{TITLES[name]}: {action(scene)}") for k in range(2)]
+        for n, scene in enumerate(scenes)
+    ]
+    return Column(name, TITLES[name], rows)
+
+
+def neighbours(column: Column, references: list[Shown], *, good: bool) -> list[Neighbour]:
+    """Six pairs, the first of them memorised unless the page is a good one."""
+    made = [row[0].picture for row in column.rows]
+    return [
+        Neighbour(
+            Shown(made[n % len(made)], f"Made with prompt {n % len(made)}"),
+            Shown(references[n].picture, f"Training picture {n:02d}.png"),
+            0.21 + 0.03 * n,
+            not good and n == 0,
+        )
+        for n in range(6)
+    ]
+
+
+def loss_curves(rng: np.random.Generator) -> list[Curve]:
+    """Two noisy, falling curves."""
+    steps = list(range(0, 400, 4))
+    return [
+        Curve(name, steps, [floor + 0.2 * np.exp(-s / 90) + 0.03 * rng.normal() for s in steps])
+        for name, floor in (("appearance", 0.16), ("detail", 0.12))
+    ]
+
+
 def sample(num_prompts: int = 5, *, good: bool = True) -> ReportContext:
     """A full page about reserved character 8; the arms' pictures drift from it by fewer traits."""
     rng = np.random.default_rng(4)
     who = character(8)
     drift = {
+        "base": character(77),
         "prompt_only": character(201),
         "dreambooth_lora": lookalikes(who)[0],
         "appearance": lookalikes(who)[3],
@@ -77,20 +117,7 @@ def sample(num_prompts: int = 5, *, good: bool = True) -> ReportContext:
     }
     scenes = [random_scene(rng) for _ in range(num_prompts)]
     prompts = [action(scene) for scene in scenes]
-    columns = [
-        Column(
-            name,
-            TITLES[name],
-            [
-                [
-                    Shown(drawn(drift[name], s, 10 * n + k), f"{TITLES[name]}: {prompts[n]}")
-                    for k in range(2)
-                ]
-                for n, s in enumerate(scenes)
-            ],
-        )
-        for name in ARMS
-    ]
+    columns = [column(name, drift[name], scenes) for name in ARMS]
     real = [random_scene(rng) for _ in range(10)]
     notes = ["held out" if n % 5 == 0 else "" for n in range(10)]
     references = [
@@ -102,26 +129,6 @@ def sample(num_prompts: int = 5, *, good: bool = True) -> ReportContext:
               f"other {other.changed_trait}".replace("_", " "))
         for other in lookalikes(who)
     ]  # fmt: skip
-    steps = list(range(0, 400, 4))
-    curves = [
-        Curve(
-            name,
-            steps,
-            [floor + 0.2 * np.exp(-s / 90) + 0.03 * rng.normal() for s in steps],
-        )
-        for name, floor in (("appearance", 0.16), ("detail", 0.12))
-    ]
-    pairs = [
-        Neighbour(
-            Shown(
-                columns[-1].rows[n % num_prompts][0].picture, f"Made: {prompts[n % num_prompts]}"
-            ),
-            Shown(references[n].picture, f"Training picture {n:02d}.png"),
-            0.21 + 0.03 * n,
-            not good and n == 0,
-        )
-        for n in range(6)
-    ]
     detail = (
         "Ship detail: its identity 0.87 beats appearance's 0.81, alignment is within 3 % of the "
         "base's, and no picture is memorised."
@@ -129,7 +136,7 @@ def sample(num_prompts: int = 5, *, good: bool = True) -> ReportContext:
     nothing = "Ship nothing yet: 12 % of detail's pictures repeat a training picture."
     judgement = Judgement(
         stages=[arm("appearance"), arm("detail")],
-        baselines={name: arm(name) for name in ("prompt_only", "dreambooth_lora")},
+        baselines={name: arm(name) for name in BASELINES},
         ship={"stage": "detail" if good else None, "reason": detail if good else nothing},
     )
     return ReportContext(
@@ -141,8 +148,8 @@ def sample(num_prompts: int = 5, *, good: bool = True) -> ReportContext:
         columns=columns,
         references=references,
         lookalikes=likes,
-        curves=curves,
-        neighbours=pairs,
+        curves=loss_curves(rng),
+        neighbours=neighbours(columns[-1], references, good=good),
         coverage_holes=["no picture seen from the left", "expression “sleepy” is missing"],
         skipped=[("pictures/broken.png", "cut off after 1,024 bytes")],
         recipe_toml='base = "pocket"\nseed = 7\n\n[lora]\nrank = 16\n\n[[stage]]\n'

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from onbrand.bench import BENCHES, render_readme, run_consistency, run_pack, table
 from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe, trigger_word
-from onbrand.bench.consistency import summarise
 from onbrand.bench.pack import psnr_db
 from onbrand.bench.record import machine, mean_metric, metric
+from onbrand.bench.summary import summarise
 from onbrand.brief import Brief
 from onbrand.errors import ArtifactError
 from onbrand.events import Advanced, Event, Finished

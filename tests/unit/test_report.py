@@ -159,7 +159,7 @@ def test_written_report_has_the_designs_json(tmp_path: Path) -> None:
         "value": 0.94, "interval": pytest.approx([0.88, 0.99]), "bar": 0.9, "holds": True,
         "better": "higher",
     }  # fmt: skip
-    assert set(read["baselines"]) == {"prompt_only", "dreambooth_lora"}
+    assert set(read["baselines"]) == {"base", "prompt_only", "dreambooth_lora"}
 
 
 def test_pictures_are_shrunk_but_never_enlarged() -> None:

@@ -16,20 +16,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe
-from onbrand.bench.record import Result, mean_metric, metric, result
+from onbrand.bench.record import Result
+from onbrand.bench.summary import OURS, summarise
 from onbrand.errors import GateFailed
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
 
-__all__ = ["Settings", "run_consistency", "summarise"]
+__all__ = ["Settings", "run_consistency"]
 
 LEARNING_RATES = (1e-4, 2e-4, 4e-4, 8e-4)
 TUNING_IDS = (200, 201)
 """Characters on which the baseline's learning rate is searched: never among the measured ones."""
-
-OURS = "onbrand"
-BASELINES = ("prompt_only", "dreambooth_lora")
-BETTER_LOWER = {"identity_error", "memorised_fraction", "palette_distance"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,7 @@ class Settings:
     num_train: int = 20
     num_held_out: int = 8
     num_memory: int = 100
+    num_gallery: int = 6
     num_prompts: int = 10
     num_per_prompt: int = 2
     num_steps: int = 20
@@ -49,10 +47,21 @@ class Settings:
     seed: int = 7
     learning_rates: tuple[float, ...] = LEARNING_RATES
 
+    def quick(self) -> Settings:
+        """The same with hardly any pictures or steps: only what must run to see that it runs."""
+        return replace(
+            self, recipe=quick_recipe(self.recipe), num_train=6, num_held_out=3, num_memory=8,
+            num_gallery=1, num_prompts=2, num_steps=4, learning_rates=self.learning_rates[:1],
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, object]:
+        """As in the JSON."""
+        return {**asdict(self), "learning_rates": list(self.learning_rates)}
+
     @property
     def key(self) -> str:
         """A fingerprint of all of them."""
-        return fingerprint_bytes(json.dumps(asdict(self), sort_keys=True).encode())
+        return fingerprint_bytes(json.dumps(self.to_dict(), sort_keys=True).encode())
 
 
 def run_consistency(
@@ -80,25 +89,20 @@ def run_consistency(
     from onbrand.recipe import recipe_file
 
     work.mkdir(parents=True, exist_ok=True)
-    recipe_toml = recipe_file(recipe).read_text(encoding="utf-8")
     pack = open_pack(base)
     settings = Settings(
         base=base,
         pack=pack.fingerprint,
-        recipe=quick_recipe(recipe_toml) if quick else recipe_toml,
+        recipe=recipe_file(recipe).read_text(encoding="utf-8"),
         num_prompts=num_prompts,
         num_per_prompt=num_per_prompt,
         seed=seed,
         learning_rates=tuple(learning_rates),
     )
     if quick:
-        settings = replace(
-            settings, num_train=6, num_held_out=3, num_memory=8, num_prompts=2, num_steps=4,
-            learning_rates=settings.learning_rates[:1],
-        )  # fmt: skip
-        num_characters = min(num_characters, 2)
+        settings, num_characters = settings.quick(), min(num_characters, 2)
     folder = work / settings.key
-    write_json_atomic(folder / "settings.json", asdict(settings))
+    write_json_atomic(folder / "settings.json", settings.to_dict())
     rate = _learning_rate(settings, pack.num_px, folder, emit)
 
     task = "consistency"
@@ -112,7 +116,7 @@ def run_consistency(
         }
         emit(Advanced(task, len(records), numbers))
     found = summarise(records, seed=seed)
-    found |= {"quick": quick, "learning_rate": rate, "settings": asdict(settings)}
+    found |= {"quick": quick, "learning_rate": rate, "settings": settings.to_dict()}
     if json_path is not None:
         write_json_atomic(json_path, found)
     emit(Finished(task, {name: m["value"] for name, m in found["metrics"].items()}))
@@ -222,7 +226,7 @@ def _character(
         seed=1000 + settings.seed,
         num_steps=settings.num_steps,
         guidance=settings.guidance,
-        gallery=character_gallery(identity, size_px=size_px),
+        gallery=character_gallery(identity, num_pictures=settings.num_gallery, size_px=size_px),
         held_out_for_memory=drawn_pictures(
             identity, settings.num_memory, size_px=size_px, seed=settings.seed
         ),
@@ -244,53 +248,3 @@ def _character(
     }
     write_json_atomic(file, record)
     return record
-
-
-def summarise(records: Sequence[Result], *, seed: int) -> Result:
-    """The bench's JSON object from the characters' records: means, intervals by character, bars.
-
-    The identity error's bar is half of prompt_only's, and not above dreambooth_lora's. Arms that a
-    character lacks (a stage behind a failed gate) are left out of that character alone.
-    """
-    metrics = _arm_metrics(records, OURS, seed)
-    baselines = {arm: _arm_metrics(records, arm, seed) for arm in ("base", *BASELINES)}
-    errors = {arm: baselines[arm]["identity_error"]["value"] for arm in BASELINES}
-    bars = {
-        "retrieval_fraction": 0.90,
-        "identity_error": min(0.5 * errors["prompt_only"], errors["dreambooth_lora"]),
-        "alignment_ratio": 0.97,
-        "memorised_fraction": 0.0,
-    }
-    for name, bar in bars.items():
-        if name in metrics:
-            ours = metrics[name]
-            metrics[name] = metric(ours["value"], ours["interval"], bar=bar, better=ours["better"])
-    stages = [
-        arm
-        for arm in dict.fromkeys(name for record in records for name in record["arms"])
-        if arm not in (OURS, "base", *BASELINES)
-    ]
-    return result(
-        "consistency",
-        seed=seed,
-        seconds=sum(float(record["seconds"]) for record in records),
-        metrics=metrics,
-        baselines=baselines,
-        stages={arm: _arm_metrics(records, arm, seed) for arm in stages},
-        num_characters=len(records),
-        chance=records[0]["chance"],
-        shipped={arm: sum(record["shipped"] == arm for record in records) for arm in stages},
-    )
-
-
-def _arm_metrics(records: Sequence[Result], arm: str, seed: int) -> dict[str, Result]:
-    known = [record["arms"][arm] for record in records if arm in record["arms"]]
-    names = [name for name in (known[0] if known else {}) if all(name in k for k in known)]
-    return {
-        name: mean_metric(
-            [found[name] for found in known],
-            better="lower" if name in BETTER_LOWER else "higher",
-            seed=seed,
-        )
-        for name in names
-    }

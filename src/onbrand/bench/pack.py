@@ -76,12 +76,12 @@ def run_pack(
     folder = work / fingerprint_bytes(key.encode())
     model = load_diffusion(pack)
     emit(Started("pack", None, "parts"))
-    num_drawn, num_prompts = (8, 4) if quick else (200, 200)
+    num = 8 if quick else 200
     steps = (2, 4) if quick else STEP_COUNTS
     main_steps = max(steps) if quick else MAIN_STEPS
 
     metrics: dict[str, Result] = {}
-    drawn = _kept(folder / "drawn.json", lambda: _drawn_psnr(model, num_drawn, seed))
+    drawn = _kept(folder / "drawn.json", lambda: _drawn_psnr(model, num, seed))
     metrics["psnr_drawn_db"] = mean_metric(
         drawn["psnr"], groups=drawn["character"], bar=27.0, seed=seed
     )
@@ -92,7 +92,7 @@ def run_pack(
         metrics["psnr_mascot_db"] = mean_metric(real["psnr"], bar=24.0, seed=seed)
     else:
         emit(Noted(f"{mascot} is not there: its reconstruction is not measured"))
-    read, by_steps = _attributes(pack, model, folder, num_prompts, steps, seed, emit)
+    read, by_steps = _attributes(pack, model, folder, num, steps, seed, emit)
     if read:
         metrics |= _with_bars(by_steps[main_steps])
     timed = _kept(folder / "seconds.json", lambda: _seconds(model, main_steps, 1 if quick else 5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,14 @@ class Gallery:
         return 1 / (len(self.names) + (OWN not in self.names))
 
 
+@lru_cache(maxsize=256)
 def draw(
-    who: Character, scenes: Sequence[Scene], size_px: int, seed: int
+    who: Character, scenes: tuple[Scene, ...], size_px: int, seed: int
 ) -> tuple[Image.Image, ...]:
-    """Draw one character in each scene; the n-th scene always uses the noise of (seed, n)."""
+    """Draw one character in each scene; the n-th scene always uses the noise of (seed, n).
+
+    Remembered, because characters judged one after another share a line-up: treat as read-only.
+    """
     return tuple(
         Image.fromarray(illustrate(who, scene, size_px=size_px, seed=seed * 1000 + n).pixels)
         for n, scene in enumerate(scenes)
@@ -92,7 +97,7 @@ def character_gallery(
     apart; the scenes come from `seed` and are those of no training picture.
     """
     rng = np.random.default_rng([seed, 0x6A11])
-    scenes = [random_scene(rng) for _ in range(num_pictures)]
+    scenes = tuple(random_scene(rng) for _ in range(num_pictures))
     people = line_up(own_id, num_others, num_lookalikes)
     return Gallery(
         tuple(name for name, _ in people),

@@ -24,6 +24,9 @@ __all__ = ["build_page", "write_report"]
 
 GRID_PX = 192
 STRIP_PX = 160
+ASIDE = ("base", "real")
+"""Arms that are measured for reference and do not compete."""
+
 KEYS = ("identity", "retrieval_fraction", "alignment_ratio", "memorised_fraction")
 
 
@@ -78,7 +81,7 @@ def key_figures(judgement: Judgement, stage: str | None) -> list[dict[str, objec
         beside = [
             f"{arm_title(other.name)} {figure(name, other.metrics[name].value)}"
             for other in judgement.baselines.values()
-            if name in other.metrics and other.name != arm.name and name != "alignment_ratio"
+            if name in other.metrics and other.name not in ASIDE and name != "alignment_ratio"
         ]
         bar = arm.metrics[name].bar
         if bar is not None:
@@ -101,13 +104,14 @@ def figures_table(context: ReportContext, chosen: str | None) -> dict[str, objec
     if not names:
         return None
     titles = {column.arm: column.title for column in context.columns}
+    focus = chosen or (context.judgement.stages[-1].name if context.judgement.stages else "")
     rows = []
     for name in names:
         cells = {arm: found[arm].metrics.get(name) for arm in found}
         known = [metric for metric in cells.values() if metric is not None]
         better = known[0].better
-        trained = [m.value for arm, m in cells.items() if m is not None and arm != "real"]
-        best = (max if better == "higher" else min)(trained) if trained else None
+        rivals = [m.value for arm, m in cells.items() if m is not None and arm not in ASIDE]
+        best = (max if better == "higher" else min)(rivals) if rivals else None
         scale = _scale(known)
         rows.append(
             {
@@ -115,14 +119,17 @@ def figures_table(context: ReportContext, chosen: str | None) -> dict[str, objec
                 "meaning": _meaning(name, context.chance),
                 "better": better,
                 "arrow": "↑" if better == "higher" else "↓",
-                "bar": _bar(name, [cells.get(chosen or ""), *known]),
+                "bar": _bar(name, cells.get(focus)),
                 "cells": [
                     None if metric is None else _cell(name, metric, best, scale, arm)
                     for arm, metric in cells.items()
                 ],
             }
         )
-    caption = "↑ higher is better, ↓ lower is better; the best of each row is coloured."
+    caption = (
+        "↑ higher is better, ↓ lower is better; the best of each row is coloured, the untouched "
+        f"base aside. The bar is {titles.get(focus, arm_title(focus))}’s."
+    )
     return {"heads": heads(list(found), titles, chosen), "rows": rows, "caption": caption}
 
 
@@ -142,7 +149,7 @@ def _meaning(name: str, chance: Mapping[str, float]) -> str:
 def _cell(
     name: str, metric: Metric, best: float | None, scale: tuple[float, float], arm: str
 ) -> dict[str, object]:
-    is_best = arm != "real" and best is not None and abs(metric.value - best) < 1e-9
+    is_best = arm not in ASIDE and best is not None and abs(metric.value - best) < 1e-9
     interval = None if metric.interval is None else (metric.interval[0], metric.interval[1])
     spread = "" if interval is None else "–".join(figure(name, end) for end in interval)
     return {
@@ -154,15 +161,13 @@ def _cell(
     }
 
 
-def _bar(name: str, metrics: Sequence[Metric | None]) -> Markup:
-    """The bar of the arm that ships (else of any that has one) and whether it is met."""
-    for metric in metrics:
-        if metric is not None and metric.bar is not None:
-            sign = "≥" if metric.better == "higher" else "≤"
-            met = "met" if metric.holds else "missed"
-            bar = figure(name, metric.bar)
-            return Markup('{} {}<span class="range">{}</span>').format(sign, bar, met)
-    return Markup("")
+def _bar(name: str, metric: Metric | None) -> Markup:
+    """The bar of the arm that ships (else of the last stage) and whether it is met."""
+    if metric is None or metric.bar is None:
+        return Markup("")
+    sign = "≥" if metric.better == "higher" else "≤"
+    met = "met" if metric.holds else "missed"
+    return Markup('{} {}<span class="range">{}</span>').format(sign, figure(name, metric.bar), met)
 
 
 def grid_rows(context: ReportContext, chosen: str | None) -> list[dict[str, object]]:

@@ -1,0 +1,63 @@
+"""Characters' records become the consistency bench's figures, with intervals and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onbrand.bench.record import Result, mean_metric, metric, result
+
+__all__ = ["BASELINES", "OURS", "summarise"]
+
+OURS = "onbrand"
+BASELINES = ("prompt_only", "dreambooth_lora")
+BETTER_LOWER = {"identity_error", "memorised_fraction", "palette_distance"}
+
+
+def summarise(records: Sequence[Result], *, seed: int) -> Result:
+    """The bench's JSON object from the characters' records: means, intervals by character, bars.
+
+    The identity error's bar is half of prompt_only's, and not above dreambooth_lora's. Arms that a
+    character lacks (a stage behind a failed gate) are left out of that character alone.
+    """
+    metrics = _arm_metrics(records, OURS, seed)
+    baselines = {arm: _arm_metrics(records, arm, seed) for arm in ("base", *BASELINES)}
+    errors = {arm: baselines[arm]["identity_error"]["value"] for arm in BASELINES}
+    bars = {
+        "retrieval_fraction": 0.90,
+        "identity_error": min(0.5 * errors["prompt_only"], errors["dreambooth_lora"]),
+        "alignment_ratio": 0.97,
+        "memorised_fraction": 0.0,
+    }
+    for name, bar in bars.items():
+        if name in metrics:
+            ours = metrics[name]
+            metrics[name] = metric(ours["value"], ours["interval"], bar=bar, better=ours["better"])
+    stages = [
+        arm
+        for arm in dict.fromkeys(name for record in records for name in record["arms"])
+        if arm not in (OURS, "base", *BASELINES)
+    ]
+    return result(
+        "consistency",
+        seed=seed,
+        seconds=sum(float(record["seconds"]) for record in records),
+        metrics=metrics,
+        baselines=baselines,
+        stages={arm: _arm_metrics(records, arm, seed) for arm in stages},
+        num_characters=len(records),
+        chance=records[0]["chance"],
+        shipped={arm: sum(record["shipped"] == arm for record in records) for arm in stages},
+    )
+
+
+def _arm_metrics(records: Sequence[Result], arm: str, seed: int) -> dict[str, Result]:
+    known = [record["arms"][arm] for record in records if arm in record["arms"]]
+    names = [name for name in (known[0] if known else {}) if all(name in k for k in known)]
+    return {
+        name: mean_metric(
+            [found[name] for found in known],
+            better="lower" if name in BETTER_LOWER else "higher",
+            seed=seed,
+        )
+        for name in names
+    }
