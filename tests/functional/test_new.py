@@ -212,7 +212,7 @@ def test_wrong_words_are_told_before_anything_is_made(
 
 
 def test_no_usable_picture_is_one_line_and_nothing_is_made(tmp_path: Path) -> None:
-    """A folder of nothing but bad pictures, or of none, says where it looked and what it skipped."""
+    """A folder of bad pictures, or of none, says where it looked and what it skipped."""
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "a.png").touch()

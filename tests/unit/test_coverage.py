@@ -79,6 +79,15 @@ def test_the_subject_is_guessed_from_captions(captions: list[str], subject: str 
     assert guess_subject(captions) == subject
 
 
+def test_the_subject_is_found_behind_the_trigger() -> None:
+    """Captions of kohya folders ("kuro fox") and of trained brands name the subject too."""
+    assert guess_subject(["kuro fox"] * 3, trigger="kuro") == "fox"
+    assert (
+        guess_subject(["Kuro, a red fox, waving", "kuro, a red fox"], trigger="kuro") == "red fox"
+    )
+    assert guess_subject(["a photo of sks dog"] * 3, trigger="sks") == "dog"
+
+
 def test_starting_prompts_differ_and_name_no_subject() -> None:
     """A fresh brief asks for at least eight different things."""
     assert len(set(STARTING_PROMPTS)) == len(STARTING_PROMPTS) >= 8

@@ -33,13 +33,17 @@ _LONGEST = 3
 _SHARE = 0.6
 
 
-def guess_subject(captions: Sequence[str]) -> str | None:
+def guess_subject(captions: Sequence[str], *, trigger: str = "") -> str | None:
     """The longest phrase of up to three words that at least 60 % of the captions call it by.
 
     Looked for behind an article at the beginning, after "of" or after a comma: "a flat illustration
-    of a blue gopher, waving" calls it "blue gopher". None when the captions do not agree.
+    of a blue gopher, waving" calls it "blue gopher". Behind the trigger word too: "kuro fox" and
+    "kuro, a fox" are a fox. None when the captions do not agree.
     """
     told = [caption for caption in captions if caption]
+    if trigger:
+        named = re.compile(rf"\b(?:an?\s+)?{re.escape(trigger)},?\s+(?:an?\s+|the\s+)?", re.I)
+        told = [named.sub("a ", caption, count=1) for caption in told]
     if not told:
         return None
     counts: Counter[str] = Counter()

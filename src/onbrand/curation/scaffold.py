@@ -18,7 +18,7 @@ from PIL import Image
 
 from onbrand import pixels
 from onbrand.artifacts import Skip
-from onbrand.brief import Brief
+from onbrand.brief import Brief, slug
 from onbrand.curation.freeze import freeze
 from onbrand.curation.ingest import Finding, Found, find, nothing_usable, read_found, sift
 from onbrand.curation.naming import STARTING_PROMPTS, guess_subject
@@ -237,7 +237,8 @@ def _words(told: dict[str, Any], kept: _Copied, emit: Listener) -> dict[str, Any
     """The brief's fields: as told, and guesses from the captions and pictures for the rest."""
     words = dict(told)
     if not words.get("subject"):
-        guess = guess_subject(kept.captions)
+        trigger = words.get("trigger") or slug(words["name"])
+        guess = guess_subject(kept.captions, trigger=trigger)
         words["subject"] = guess or FALLBACK_SUBJECT
         if guess:
             emit(Noted(f"the captions call it {guess!r}: brief.toml says so (subject)"))
