@@ -73,7 +73,8 @@ def freeze(
         told = Finding(finding.places, [], skipped, [], finding.num_files, finding.num_folders)
         raise nothing_usable(told)
     if len(reads) < FEW:
-        emit(Warned(f"only {len(reads)} pictures: expect little; {FEW * 3} or more learn well"))
+        few = "a single picture" if len(reads) == 1 else f"only {len(reads)} pictures"
+        emit(Warned(f"{few}: expect little; {FEW * 3} or more learn well"))
     near = _near_pairs([read.look for read in reads])
     names = [read.found.name for read in reads]
     splits = split_of(names, near, brief.held_out, emit)
