@@ -46,8 +46,9 @@ ENDINGS = frozenset(
 
 COMPRESSION = 4  # of 9: twice as fast as 6, files a few percent larger
 WHITE = (255, 255, 255)
-# no format that runs a program (EPS) or holds documents (PDF) is ever tried
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+# no format that runs a program (EPS) or holds documents (PDF) is ever tried;
+# the photographs of some phones (MPO: a JPEG with more behind it) come as JPEG
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
