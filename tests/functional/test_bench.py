@@ -45,6 +45,7 @@ def record(identity: int, ours: float, words: float, dreambooth: float) -> dict[
     arms = {
         "onbrand": arm(ours), "base": arm(0.6), "prompt_only": arm(words),
         "dreambooth_lora": arm(dreambooth), "appearance": arm(ours + 0.05), "detail": arm(ours),
+        "real": {"identity": 0.9},
     }  # fmt: skip
     return {"id": identity, "arms": arms, "seconds": 10.0, "chance": 1 / 180, "shipped": "detail"}
 
@@ -70,7 +71,7 @@ def test_consistency_runs_the_whole_road_and_goes_on_where_it_stopped(
     assert kept.read_bytes() == first
     assert found["num_characters"] == 2
     assert set(found) >= SHAPE
-    assert set(found["baselines"]) == {"base", "prompt_only", "dreambooth_lora"}
+    assert set(found["baselines"]) == {"base", "prompt_only", "dreambooth_lora", "real"}
     assert found["metrics"].keys() >= {
         "identity", "identity_error", "retrieval_fraction", "alignment_ratio",
         "memorised_fraction", "diversity", "attributes_fraction",

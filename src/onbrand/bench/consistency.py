@@ -14,13 +14,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe
 from onbrand.bench.record import Result
 from onbrand.bench.summary import OURS, summarise
 from onbrand.errors import GateFailed
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
-from onbrand.files import fingerprint_bytes, write_json_atomic
+from onbrand.files import fingerprint_bytes, fingerprint_file, write_json_atomic
+
+if TYPE_CHECKING:
+    from onbrand.models.packs import Pack
 
 __all__ = ["Settings", "run_consistency"]
 
@@ -104,12 +108,14 @@ def run_consistency(
     folder = work / settings.key
     write_json_atomic(folder / "settings.json", settings.to_dict())
     rate = _learning_rate(settings, pack.num_px, folder, emit)
+    judges = _judges(pack)
 
     task = "consistency"
     emit(Started(task, num_characters, "characters"))
     records = []
     for identity in range(num_characters):
-        records.append(_character(identity, settings, pack.num_px, rate, folder, emit))
+        file = folder / f"character-{identity:03d}-{judges}.json"
+        records.append(_character(identity, settings, pack.num_px, rate, file, emit))
         numbers = {
             "retrieval": records[-1]["arms"][OURS].get("retrieval_fraction", 0.0),
             "identity": records[-1]["arms"][OURS]["identity"],
@@ -121,6 +127,15 @@ def run_consistency(
         write_json_atomic(json_path, found)
     emit(Finished(task, {name: m["value"] for name, m in found["metrics"].items()}))
     return found
+
+
+def _judges(pack: Pack) -> str:
+    """A fingerprint of the weights that measure: with other judges characters are measured anew,
+    and nothing is trained or drawn again."""
+    roles = [pack.role(name) for name in ("twin_identity", "alignment")]
+    roles += [pack.roles["attributes"]] if "attributes" in pack.roles else []
+    files = [file for role in roles for file in sorted(role.rglob("*.safetensors"))]
+    return fingerprint_bytes("".join(fingerprint_file(file) for file in files).encode())[:8]
 
 
 def _start(identity: int, settings: Settings, size_px: int, folder: Path, emit: Listener) -> Path:
@@ -202,14 +217,14 @@ def _learning_rate(settings: Settings, size_px: int, folder: Path, emit: Listene
 
 
 def _character(
-    identity: int, settings: Settings, size_px: int, rate: float, folder: Path, emit: Listener
+    identity: int, settings: Settings, size_px: int, rate: float, file: Path, emit: Listener
 ) -> Result:
     """One character's record: read when it is finished, made when it is not."""
     from onbrand import road
     from onbrand.illustrator import character, describe
     from onbrand.judging import character_gallery
 
-    file = folder / f"character-{identity:03d}.json"
+    folder = file.parent
     if file.is_file():
         done: Result = json.loads(file.read_text(encoding="utf-8"))
         return done
@@ -232,6 +247,7 @@ def _character(
         ),
         emit=emit,
     )
+    real = found.judgement.baselines["real"].metrics
     shipped = found.model.ship.get("stage") or found.model.stages[-1].name
     arms = {
         name: {key: metric.value for key, metric in measured.arm.metrics.items()}
@@ -244,7 +260,11 @@ def _character(
         "sentence": found.verdict.sentence,
         "chance": found.references.gallery.chance,
         "seconds": round(time.monotonic() - began, 1),
-        "arms": {OURS: arms[shipped], **arms},
+        "arms": {
+            OURS: arms[shipped],
+            **arms,
+            "real": {key: metric.value for key, metric in real.items()},
+        },
     }
     write_json_atomic(file, record)
     return record

@@ -72,19 +72,16 @@ def run_pack(
     from onbrand.models.diffusion import load_diffusion
 
     began, pack = time.monotonic(), open_pack(base)
-    key = json.dumps([pack.fingerprint, seed, quick, str(mascot)])
-    folder = work / fingerprint_bytes(key.encode())
+    folder = work / fingerprint_bytes(f"{pack.fingerprint} {seed} {quick} {mascot}".encode())
     model = load_diffusion(pack)
     emit(Started("pack", None, "parts"))
     num = 8 if quick else 200
     steps = (2, 4) if quick else STEP_COUNTS
     main_steps = max(steps) if quick else MAIN_STEPS
 
-    metrics: dict[str, Result] = {}
     drawn = _kept(folder / "drawn.json", lambda: _drawn_psnr(model, num, seed))
-    metrics["psnr_drawn_db"] = mean_metric(
-        drawn["psnr"], groups=drawn["character"], bar=27.0, seed=seed
-    )
+    drawn_db = mean_metric(drawn["psnr"], groups=drawn["character"], bar=27.0, seed=seed)
+    metrics = {"psnr_drawn_db": drawn_db}
     if mascot.is_dir():
         real = _kept(
             folder / "mascot.json", lambda: _mascot_psnr(model, mascot, 4 if quick else 99)

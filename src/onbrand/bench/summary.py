@@ -10,6 +10,7 @@ __all__ = ["BASELINES", "OURS", "summarise"]
 
 OURS = "onbrand"
 BASELINES = ("prompt_only", "dreambooth_lora")
+BESIDE = ("base", *BASELINES, "real")
 BETTER_LOWER = {"identity_error", "memorised_fraction", "palette_distance"}
 
 
@@ -20,7 +21,7 @@ def summarise(records: Sequence[Result], *, seed: int) -> Result:
     character lacks (a stage behind a failed gate) are left out of that character alone.
     """
     metrics = _arm_metrics(records, OURS, seed)
-    baselines = {arm: _arm_metrics(records, arm, seed) for arm in ("base", *BASELINES)}
+    baselines = {arm: _arm_metrics(records, arm, seed) for arm in BESIDE}
     errors = {arm: baselines[arm]["identity_error"]["value"] for arm in BASELINES}
     bars = {
         "retrieval_fraction": 0.90,
@@ -35,7 +36,7 @@ def summarise(records: Sequence[Result], *, seed: int) -> Result:
     stages = [
         arm
         for arm in dict.fromkeys(name for record in records for name in record["arms"])
-        if arm not in (OURS, "base", *BASELINES)
+        if arm not in (OURS, *BESIDE)
     ]
     return result(
         "consistency",

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onbrand.artifacts import BrandModel, Dataset, Judgement, Pictures
+from onbrand.artifacts import Arm, BrandModel, Dataset, Judgement, Pictures
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError
 from onbrand.events import Listener, Noted, silent
@@ -114,7 +114,7 @@ def compare(
     }
     judge = judging.Judge(eyes or judging.open_eyes(pack), references, base=shown[BASE], seed=seed)
     measured = {name: judge.measure(arm) for name, arm in shown.items()}
-    verdict, judgement = _judge(model, measured)
+    verdict, judgement = _judge(model, measured, judge.measure_real())
     return Comparison(
         prompts=texts,
         seeds=seeds,
@@ -225,7 +225,9 @@ def _references(
     )
 
 
-def _judge(model: BrandModel, measured: Mapping[str, Measured]) -> tuple[Verdict, Judgement]:
+def _judge(
+    model: BrandModel, measured: Mapping[str, Measured], real: Arm
+) -> tuple[Verdict, Judgement]:
     from onbrand import judging
 
     baselines = {
@@ -239,7 +241,7 @@ def _judge(model: BrandModel, measured: Mapping[str, Measured]) -> tuple[Verdict
         stages=[
             replace(arm, diagnosis=judging.diagnose(arm, baselines)) for arm in stages.values()
         ],
-        baselines=baselines,
+        baselines={**baselines, real.name: real},
         ship={"stage": verdict.stage, "reason": verdict.sentence},
     )
     return verdict, judgement
