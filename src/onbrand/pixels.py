@@ -72,7 +72,7 @@ def read(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(path, formats=_formats()) as image:
                 _check_header(path, image, max_px)
                 if image.mode == "F":
                     raise PictureError(
@@ -151,6 +151,12 @@ def fingerprint(image: Image.Image) -> str:
     """16 hex digits of the pixels alone: the same for one picture in two file formats."""
     head = f"{image.mode} {image.width} {image.height} ".encode()
     return fingerprint_bytes(head + image.tobytes())
+
+
+def _formats() -> list[str]:
+    """The formats that this build of PIL can read (AVIF is not in all)."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _check_file(path: Path) -> None:
