@@ -47,7 +47,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "hour": ("by day", "at sunset", "at night"),
 }  # fmt: skip
 _FIND = {
-    group: re.compile(r"\b(" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")\b")
+    group: re.compile(
+        r"\b(" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")\b"
+    )
     for group, words in WORDS.items()
 }
 
@@ -95,8 +97,10 @@ def text_vectors(model: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def tokenise(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """[b, 77]."""
-    out = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
+    """[b, longest]: the text is causal, so padding after its end changes nothing."""
+    out = tokenizer(
+        texts, padding=True, truncation=True, max_length=77, return_tensors="pt"
+    )
     return out.input_ids  # type: ignore[no-any-return]
 
 
@@ -140,7 +144,9 @@ def main(arguments: list[str] | None = None) -> None:
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         weight_decay=0.02, checkpoint_every=options.every, log_every=50,
     )  # fmt: skip
-    loop = Loop(options.out, dict(model.named_parameters()), settings, task="alignment", emit=printer())
+    loop = Loop(
+        options.out, dict(model.named_parameters()), settings, task="alignment", emit=printer()
+    )
     loop.resume()
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
@@ -153,7 +159,9 @@ def main(arguments: list[str] | None = None) -> None:
         texts = text_vectors(model, tokenise(tokenizer, captions + spoiled))
         similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)  # type: ignore[union-attr,operator]
         target = torch.arange(n)
-        own = torch.cat([similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1)
+        own = torch.cat(
+            [similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1
+        )
         hard = F.cross_entropy(own, torch.zeros(n, dtype=torch.long))
         loss = F.cross_entropy(similar, target) + F.cross_entropy(similar[:, :n].T, target) + hard
         return loss, {"one_word": float((own[:, 0] >= own.max(1).values).float().mean())}

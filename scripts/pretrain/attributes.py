@@ -42,7 +42,9 @@ def build() -> nn.Module:
 
 def targets_of(labels: list[dict[str, Any]]) -> Tensor:
     """[n, groups] index of the true value in each group."""
-    rows = [[values.index(label["attributes"][g]) for g, values in GROUPS.items()] for label in labels]
+    rows = [
+        [values.index(label["attributes"][g]) for g, values in GROUPS.items()] for label in labels
+    ]
     return torch.tensor(rows)
 
 

@@ -153,12 +153,17 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--characters", type=int, default=10_000)
     p.add_argument("--first", type=int, default=0, help="index of the first character")
     p.add_argument("--processes", type=int, default=2)
-    p.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[2] / "pretrain/drawn")
+    p.add_argument(
+        "--out", type=Path, default=Path(__file__).resolve().parents[2] / "pretrain/drawn"
+    )
     options = p.parse_args(arguments)
     root, num = options.out, options.characters
     root.mkdir(parents=True, exist_ok=True)
     rows = num * PICTURES_EACH
-    for name, shape in (("pixels", (rows, SIZE_PX, SIZE_PX, 3)), ("parts", (rows, SIZE_PX, SIZE_PX))):
+    for name, shape in (
+        ("pixels", (rows, SIZE_PX, SIZE_PX, 3)),
+        ("parts", (rows, SIZE_PX, SIZE_PX)),
+    ):
         if not (root / f"{name}.npy").exists():
             np.lib.format.open_memmap(root / f"{name}.npy", "w+", np.uint8, shape)
     jobs = [(root, options.first, s, num) for s in range((num + SHARD - 1) // SHARD)]

@@ -26,10 +26,14 @@ def eye_options(p: argparse.ArgumentParser) -> None:
 
 
 def augment(
-    pixels: Pixels, parts: Pixels | None, rng: np.random.Generator, blackout: float, warp: float,
+    pixels: Pixels,
+    parts: Pixels | None,
+    rng: np.random.Generator,
+    blackout: float,
+    warp: float,
     flip: bool = True,
 ) -> Pixels:
-    """One view: background gone at times, moved, scaled, mirrored, re-lit, re-compressed."""  # fmt: skip
+    """One view: background gone at times, moved, scaled, mirrored, re-lit, re-compressed."""
     side = pixels.shape[0]
     if parts is not None and rng.random() < blackout:
         shade = np.zeros(3) if rng.random() < 0.5 else rng.uniform(0, 255, 3)
@@ -46,7 +50,9 @@ def augment(
         pixels = cv2.GaussianBlur(pixels, (3, 3), float(rng.uniform(0.4, 1.2)))
     elif roll < 0.5:
         quality = int(rng.integers(40, 95))
-        jpeg = cv2.imencode(".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        jpeg = cv2.imencode(
+            ".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )
         pixels = cv2.imdecode(jpeg[1], cv2.IMREAD_COLOR)
     if rng.random() < 0.3:
         gain, lift = rng.uniform(0.88, 1.12), rng.uniform(-12, 12)
@@ -58,8 +64,12 @@ def augment(
 
 
 def views(
-    drawn: Drawn, indices: NDArray[np.int64], rng: np.random.Generator, blackout: float,
-    warp: float = 1.0, flip: bool = True,
+    drawn: Drawn,
+    indices: NDArray[np.int64],
+    rng: np.random.Generator,
+    blackout: float,
+    warp: float = 1.0,
+    flip: bool = True,
 ) -> torch.Tensor:
     """Augmented views of the pictures, [n, 3, 128, 128] in [-1, 1]."""  # fmt: skip
     out = [

@@ -72,7 +72,9 @@ def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tu
 def measure(model: nn.Module, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
     """On held-out characters: PA, and retrieval among all of them and their look-alikes."""
     model.eval()
-    vectors = torch.cat([embed(model, b) for b in batches])[torch.from_numpy(characters_of(held_out))]
+    vectors = torch.cat([embed(model, b) for b in batches])[
+        torch.from_numpy(characters_of(held_out))
+    ]
     model.train()
     positive, double, anchors = vectors[:, 0], vectors[:, 4], vectors[:, 1:4]
     s_own = (anchors * positive[:, None]).sum(-1)

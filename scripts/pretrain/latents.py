@@ -37,12 +37,18 @@ class Latents:
         self.vae, self.drawn, self.emoji = vae, drawn, emoji
         self.num_drawn = len(drawn) if drawn else 0
         self.kept = [i for i in range(len(things)) if i % HELD_OUT_EVERY]
-        self.backdrops = np.random.default_rng(0).choice(len(BACKDROPS), len(things), p=(0.4, 0.2, 0.2, 0.2))
-        self.captions: list[list[str]] = [label["captions"] for label in (drawn.labels if drawn else [])]
+        self.backdrops = np.random.default_rng(0).choice(
+            len(BACKDROPS), len(things), p=(0.4, 0.2, 0.2, 0.2)
+        )
+        self.captions: list[list[str]] = [
+            label["captions"] for label in (drawn.labels if drawn else [])
+        ]
         names = list(BACKDROPS)
         for i in self.kept:
             text = emoji_caption(things[i]["text"], things[i]["style"])
-            self.captions.append([text, f"{text}, on a plain {names[self.backdrops[i]]} background"])
+            self.captions.append(
+                [text, f"{text}, on a plain {names[self.backdrops[i]]} background"]
+            )
         n = len(self.captions)
         self.size = 128 // 2 ** (len(vae.config.block_out_channels) - 1)
         self.maps: dict[str, NDArray[Any]] = {}
@@ -57,7 +63,9 @@ class Latents:
                 np.lib.format.open_memmap(path, "w+", kind, shape).flush()
             self.maps[name] = np.load(path, mmap_mode="r+")
             if self.maps[name].shape != shape:
-                raise ValueError(f"{path} is {self.maps[name].shape}, the set needs {shape}: delete it")
+                raise ValueError(
+                    f"{path} is {self.maps[name].shape}, the set needs {shape}: delete it"
+                )
 
     def pixels(self, row: int) -> Pixels:
         """[128, 128, 3] uint8 of a row."""

@@ -50,7 +50,9 @@ def printer(period: int = 50) -> Listener:
             if event.done % period and len(event.numbers) < 7:
                 return
             numbers = " ".join(f"{k}={v:.4g}" for k, v in event.numbers.items())
-            print(f"{event.task} {event.done} {time.monotonic() - began:.0f}s {numbers}", flush=True)
+            print(
+                f"{event.task} {event.done} {time.monotonic() - began:.0f}s {numbers}", flush=True
+            )
         else:
             print(event, flush=True)
 

@@ -46,8 +46,9 @@ def pack_emoji(source: Path, root: Path) -> tuple[Pixels, list[dict[str, Any]]]:
         root.mkdir(parents=True, exist_ok=True)
         lines = (source / "metadata.jsonl").read_text("utf-8").splitlines()
         things = sorted((json.loads(line) for line in lines), key=lambda t: t["file_name"])
-        pixels = np.stack([np.asarray(Image.open(source / t["file_name"]).convert("RGBA"))
-                           for t in things])
+        pixels = np.stack(
+            [np.asarray(Image.open(source / t["file_name"]).convert("RGBA")) for t in things]
+        )
         (root / "labels.jsonl").write_text("".join(json.dumps(t) + "\n" for t in things), "utf-8")
         fresh = root / "fresh.npy"
         np.save(fresh, pixels)
@@ -100,9 +101,7 @@ def jitter(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return out
 
 
-def emoji_batch(
-    emoji: Pixels, rng: np.random.Generator, num: int, crop_px: int
-) -> Pixels:
+def emoji_batch(emoji: Pixels, rng: np.random.Generator, num: int, crop_px: int) -> Pixels:
     """`num` crops [num, crop, crop, 3] of composited emoji; held-out emoji never appear."""
     crops = []
     while len(crops) < num:
@@ -142,7 +141,9 @@ def to_tensor(pixels: Pixels | Sequence[Pixels]) -> torch.Tensor:
     return tensor.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
-def psnr(one_bchw: torch.Tensor, two_bchw: torch.Tensor, mask_bhw: torch.Tensor | None = None) -> float:
+def psnr(
+    one_bchw: torch.Tensor, two_bchw: torch.Tensor, mask_bhw: torch.Tensor | None = None
+) -> float:
     """Mean over pictures of 10 log10(255^2 / MSE) in 8-bit terms, for values in [-1, 1]; dB."""
     error = ((one_bchw.clamp(-1, 1) - two_bchw) / 2).square().mean(1)
     if mask_bhw is None:

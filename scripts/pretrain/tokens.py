@@ -11,10 +11,9 @@ import argparse
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from draw import Drawn
-from options import ROOT, WORK, parser, prepare
+from options import ROOT, parser, prepare
 from pictures import pack_emoji
 from transformers import CLIPTokenizer
 
@@ -71,8 +70,11 @@ def main(arguments: list[str] | None = None) -> None:
     (options.out / "vocabulary.json").write_text(json.dumps({"words": seen}))
     again = CLIPTokenizer.from_pretrained(options.out / "tokenizer")
     lengths = [len(x) for x in again(captions[:2000])["input_ids"]]
-    print(f"{len(again)} entries, captions of {sum(lengths) / len(lengths):.1f} tokens,"
-          f" longest {max(lengths)}; {len(seen)} words seen", flush=True)
+    print(
+        f"{len(again)} entries, captions of {sum(lengths) / len(lengths):.1f} tokens,"
+        f" longest {max(lengths)}; {len(seen)} words seen",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

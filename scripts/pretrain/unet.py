@@ -28,7 +28,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from onbrand.training.engine import Loop, Settings, generator, noise
 
-__all__ = ["Joint", "PROMPTS", "build", "main", "pipeline", "schedule"]
+__all__ = ["PROMPTS", "Joint", "build", "main", "pipeline", "schedule"]
 
 PROMPTS = (
     "a flat illustration of a red fox, waving happily, on a plain pale blue background",
@@ -165,7 +165,9 @@ def sheet(pipe: StableDiffusionPipeline, path: Path, num_steps: int = 20) -> Non
 class Source:
     """(step, share) -> noisy latents, timesteps, tokens, v and weights of that share."""
 
-    def __init__(self, options: argparse.Namespace, latents: Latents, tokenizer: CLIPTokenizer) -> None:
+    def __init__(
+        self, options: argparse.Namespace, latents: Latents, tokenizer: CLIPTokenizer
+    ) -> None:
         self.options, self.latents, self.tokenizer = options, latents, tokenizer
         self.noising = schedule()
         self.snr = self.noising.alphas_cumprod / (1 - self.noising.alphas_cumprod)
@@ -215,9 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
         floor_fraction=0.02, weight_decay=0.01, ema_decay=options.ema, checkpoint_every=250,
         log_every=50,
     )  # fmt: skip
-    loop = Loop(
-        options.out, dict(joint.named_parameters()), settings, task="unet", emit=printer()
-    )
+    loop = Loop(options.out, dict(joint.named_parameters()), settings, task="unet", emit=printer())
     loop.resume()
     halves = Halves(joint, options.threads)
 

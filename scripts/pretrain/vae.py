@@ -83,7 +83,9 @@ def reconstruct(vae: AutoencoderKL, x_bchw: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def evaluations(emoji: Pixels, gopher: Path, drawn: Drawn | None) -> dict[str, tuple[Tensor, Tensor | None]]:
+def evaluations(
+    emoji: Pixels, gopher: Path, drawn: Drawn | None
+) -> dict[str, tuple[Tensor, Tensor | None]]:
     """Pictures never trained on: held-out emoji, the gopher inside its alpha, reserved drawings."""
     sets: dict[str, tuple[Tensor, Tensor | None]] = {
         "psnr_emoji": (to_tensor(evaluation_emoji(emoji)), None)
@@ -136,10 +138,14 @@ def batch_source(
     return source
 
 
-def export(vae: AutoencoderKL, source: Callable[[int, int], Tensor], out: Path) -> dict[str, list[float]]:
-    """Fold statistics of 40 batches and save fp16 safetensors in diffusers' layout."""
+def export(
+    vae: AutoencoderKL, source: Callable[[int, int], Tensor], out: Path, num_batches: int
+) -> dict[str, list[float]]:
+    """Fold statistics of `num_batches` batches of whole pictures and save fp16 safetensors in diffusers' layout."""
     vae.eval()
-    facts = fold(vae, [source(1_000_000 + 8 * i + 7, k) for i in range(40) for k in range(2)])
+    facts = fold(
+        vae, [source(1_000_000 + 8 * i + 7, k) for i in range(num_batches) for k in (0, 1)]
+    )
     vae.half().save_pretrained(out, safe_serialization=True)
     vae.float()
     (out / "latents.json").write_text(json.dumps(facts))
@@ -150,6 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train, log PSNR, export the average."""
     p: argparse.ArgumentParser = parser("vae", steps=6000, batch=16)
     p.add_argument("--kl", type=float, default=3e-4)
+    p.add_argument("--fold-batches", type=int, default=40)
     p.add_argument("--rate", type=float, default=1.5e-3)
     p.add_argument("--every", type=int, default=250)
     p.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64])
@@ -194,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
         loop.run(step, every={options.every: evaluate}, limit_s=options.limit_s)
     with loop.averaged():
         print(measure(vae, sets), flush=True)
-        print(export(vae, source, options.out / "vae"), flush=True)
+        print(export(vae, source, options.out / "vae", options.fold_batches), flush=True)
         print("folded", measure(vae, sets), flush=True)
 
 

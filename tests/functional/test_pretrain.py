@@ -1,0 +1,178 @@
+"""scripts/pretrain from nothing to a pack that opens, with tiny settings and the real classes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "pretrain"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _scripts_on_path() -> Iterator[None]:
+    """The scripts import each other by name, as when they are run."""
+    threads = torch.get_num_threads()
+    sys.path.insert(0, str(SCRIPTS))
+    yield
+    sys.path.remove(str(SCRIPTS))
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with eight made-up emoji and five characters drawn."""
+    root = tmp_path_factory.mktemp("pretrain")
+    source = root / "fluent-emoji"
+    (source / "flat").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(8):
+        pixels = np.zeros((128, 128, 4), np.uint8)
+        pixels[20:100, 20:100] = [*rng.integers(0, 255, 3), 255]
+        Image.fromarray(pixels).save(source / "flat" / f"{i}.webp")
+        lines.append(
+            json.dumps({"file_name": f"flat/{i}.webp", "text": f"thing {i}", "style": "flat"})
+        )
+    (source / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    import draw
+
+    for name in ("drawn", "drawn-held-out"):
+        draw.main(["--characters", "5", "--processes", "1", "--out", str(root / name)])
+    return root
+
+
+def common(work: Path, role: str) -> list[str]:
+    """Arguments that every script takes."""
+    return [
+        "--out", str(work / role), "--emoji", str(work / "fluent-emoji"),
+        "--gopher", str(work / "none"), "--drawn", str(work / "drawn"),
+        "--work", str(work / "emoji"), "--threads", "1",
+    ]  # fmt: skip
+
+
+def test_the_drawn_set_is_deterministic_and_never_reserved(work: Path, tmp_path: Path) -> None:
+    """Drawing again gives the same bytes; a finished shard is skipped; no reserved look is there."""
+    import draw
+
+    from onbrand.illustrator import RESERVED_IDS, character, lookalikes
+
+    drawn = draw.Drawn(work / "drawn")
+    assert len(drawn) == 25
+    reserved = {
+        p.signature for k in RESERVED_IDS for p in [character(k), *lookalikes(character(k))]
+    }
+    for index in range(5):
+        for person, _, _ in draw.people_and_scenes(index):
+            assert person.id not in RESERVED_IDS
+            assert person.signature not in reserved
+    assert draw.draw_shard(work / "drawn", 0, 0, 5) == 0
+    draw.main(["--characters", "5", "--processes", "1", "--out", str(tmp_path)])
+    assert (draw.Drawn(tmp_path).pixels_map == drawn.pixels_map).all()
+    assert drawn.labels[4]["changed_trait"] is not None
+    assert (drawn.pixels(4) != drawn.pixels(0)).any()
+
+
+def test_vae_folds_its_statistics_and_resumes(work: Path) -> None:
+    """Three steps in two runs; after export latents are near N(0, 1) and pictures as before."""
+    import pictures
+    import vae
+    from diffusers import AutoencoderKL
+
+    arguments = [*common(work, "vae"), "--batch", "2", "--every", "2", "--channels", "8", "8", "8"]
+    arguments += ["--fold-batches", "1"]
+    vae.main([*arguments, "--steps", "2"])
+    vae.main([*arguments, "--steps", "3"])
+    model = AutoencoderKL.from_pretrained(work / "vae" / "vae", torch_dtype=torch.float32)
+    assert model.config.scaling_factor == 1.0
+    x = pictures.to_tensor(np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), np.uint8))
+    fresh = vae.build((8, 8, 8)).eval()
+    before = vae.reconstruct(fresh, x)
+    with torch.no_grad():
+        vae.fold(fresh, [x])
+        latents = fresh.encode(x).latent_dist.mode()
+    assert latents.mean((0, 2, 3)).abs().max() < 1e-4
+    assert (latents.std((0, 2, 3)) - 1).abs().max() < 1e-3
+    assert (vae.reconstruct(fresh, x) - before).abs().max() < 1e-3
+
+
+def test_psnr_is_the_textbook_figure() -> None:
+    """An error of 0.1 in [0, 1] everywhere is 20 dB; a mask looks only inside."""
+    import pictures
+
+    one, two = torch.zeros(2, 3, 8, 8), torch.full((2, 3, 8, 8), 0.2)
+    assert pictures.psnr(one, two) == pytest.approx(20.0, abs=1e-4)
+    two[..., 4:] = 1.0
+    mask = torch.zeros(2, 8, 8)
+    mask[..., :4] = 1
+    assert pictures.psnr(one, two, mask) == pytest.approx(20.0, abs=1e-4)
+
+
+def test_changed_captions_are_false() -> None:
+    """Exactly one attribute word differs, so the caption no longer fits the picture."""
+    import alignment
+
+    text = "a red fox, waving happily, in a forest at night, holding a star"
+    for seed in range(20):
+        spoiled = alignment.spoil(text, np.random.default_rng(seed))
+        assert spoiled != text
+        assert len(set(spoiled.replace(",", "").split()) ^ set(text.replace(",", "").split())) <= 6
+
+
+def test_near_id_loss_prefers_separated_look_alikes() -> None:
+    """The loss is small when the positive is near and its look-alike is not, and large otherwise."""
+    import identity
+
+    eye = torch.eye(6)
+    good, pa = identity.nearid_loss(eye[:3], eye[:3], eye[3:])
+    bad, pa_bad = identity.nearid_loss(eye[:3], eye[3:], eye[:3])
+    assert good < bad
+    assert (float(pa), float(pa_bad)) == (1.0, 0.0)
+
+
+def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
+    """Tokenizer, U-Net, eyes, export: the pack opens with every role and draws a picture."""
+    import alignment
+    import attributes
+    import export
+    import identity
+    import tokens
+    import unet
+    import vae
+
+    from onbrand.models.packs import open_pack
+
+    if not (work / "vae" / "vae").exists():
+        vae.main(
+            [
+                *common(work, "vae"), "--batch", "2", "--steps", "1", "--fold-batches", "1",
+                "--channels", "8", "8", "8",
+            ]
+        )  # fmt: skip
+    tokens.main([*common(work, "tokenizer"), "--size", "3500"])
+    words = ["--tokenizer", str(work / "tokenizer" / "tokenizer")]
+    unet.main(
+        [
+            *common(work, "unet"), *words, "--steps", "2", "--batch", "2", "--every", "2",
+            "--vae", str(work / "vae" / "vae"), "--latents", str(work / "latents"),
+            "--channels", "16", "16", "16", "--no-sheets",
+        ]
+    )  # fmt: skip
+    eyes = ["--held-out", str(work / "drawn-held-out"), "--steps", "1", "--batch", "3"]
+    identity.main([*common(work, "identity"), *eyes])
+    identity.main([*common(work, "identity-twin"), *eyes, "--twin"])
+    attributes.main([*common(work, "attributes"), *eyes])
+    alignment.main([*common(work, "alignment"), *eyes, *words])
+    export.main(["--work", str(work), "--out", str(tmp_path / "pocket")])
+    pack = open_pack(tmp_path / "pocket")
+    assert set(pack.roles) == {"identity", "alignment", "twin_identity", "attributes"}
+    assert pack.num_px == 128
+    assert "MIT" in (tmp_path / "pocket" / "README.md").read_text()
+    assert not list(tmp_path.glob("pocket.*"))

@@ -1,0 +1,203 @@
+"""The training loop: schedule, resume, clipping, average, interrupts, logs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from onbrand.errors import NonFiniteLoss
+from onbrand.events import Advanced, Event, Finished, Started
+from onbrand.training.engine import (
+    Loop,
+    Settings,
+    generator,
+    learning_rate_at,
+    noise,
+    read_log,
+)
+
+
+def network() -> nn.Module:
+    """A small net, the same at every call."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.SiLU(), nn.Linear(8, 3))
+
+
+def stepper(model: nn.Module, seed: int = 3) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
+    """Regression on data that depend on the step alone."""
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        x = noise((6,), seed, index, range(4))
+        return (model(x) - x[:, :3].sin()).square().mean(), {"samples": 4.0}
+
+    return step
+
+
+def loop_in(folder: Path, model: nn.Module, **changes: object) -> Loop:
+    """A loop of twelve steps with everything switched on."""
+    settings: dict[str, object] = {
+        "num_steps": 12, "learning_rate": 1e-2, "warmup_steps": 3, "ema_decay": 0.9,
+        "checkpoint_every": 4,
+    }  # fmt: skip
+    return Loop(folder, dict(model.named_parameters()), Settings(**(settings | changes)))  # type: ignore[arg-type]
+
+
+def flat(model: nn.Module) -> Tensor:
+    """All weights as one vector."""
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_noise_depends_on_seed_step_and_sample_only() -> None:
+    """A sample's noise is the same whatever else is in its batch, and differs from every other."""
+    whole = noise((2, 3), 7, 5, range(4))
+    assert torch.equal(whole[2:3], noise((2, 3), 7, 5, [2]))
+    others = [noise((2, 3), 8, 5, [2]), noise((2, 3), 7, 6, [2]), noise((2, 3), 7, 5, [3])]
+    assert not any(torch.equal(whole[2:3], other) for other in others)
+    assert generator(1, 2, 3).initial_seed() == generator(1, 2, 3).initial_seed()
+
+
+def test_schedule_warms_up_then_falls_to_the_floor() -> None:
+    """Warmup is linear, the cosine starts at the full rate and ends at its floor."""
+    settings = Settings(num_steps=110, learning_rate=1.0, warmup_steps=10, floor_fraction=0.1)
+    assert learning_rate_at(0, settings) == pytest.approx(0.1)
+    assert learning_rate_at(9, settings) == pytest.approx(1.0)
+    assert learning_rate_at(60, settings) == pytest.approx(0.55)
+    assert learning_rate_at(110, settings) == pytest.approx(0.1)
+    flat_rate = Settings(num_steps=110, learning_rate=1.0, warmup_steps=10, schedule="constant")
+    assert learning_rate_at(100, flat_rate) == 1.0
+
+
+def test_training_lowers_the_loss_and_logs_every_step(tmp_path: Path) -> None:
+    """The loop really optimises; log.jsonl has a line for each step with loss and rate."""
+    model = network()
+    loop = loop_in(tmp_path, model, num_steps=150, warmup_steps=0)
+    assert loop.run(stepper(model))
+    log = read_log(tmp_path)
+    assert [line["step"] for line in log] == list(range(1, 151))
+    early, late = (sum(line["loss"] for line in part) for part in (log[:20], log[-20:]))
+    assert late < 0.3 * early
+    assert {"loss", "learning_rate", "grad_norm", "samples", "seconds"} <= set(log[0])
+
+
+def test_a_resumed_run_is_bit_identical(tmp_path: Path) -> None:
+    """Stopped after 5 of 12 steps and resumed in new objects: weights, average, log as unbroken."""
+    whole_model = network()
+    whole = loop_in(tmp_path / "whole", whole_model)
+    whole.run(stepper(whole_model))
+    first = network()
+    loop_in(tmp_path / "parts", first).run(stepper(first), until=5)
+    second = network()
+    nn.init.zeros_(second[0].weight)
+    again = loop_in(tmp_path / "parts", second)
+    assert again.resume()
+    assert again.step == 5
+    again.run(stepper(second))
+    assert torch.equal(flat(whole_model), flat(second))
+    with whole.averaged(), again.averaged():
+        assert torch.equal(flat(whole_model), flat(second))
+    lines = [
+        [{k: v for k, v in line.items() if k != "seconds"} for line in read_log(tmp_path / part)]
+        for part in ("whole", "parts")
+    ]
+    assert lines[0] == lines[1]
+
+
+def test_lines_after_the_last_checkpoint_are_dropped_on_resume(tmp_path: Path) -> None:
+    """A kill between checkpoints leaves lines (one cut in half); they come again only once."""
+    model = network()
+    loop_in(tmp_path, model).run(stepper(model), until=4)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 5, "loss": 0.0}) + "\n" + '{"step": 6, "lo')
+    again = loop_in(tmp_path, network())
+    again.resume()
+    again.run(stepper(network()), until=6)
+    assert [line["step"] for line in read_log(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_interrupt_saves_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    """Ctrl-C lets the step finish, writes the checkpoint, restores the handler, and raises."""
+    model = network()
+    loop = loop_in(tmp_path, model, checkpoint_every=0)
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(done: int) -> None:
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(stepper(model), every={1: interrupt})
+    assert signal.getsignal(signal.SIGINT) is before
+    again = loop_in(tmp_path, network())
+    assert again.resume()
+    assert 3 <= again.step <= 4
+
+
+def test_a_loss_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    """NaN raises NonFiniteLoss with the step, and the weights stay as they were."""
+    model = network()
+    before = flat(model)
+    loop = loop_in(tmp_path, model)
+    with pytest.raises(NonFiniteLoss, match="step 0"):
+        loop.run(lambda _: (flat(model).sum() * math.nan, {}))
+    assert torch.equal(before, flat(model))
+
+
+def test_gradients_that_step_filled_itself_are_used(tmp_path: Path) -> None:
+    """A loss without grad means .grad is already there: the update equals the usual one."""
+    usual, own = network(), network()
+    loop_in(tmp_path / "a", usual).run(stepper(usual))
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        loss, numbers = stepper(own)(index)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), numbers
+
+    loop_in(tmp_path / "b", own).run(step)
+    assert torch.equal(flat(usual), flat(own))
+
+
+def test_buffers_are_restored(tmp_path: Path) -> None:
+    """Running statistics come back with the weights."""
+    model = network()
+    count = torch.zeros(2)
+    settings = Settings(num_steps=3, learning_rate=1e-3)
+    parameters = dict(model.named_parameters())
+    loop = Loop(tmp_path, parameters, settings, buffers={"count": count})
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        count.add_(1)
+        return stepper(model)(index)
+
+    loop.run(step)
+    fresh = torch.zeros(2)
+    again = Loop(tmp_path, parameters, settings, buffers={"count": fresh})
+    assert again.resume()
+    assert fresh.tolist() == [3.0, 3.0]
+
+
+def test_events_tell_the_whole_story(tmp_path: Path) -> None:
+    """Started once, Advanced per step with the loss, Finished when all steps are done."""
+    heard: list[Event] = []
+    model = network()
+    settings = Settings(num_steps=3, learning_rate=1e-3)
+    loop = Loop(tmp_path, dict(model.named_parameters()), settings, task="t", emit=heard.append)
+    loop.run(stepper(model))
+    assert [type(e) for e in heard] == [Started, Advanced, Advanced, Advanced, Finished]
+    assert isinstance(heard[1], Advanced)
+    assert heard[1].numbers["loss"] > 0
+
+
+def test_a_time_limit_stops_and_saves(tmp_path: Path) -> None:
+    """limit_s 0 does nothing but leave a checkpoint to go on from."""
+    model = network()
+    loop = loop_in(tmp_path, model)
+    assert not loop.run(stepper(model), limit_s=0.0)
+    assert loop.checkpoint_path.exists()
