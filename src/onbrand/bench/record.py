@@ -169,7 +169,7 @@ def printed(name: str, found: Mapping[str, Any]) -> str:
     if found["interval"] is None:
         return text
     low, high = (figure(name, end).removesuffix("\u202f%") for end in found["interval"])
-    return f"{text} ({low}–{high})"
+    return f"{text} ({low}{' to ' if low.startswith('−') else '–'}{high})"
 
 
 def bar_words(name: str, found: Mapping[str, Any]) -> str:

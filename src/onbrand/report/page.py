@@ -57,15 +57,15 @@ def embed(shown: Shown, size_px: int) -> Photo:
 
 
 def arms(judgement: Judgement) -> dict[str, Arm]:
-    """Every measured arm by name, baselines first: the order of the page's columns."""
-    return dict(judgement.baselines) | {arm.name: arm for arm in judgement.stages}
+    """Every measured arm by name, baselines first, the real pictures last."""
+    found = dict(judgement.baselines) | {arm.name: arm for arm in judgement.stages}
+    real = {name: found.pop(name) for name in list(found) if name == "real"}
+    return found | real
 
 
-def heads(names: Sequence[str], titles: Mapping[str, str], chosen: str | None) -> list[object]:
+def heads(names: Sequence[str], chosen: str | None) -> list[dict[str, object]]:
     """Column headings; the checkpoint that ships is marked."""
-    return [
-        {"title": titles.get(name, arm_title(name)), "chosen": name == chosen} for name in names
-    ]
+    return [{"title": arm_title(name), "chosen": name == chosen} for name in names]
 
 
 def key_figures(judgement: Judgement, stage: str | None) -> list[dict[str, object]]:
@@ -103,7 +103,6 @@ def figures_table(context: ReportContext, chosen: str | None) -> dict[str, objec
     names = list(dict.fromkeys(name for arm in found.values() for name in arm.metrics))
     if not names:
         return None
-    titles = {column.arm: column.title for column in context.columns}
     focus = chosen or (context.judgement.stages[-1].name if context.judgement.stages else "")
     rows = []
     for name in names:
@@ -111,7 +110,7 @@ def figures_table(context: ReportContext, chosen: str | None) -> dict[str, objec
         known = [metric for metric in cells.values() if metric is not None]
         better = known[0].better
         rivals = [m.value for arm, m in cells.items() if m is not None and arm not in ASIDE]
-        best = (max if better == "higher" else min)(rivals) if rivals else None
+        best = (max if better == "higher" else min)(rivals) if len(set(rivals)) > 1 else None
         scale = _scale(known)
         rows.append(
             {
@@ -128,9 +127,9 @@ def figures_table(context: ReportContext, chosen: str | None) -> dict[str, objec
         )
     caption = (
         "↑ higher is better, ↓ lower is better; the best of each row is coloured, the untouched "
-        f"base aside. The bar is {titles.get(focus, arm_title(focus))}’s."
+        f"base aside. The bar is {arm_title(focus)}’s."
     )
-    return {"heads": heads(list(found), titles, chosen), "rows": rows, "caption": caption}
+    return {"heads": heads(list(found), chosen), "rows": rows, "caption": caption}
 
 
 def _scale(metrics: Sequence[Metric]) -> tuple[float, float]:
@@ -151,10 +150,11 @@ def _cell(
 ) -> dict[str, object]:
     is_best = arm not in ASIDE and best is not None and abs(metric.value - best) < 1e-9
     interval = None if metric.interval is None else (metric.interval[0], metric.interval[1])
-    spread = "" if interval is None else "–".join(figure(name, end) for end in interval)
+    between = " to " if interval and interval[0] < 0 else "–"
+    spread = "" if interval is None else between.join(figure(name, end) for end in interval)
     return {
         "value": figure(name, metric.value),
-        "range": spread.replace("\u202f%–", "–"),
+        "range": spread.replace(f"\u202f%{between}", between),
         "best": is_best,
         "plot": Markup(interval_svg(metric.value, interval, scale, best=is_best)),
         "name": name,

@@ -21,12 +21,13 @@ def smoothed(values: Sequence[float], share: float = 0.08) -> list[float]:
     return [float(data[max(0, i - width) : i + width + 1].mean()) for i in range(len(data))]
 
 
-def _ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """At most `count` + 1 round numbers inside [low, high]."""
+def _ticks(low: float, high: float, *, whole: bool = False, count: int = 5) -> list[float]:
+    """At most `count` + 1 round numbers inside [low, high]; only integers when `whole`."""
     span = max(high - low, 1e-12)
     rough = span / count
     scale = 10.0 ** math.floor(math.log10(rough))
-    step = next(scale * k for k in (1, 2, 2.5, 5, 10) if scale * k >= rough)
+    step = next(scale * k for k in (1, 2, 5, 10) if scale * k >= rough)
+    step = max(1.0, step) if whole else step
     first = math.ceil(low / step - 1e-9)
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -69,7 +70,7 @@ def curve_svg(name: str, steps: Sequence[int], values: Sequence[float]) -> str:
             f'y2="{y(tick):.1f}"/><text x="{LEFT - 6}" y="{y(tick) + 4.5:.1f}" '
             f'text-anchor="end">{tick:.3g}</text>'
         )
-    for tick in _ticks(first, last):
+    for tick in _ticks(first, last, whole=True):
         parts.append(
             f'<text x="{x(tick):.1f}" y="{HEIGHT - 7}" text-anchor="middle">{tick:.0f}</text>'
         )

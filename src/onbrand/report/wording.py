@@ -88,6 +88,8 @@ def figure(name: str, value: float) -> str:
     """A value as it is printed: "93 %", "0.87", "0.041", "6.2"."""
     kind = measure(name).kind
     if kind == "share":
-        return f"{value * 100:.0f}\u202f%"
-    digits = {"cosine": 2, "small": 3, "seconds": 2}.get(kind, 1)
-    return f"{value:.{digits}f}{UNITS.get(kind, '')}"
+        text = f"{value * 100:.0f}\u202f%"
+    else:
+        digits = {"cosine": 2, "small": 3, "seconds": 2}.get(kind, 1)
+        text = f"{value:.{digits}f}{UNITS.get(kind, '')}"
+    return text.replace("-", "−")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts import Judgement
 from onbrand.events import Listener, silent
-from onbrand.road.compare import BASE, BASELINE, PROMPT_ONLY, Comparison, compare
+from onbrand.road.compare import Comparison, compare
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-TITLES = {
-    BASE: "the untouched base",
-    PROMPT_ONLY: "baseline: words alone",
-    BASELINE: "baseline: DreamBooth LoRA",
-}
-MAX_REFERENCES, MAX_LOOKALIKES, MAX_NEIGHBOURS = 12, 8, 6
+MAX_REFERENCES, MAX_HELD_OUT, MAX_LOOKALIKES, MAX_NEIGHBOURS = 12, 4, 8, 8
 
 
 def report(
@@ -69,6 +64,7 @@ def report(
         lineage=_lineage(found),
         commands=_commands(places, baselines),
         facts=_facts(found),
+        diagnosis=found.verdict.diagnosis,
         chance={"retrieval_fraction": found.references.gallery.chance},
     )
     write_report(places.root, context)
@@ -76,7 +72,7 @@ def report(
 
 
 def _column(arm: str, found: Comparison) -> Column:
-    from onbrand.report import Column, Shown
+    from onbrand.report import Column, Shown, arm_title
 
     shots, scores = found.pictures[arm], found.measured[arm].pictures
     num = len(found.seeds)
@@ -84,22 +80,25 @@ def _column(arm: str, found: Comparison) -> Column:
         [
             Shown(
                 picture=shots.open(index),
-                alt=f"{TITLES.get(arm, arm)}: {shots.items[index].prompt}",
+                alt=f"{arm_title(arm)}: {shots.items[index].prompt}",
                 note=f"seed {shots.items[index].seed} · identity {scores[index].identity:.2f}",
             )
             for index in range(row * num, (row + 1) * num)
         ]
         for row in range(len(found.prompts))
     ]
-    return Column(arm=arm, title=TITLES.get(arm, f"stage: {arm}"), rows=rows)
+    return Column(arm=arm, title=arm_title(arm), rows=rows)
 
 
 def _references(found: Comparison) -> list[Shown]:
     from onbrand.report import Shown
 
-    assets = found.dataset.train[:MAX_REFERENCES]
+    dataset = found.dataset
+    parts = ((dataset.train[:MAX_REFERENCES], ""), (dataset.held_out[:MAX_HELD_OUT], "held out"))
     return [
-        Shown(picture=found.dataset.open(asset), alt=asset.caption or asset.key) for asset in assets
+        Shown(picture=dataset.open(asset), alt=asset.caption or asset.key, note=note)
+        for assets, note in parts
+        for asset in assets
     ]
 
 
@@ -153,8 +152,9 @@ def _holes(found: Comparison) -> Sequence[str]:
 
 
 def _lineage(found: Comparison) -> list[tuple[str, str]]:
-    own = [("dataset", found.dataset.fingerprint), ("base", found.model.base)]
-    return own + [(str(name), str(value)) for name, value in found.model.parents.items()]
+    own = {"dataset": found.dataset.fingerprint, "base": found.model.base}
+    parents = {str(name): str(value) for name, value in found.model.parents.items()}
+    return list((own | parents).items())
 
 
 def _commands(places: Places, baselines: bool) -> list[str]:
