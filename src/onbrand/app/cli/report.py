@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+TABLE_WIDTH = 110
+"""Columns that the table of figures needs; a narrower terminal wraps its lines, whole names kept."""
+
 
 def command(
     brand: Annotated[Path, typer.Argument(help="The brand's folder.")] = Path(),
@@ -61,11 +64,12 @@ def _table(judgement: Judgement) -> None:
     from rich.table import Table
 
     out = Console(stderr=True, highlight=False)
+    out.width = max(out.width, TABLE_WIDTH)
     arms = [*judgement.baselines.values(), *judgement.stages]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for arm in arms:
-        table.add_column(arm.name, justify="right")
+        table.add_column(arm.name, justify="right", no_wrap=True)
     names = list(dict.fromkeys(name for arm in arms for name in arm.metrics))
     for name in names:
         metrics = [arm.metrics.get(name) for arm in arms]
