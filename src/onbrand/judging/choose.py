@@ -156,7 +156,8 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
     if values.get("retrieval_fraction", 1.0) < RETRIEVAL_BAR:
         said.append(
             f"Only {_percent(values['retrieval_fraction'])} of the pictures are nearest to this "
-            "brand among its look-alikes: a trait is lost. Name every fixed trait in the captions."
+            "brand among its look-alikes: a trait is lost. Train longer, or leave fixed traits out "
+            "of the captions."
         )
     if values.get("alignment_ratio", 1.0) < 1 - ALIGNMENT_TOLERANCE:
         said.append(
