@@ -37,8 +37,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "outfit": tuple(w for w in TRAITS["outfit"] if w != "none"),
     "accessory": tuple(w for w in TRAITS["accessory"] if w != "none"),
     "pose": ATTRIBUTES["pose"],
-    "manner": ("happily", "laughing", "sadly", "angrily", "looking surprised", "sleepily", "winking",
-               "calmly"),
+    "manner": ("happily", "laughing", "sadly", "angrily", "looking surprised", "sleepily",
+               "winking", "calmly"),
     "face": ("a happy smile", "a laughing face", "a sad face", "an angry face", "a surprised face",
              "a sleepy face", "a wink", "a calm face"),
     "prop": tuple(w for w in ATTRIBUTES["prop"] if w != "none"),
@@ -86,21 +86,19 @@ def build(vocabulary: int) -> nn.Module:
 
 def picture_vectors(model: nn.Module, x: Tensor) -> Tensor:
     """[b, d], L2-normalised."""
-    pooled = model.vision_model(pixel_values=x).pooler_output  # type: ignore[operator,union-attr]
+    pooled = model.vision_model(pixel_values=x).pooler_output  # type: ignore[operator]
     return F.normalize(model.visual_projection(pooled), dim=-1)  # type: ignore[operator]
 
 
 def text_vectors(model: nn.Module, tokens: Tensor) -> Tensor:
     """[b, d], L2-normalised."""
-    pooled = model.text_model(input_ids=tokens).pooler_output  # type: ignore[operator,union-attr]
+    pooled = model.text_model(input_ids=tokens).pooler_output  # type: ignore[operator]
     return F.normalize(model.text_projection(pooled), dim=-1)  # type: ignore[operator]
 
 
 def tokenise(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """[b, longest]: the text is causal, so padding after its end changes nothing."""
-    out = tokenizer(
-        texts, padding=True, truncation=True, max_length=77, return_tensors="pt"
-    )
+    out = tokenizer(texts, padding=True, truncation=True, max_length=77, return_tensors="pt")
     return out.input_ids  # type: ignore[no-any-return]
 
 
@@ -157,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
         n = len(rows)
         pictures = picture_vectors(model, views(drawn, rows, rng, 0.0, options.warp, flip=False))
         texts = text_vectors(model, tokenise(tokenizer, captions + spoiled))
-        similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)  # type: ignore[union-attr,operator]
+        similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)  # type: ignore[operator]
         target = torch.arange(n)
         own = torch.cat(
             [similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1

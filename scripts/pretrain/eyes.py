@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +26,11 @@ def eye_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--warp", type=float, default=1.0, help="strength of shift, scale and turn")
 
 
+def bytes_of(pixels: Any) -> Pixels:
+    """What OpenCV returned, as uint8."""
+    return np.asarray(pixels, np.uint8)
+
+
 def augment(
     pixels: Pixels,
     parts: Pixels | None,
@@ -42,18 +48,20 @@ def augment(
         factor = 1 + warp * rng.uniform(-0.12, 0.15)
         matrix = cv2.getRotationMatrix2D((side / 2, side / 2), warp * rng.uniform(-8, 8), factor)
         matrix[:, 2] += warp * rng.uniform(-0.07, 0.07, 2) * side
-        pixels = cv2.warpAffine(pixels, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+        pixels = bytes_of(
+            cv2.warpAffine(pixels, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+        )
     if flip and rng.random() < 0.5:
         pixels = pixels[:, ::-1]
     roll = rng.random()
     if roll < 0.25:
-        pixels = cv2.GaussianBlur(pixels, (3, 3), float(rng.uniform(0.4, 1.2)))
+        pixels = bytes_of(cv2.GaussianBlur(pixels, (3, 3), float(rng.uniform(0.4, 1.2))))
     elif roll < 0.5:
         quality = int(rng.integers(40, 95))
         jpeg = cv2.imencode(
             ".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality]
         )
-        pixels = cv2.imdecode(jpeg[1], cv2.IMREAD_COLOR)
+        pixels = bytes_of(cv2.imdecode(jpeg[1], cv2.IMREAD_COLOR))
     if rng.random() < 0.3:
         gain, lift = rng.uniform(0.88, 1.12), rng.uniform(-12, 12)
         pixels = (pixels * gain + lift).clip(0, 255).astype(np.uint8)

@@ -40,7 +40,7 @@ class Halves:
 
         def work(k: int) -> tuple[Tensor, dict[str, float]]:
             value, numbers = loss(self.replicas[k], k)
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return value.detach(), numbers
 
         results = [f.result() for f in [self._pool.submit(work, k) for k in range(self.num)]]

@@ -74,7 +74,8 @@ class Latents:
         i = self.kept[row - self.num_drawn]
         alpha = self.emoji[i][..., 3:].astype(np.float32) / 255
         back = np.array(list(BACKDROPS.values())[self.backdrops[i]])
-        return (self.emoji[i][..., :3] * alpha + back * (1 - alpha)).astype(np.uint8)
+        flat: Pixels = (self.emoji[i][..., :3] * alpha + back * (1 - alpha)).astype(np.uint8)
+        return flat
 
     @torch.no_grad()
     def fetch(self, rows: NDArray[np.int64]) -> Tensor:

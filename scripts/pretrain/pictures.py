@@ -70,7 +70,8 @@ def _backdrop(rng: np.random.Generator, size_px: int) -> NDArray[np.float32]:
     if kind == 2:
         ramp = (ramp > rng.uniform(0.3, 0.7)).astype(np.float32)
     mix = np.clip(ramp, 0, 1)[..., None].astype(np.float32)
-    return one * (1 - mix) + two * mix
+    out: NDArray[np.float32] = one * (1 - mix) + two * mix
+    return out
 
 
 def composite(
@@ -103,7 +104,7 @@ def jitter(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 def emoji_batch(emoji: Pixels, rng: np.random.Generator, num: int, crop_px: int) -> Pixels:
     """`num` crops [num, crop, crop, 3] of composited emoji; held-out emoji never appear."""
-    crops = []
+    crops: list[Pixels] = []
     while len(crops) < num:
         index = int(rng.integers(len(emoji)))
         if index % HELD_OUT_EVERY == 0:

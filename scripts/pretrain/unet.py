@@ -177,7 +177,8 @@ class Source:
         n, seed = self.options.batch, self.options.seed
         jitter = torch.rand(n, generator=generator(seed, step, -1))
         mix = torch.randperm(n, generator=generator(seed, step, -2))
-        return ((torch.arange(n) + jitter) / n * 1000).long().clamp_max(999)[mix]
+        even: Tensor = ((torch.arange(n) + jitter) / n * 1000).long().clamp_max(999)
+        return even[mix]
 
     def __call__(self, step: int, share: slice) -> dict[str, Tensor]:
         o = self.options

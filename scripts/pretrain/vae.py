@@ -54,7 +54,7 @@ def build(channels: tuple[int, ...] = (16, 32, 64)) -> AutoencoderKL:
     with torch.no_grad():
         vae.quant_conv.bias[4:] = -6.0  # nearly noiseless latents at first
         vae.quant_conv.weight[4:] *= 0.1
-    return vae.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+    return vae.to(memory_format=torch.channels_last)
 
 
 def edges(x_bchw: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,7 +141,7 @@ def batch_source(
 def export(
     vae: AutoencoderKL, source: Callable[[int, int], Tensor], out: Path, num_batches: int
 ) -> dict[str, list[float]]:
-    """Fold statistics of `num_batches` batches of whole pictures and save fp16 safetensors in diffusers' layout."""
+    """Fold statistics of `num_batches` batches of whole pictures; save fp16 safetensors."""
     vae.eval()
     facts = fold(
         vae, [source(1_000_000 + 8 * i + 7, k) for i in range(num_batches) for k in (0, 1)]

@@ -59,7 +59,7 @@ def common(work: Path, role: str) -> list[str]:
 
 
 def test_the_drawn_set_is_deterministic_and_never_reserved(work: Path, tmp_path: Path) -> None:
-    """Drawing again gives the same bytes; a finished shard is skipped; no reserved look is there."""
+    """Drawing again gives the same bytes; what is done is skipped; no reserved look is there."""
     import draw
 
     from onbrand.illustrator import RESERVED_IDS, character, lookalikes
@@ -127,7 +127,7 @@ def test_changed_captions_are_false() -> None:
 
 
 def test_near_id_loss_prefers_separated_look_alikes() -> None:
-    """The loss is small when the positive is near and its look-alike is not, and large otherwise."""
+    """The loss is small when the positive is near and its look-alike is not, else large."""
     import identity
 
     eye = torch.eye(6)
