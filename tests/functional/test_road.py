@@ -1,0 +1,201 @@
+"""The road as Python functions, on a tiny pack: folders in, folders out, resumed after any stop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import onbrand as ob
+from onbrand import generation, road
+from onbrand.errors import ArtifactError, InputError, PromptError
+from onbrand.events import Event, Skipped, Started, Warned
+from onbrand.road.places import place_of
+
+RECIPE = """
+base = "{base}"
+[lora]
+rank = 2
+[validation]
+num_prompts = 1
+num_per_prompt = 2
+num_steps = 2
+[[stage]]
+kind = "appearance"
+learning_rate = 1e-4
+batch_size = 2
+num_steps = 2
+{more}
+"""
+GATE = '[[gate]]\nafter = "appearance"\nmetric = "identity"\nat_least = 1.5'
+
+
+def begin(folder: Path, pack: Path, more: str = "") -> Path:
+    """A brand of six small drawn pictures."""
+    rng = np.random.default_rng(7)
+    (folder / "drawn").mkdir(parents=True)
+    for index in range(6):
+        pixels = np.full((40, 40, 3), 250, np.uint8)
+        top, left = (int(v) for v in rng.integers(2, 14, 2))
+        pixels[top : top + 22, left : left + 22] = (200, 90, 40)
+        Image.fromarray(pixels).save(folder / "drawn" / f"{index}.png")
+        (folder / "drawn" / f"{index}.txt").write_text(f"a red fox sitting, view {index}")
+    (folder / "drawn" / "notes.gif").write_bytes(b"no picture")
+    recipe = folder / "recipe.toml"
+    recipe.write_text(RECIPE.format(base=pack, more=more))
+    return ob.new(folder / "kuro", pictures=folder / "drawn", subject="red fox", recipe=str(recipe))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_pack_folder: Path) -> Path:
+    """A trained brand. Copy it before changing it."""
+    brand = begin(tmp_path_factory.mktemp("brands"), tiny_pack_folder)
+    ob.train(brand)
+    return brand
+
+
+@pytest.fixture
+def brand(finished: Path, tmp_path: Path) -> Path:
+    """A trained brand of the test's own."""
+    return Path(shutil.copytree(finished, tmp_path / "kuro"))
+
+
+def same(one: Image.Image, other: Image.Image) -> bool:
+    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+
+
+def test_pictures_that_cannot_be_used_are_told_of(tmp_path: Path, tiny_pack_folder: Path) -> None:
+    """new and curate name the files that are no pictures and freeze the others, some held out."""
+    folder = begin(tmp_path, tiny_pack_folder)
+    dataset = ob.Dataset.load(folder / "dataset")
+    assert [Path(skip.path).name for skip in dataset.skipped] == ["notes.gif"]
+    assert len(dataset.train) + len(dataset.held_out) == 6
+    assert dataset.held_out
+    told: list[Event] = []
+    (folder / "pictures" / "broken.png").write_bytes(b"\x89PNG")
+    again = ob.curate(folder, emit=told.append)
+    assert [Path(e.path).name for e in told if isinstance(e, Skipped)] == ["broken.png"]
+    assert again.fingerprint == dataset.fingerprint
+
+
+def test_a_folder_that_is_no_brand_is_refused_with_advice(tmp_path: Path) -> None:
+    """Every function of the road says what the folder lacks and which command makes it."""
+    calls: list[Callable[[], object]] = [
+        lambda: ob.train(tmp_path),
+        lambda: ob.generate("waving", tmp_path),
+        lambda: ob.report(tmp_path / "none"),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="onbrand new"):
+            call()
+
+
+def test_an_empty_prompt_is_refused_before_any_work(brand: Path) -> None:
+    """generate refuses empty prompts and leaves no folder behind."""
+    with pytest.raises(PromptError, match="empty"):
+        ob.generate(["waving", "  "], brand)
+    assert not (brand / "generated").exists()
+
+
+def test_pictures_do_not_depend_on_their_company(brand: Path) -> None:
+    """The same prompt and seed give the same picture alone and among others, to a rounding."""
+    alone = ob.generate("waving", brand, num_per_prompt=1, num_steps=2, seed=8)
+    among = ob.generate(["sitting", "waving"], brand, num_per_prompt=2, num_steps=2, seed=7)
+    first, second = (np.asarray(picture, np.int16) for picture in (alone.open(0), among.open(3)))
+    assert among.items[3].prompt == alone.items[0].prompt
+    assert np.abs(first - second).max() <= 1
+
+
+def test_the_base_draws_without_the_brand(brand: Path) -> None:
+    """stage="base" leaves the LoRA off, and the pictures' parents say so."""
+    shots = ob.generate("waving", brand, num_per_prompt=1, num_steps=2, stage="base")
+    assert shots.parents["lora"] == "none"
+    ours = ob.generate("waving", brand, num_per_prompt=1, num_steps=2)
+    assert len(ours.parents["lora"]) == 16
+    with pytest.raises(InputError, match="appearance"):
+        ob.generate("waving", brand, stage="apearance")
+
+
+def test_words_the_base_has_never_seen_are_warned_of(brand: Path) -> None:
+    """generate names unseen words once, and the brand's own trigger is not among them."""
+    told: list[Event] = []
+    ob.generate("waving on a bicycle", brand, num_per_prompt=1, num_steps=1, emit=told.append)
+    warnings = [e.message for e in told if isinstance(e, Warned) and "never seen" in e.message]
+    assert len(warnings) == 1
+    assert "'bicycle'" in warnings[0]
+    assert "kuro" not in warnings[0]
+
+
+def test_a_stopped_generation_goes_on_where_it_stopped(
+    brand: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After Ctrl-C in the second batch the same call draws only what is missing, in its folder."""
+    real, calls = generation.sample, 0
+
+    def interrupted(*args: object, **settings: object) -> list[Image.Image]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return real(*args, **settings)
+
+    def ask(told: list[Event]) -> ob.Pictures:
+        return ob.generate("waving", brand, num_per_prompt=10, num_steps=1, emit=told.append)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "sample", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ask([])
+    kept = sorted((brand / "generated" / "001").glob("0*.png"))
+    assert len(kept) == 8
+    with pytest.raises(ArtifactError):
+        ob.Pictures.load(brand / "generated" / "001")
+    told: list[Event] = []
+    shots = ask(told)
+    assert [e.total for e in told if isinstance(e, Started)] == [2]
+    assert shots.root == brand / "generated" / "001"
+    assert len(ob.Pictures.load(shots.root)) == 10
+    assert ask([]).root == brand / "generated" / "002"
+
+
+def test_a_failed_gate_keeps_the_model_and_is_an_error(
+    tmp_path: Path, tiny_pack_folder: Path
+) -> None:
+    """A stage that misses its gate raises GateFailed with everything saved, and can be reported."""
+    brand = begin(tmp_path, tiny_pack_folder, GATE)
+    with pytest.raises(ob.OnbrandError, match="gate") as failed:
+        ob.train(brand)
+    assert failed.value.exit_code == 1
+    assert ob.BrandModel.load(brand / "model").ship["stage"] == "appearance"
+    judgement = ob.report(brand, num_prompts=1, num_per_prompt=1, num_steps=1)
+    assert (brand / "report.html").stat().st_size > 10_000
+    assert set(judgement.baselines) >= {"base", "prompt_only"}
+
+
+def test_every_arm_draws_the_same_prompts_and_seeds(brand: Path) -> None:
+    """Arms differ in words and weights alone, and a second comparison redraws nothing."""
+    settings = {"num_prompts": 2, "num_per_prompt": 2, "num_steps": 1}
+    found = road.compare(brand, **settings)
+    seeds = {name: [item.seed for item in shots.items] for name, shots in found.pictures.items()}
+    assert set(map(tuple, seeds.values())) == {(1007, 1008, 1007, 1008)}
+    assert not any("kuro" in i.prompt for i in found.pictures["prompt_only"].items)
+    assert all("kuro" in i.prompt for i in found.pictures["appearance"].items)
+    told: list[Event] = []
+    again = road.compare(brand, **settings, emit=told.append)
+    assert [e for e in told if isinstance(e, Started)] == []
+    assert again.judgement == found.judgement
+
+
+def test_a_base_folder_is_kept_as_an_absolute_path(
+    tmp_path: Path, tiny_pack_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative folder named as base still means the same one from elsewhere; names stay names."""
+    monkeypatch.chdir(tiny_pack_folder.parent)
+    assert place_of(tiny_pack_folder.name) == str(tiny_pack_folder.resolve())
+    assert place_of("./elsewhere") == str((tiny_pack_folder.parent / "elsewhere").resolve())
+    assert place_of("pocket") == "pocket"
+    assert place_of("owner/name") == "owner/name"
