@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from draw import Drawn
 from eyes import eye_options, held_out_batches, num_mib, views
+from halves import Ahead
 from options import WORK, parser, prepare, printer
 from torch import Tensor, nn
 from transformers import (
@@ -102,6 +103,13 @@ def tokenise(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     return out.input_ids  # type: ignore[no-any-return]
 
 
+def vectors_of(model: nn.Module, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """[n, d] of many texts, a hundred at a time."""
+    device = next(model.parameters()).device
+    tokens = (tokenise(tokenizer, texts[i : i + 100]) for i in range(0, len(texts), 100))
+    return torch.cat([text_vectors(model, t.to(device)) for t in tokens])
+
+
 @torch.no_grad()
 def measure(
     model: nn.Module, held_out: Drawn, batches: list[Tensor], tokenizer: CLIPTokenizer
@@ -112,11 +120,7 @@ def measure(
     true = [label["captions"][0] for label in held_out.labels]
     false = [spoil(caption, rng) for caption in true]
     pictures = torch.cat([picture_vectors(model, b) for b in batches])
-    good, bad = (
-        (pictures * torch.cat([text_vectors(model, tokenise(tokenizer, texts[i : i + 100]))
-                               for i in range(0, len(texts), 100)])).sum(1)
-        for texts in (true, false)
-    )  # fmt: skip
+    good, bad = ((pictures * vectors_of(model, tokenizer, t)).sum(1) for t in (true, false))
     model.train()
     return {
         "one_word": float((good > bad).float().mean()),
@@ -135,9 +139,9 @@ def main(arguments: list[str] | None = None) -> None:
     prepare(options)
     drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
-    model = build(len(tokenizer))
+    model = build(len(tokenizer)).to(options.device)
     print(f"{num_mib(model):.2f} MiB", flush=True)
-    batches = held_out_batches(held_out)
+    batches = held_out_batches(held_out, options.device)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         weight_decay=0.02, checkpoint_every=options.every, log_every=50,
@@ -147,20 +151,26 @@ def main(arguments: list[str] | None = None) -> None:
     )
     loop.resume()
 
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+    def prepare_views(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         rows = rng.integers(0, len(drawn), options.batch)
         captions = [drawn.labels[r]["captions"][int(rng.integers(3))] for r in rows]
         spoiled = [spoil(c, rng) for c in captions for _ in range(2)]
-        n = len(rows)
-        pictures = picture_vectors(model, views(drawn, rows, rng, 0.0, options.warp, flip=False))
-        texts = text_vectors(model, tokenise(tokenizer, captions + spoiled))
+        tokens = tokenise(tokenizer, captions + spoiled)
+        return views(drawn, rows, rng, 0.0, options.warp, flip=False), tokens
+
+    batch = Ahead(prepare_views, options.workers)
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        x, tokens = (tensor.to(options.device) for tensor in batch(index))
+        n = len(x)
+        pictures, texts = picture_vectors(model, x), text_vectors(model, tokens)
         similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)  # type: ignore[operator]
-        target = torch.arange(n)
+        target = torch.arange(n, device=x.device)
         own = torch.cat(
             [similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1
         )
-        hard = F.cross_entropy(own, torch.zeros(n, dtype=torch.long))
+        hard = F.cross_entropy(own, torch.zeros_like(target))
         loss = F.cross_entropy(similar, target) + F.cross_entropy(similar[:, :n].T, target) + hard
         return loss, {"one_word": float((own[:, 0] >= own.max(1).values).float().mean())}
 
@@ -168,7 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     loop.run(step, every=every, limit_s=options.limit_s)
     print(measure(model, held_out, batches, tokenizer), flush=True)
     model.eval()
-    model.half().save_pretrained(options.out / "model")  # type: ignore[operator]
+    model.half().cpu().save_pretrained(options.out / "model")  # type: ignore[operator]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from draw import Drawn
 from eyes import eye_options, held_out_batches, num_mib, views
+from halves import Ahead
 from options import parser, prepare, printer
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
@@ -57,7 +58,7 @@ def split(logits_bn: Tensor) -> list[Tensor]:
 def measure(model: nn.Module, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
     """Accuracy per group on held-out characters' pictures."""
     model.eval()
-    logits = split(torch.cat([model(b).logits for b in batches]))
+    logits = split(torch.cat([model(b).logits for b in batches]).cpu())
     model.train()
     truth = targets_of(held_out.labels)
     scores = {
@@ -75,9 +76,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = p.parse_args(arguments)
     prepare(options)
     drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
-    model = build()
+    model = build().to(options.device)
     print(f"{num_mib(model):.2f} MiB", flush=True)
-    truth, batches = targets_of(drawn.labels), held_out_batches(held_out)
+    truth, batches = targets_of(drawn.labels), held_out_batches(held_out, options.device)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         weight_decay=0.02, checkpoint_every=options.every, log_every=50,
@@ -88,13 +89,18 @@ def main(arguments: list[str] | None = None) -> None:
     )  # fmt: skip
     loop.resume()
 
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+    def prepare_views(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         rows = rng.integers(0, len(drawn), options.batch)
         # views are never mirrored: left and right are read; backgrounds stay: they are read too
-        x = views(drawn, rows, rng, 0.0, options.warp, flip=False)
+        return views(drawn, rows, rng, 0.0, options.warp, flip=False), truth[rows]
+
+    batch = Ahead(prepare_views, options.workers)
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        x, values = (tensor.to(options.device) for tensor in batch(index))
         parts = split(model(x).logits)
-        losses = [F.cross_entropy(part, truth[rows, i]) for i, part in enumerate(parts)]
+        losses = [F.cross_entropy(part, values[:, i]) for i, part in enumerate(parts)]
         return torch.stack(losses).mean(), {}
 
     def evaluate(_: int) -> dict[str, float]:
@@ -104,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     scores = measure(model, held_out, batches)
     print(scores, flush=True)
     model.eval()
-    model.half().save_pretrained(options.out / "model")  # type: ignore[operator]
+    model.half().cpu().save_pretrained(options.out / "model")  # type: ignore[operator]
     (options.out / "scores.json").write_text(json.dumps(scores))
 
 

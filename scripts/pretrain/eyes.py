@@ -92,11 +92,13 @@ def characters_of(drawn: Drawn) -> NDArray[np.int64]:
     return np.arange(len(drawn)).reshape(-1, PICTURES_EACH)
 
 
-def held_out_batches(drawn: Drawn, batch: int = 50) -> list[torch.Tensor]:
-    """All pictures as they are, in order."""
+def held_out_batches(drawn: Drawn, device: str, batch: int = 50) -> list[torch.Tensor]:
+    """All pictures as they are, in order, on the device."""
     rows = range(0, len(drawn), batch)
     return [
-        to_tensor(np.stack([drawn.pixels(i) for i in range(r, min(len(drawn), r + batch))]))
+        to_tensor(np.stack([drawn.pixels(i) for i in range(r, min(len(drawn), r + batch))])).to(
+            device
+        )
         for r in rows
     ]
 

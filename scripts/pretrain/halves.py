@@ -8,15 +8,35 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Halves"]
+__all__ = ["Ahead", "Halves"]
 
 Loss = Callable[[nn.Module, int], tuple[Tensor, dict[str, float]]]
 """(replica, its number) -> (mean loss of its share of the batch, numbers)."""
+
+
+class Ahead:
+    """`function(step)` for the steps to come, prepared on threads while the device works."""
+
+    def __init__(self, function: Callable[[int], Any], num_workers: int) -> None:
+        self.function = function
+        self.depth = 2 * num_workers
+        self._pool = ThreadPoolExecutor(num_workers) if num_workers else None
+        self._waiting: dict[int, Future[Any]] = {}
+
+    def __call__(self, step: int) -> Any:
+        """The same as function(step)."""
+        if self._pool is None:
+            return self.function(step)
+        for s in range(step, step + self.depth):
+            if s not in self._waiting:
+                self._waiting[s] = self._pool.submit(self.function, s)
+        return self._waiting.pop(step).result()
 
 
 class Halves:

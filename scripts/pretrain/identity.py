@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from draw import Drawn
 from eyes import characters_of, eye_options, held_out_batches, num_mib, views
+from halves import Ahead
 from options import WORK, parser, prepare, printer
 from torch import Tensor, nn
 from transformers import (
@@ -58,11 +59,11 @@ def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tu
     n = len(anchor_bd)
     keys = torch.cat([positive_bd, double_bd])
     similar = anchor_bd @ keys.T
-    target = torch.arange(n)
+    target = torch.arange(n, device=anchor_bd.device)
     disc = F.cross_entropy(similar / TEMPERATURE, target)
     back = F.cross_entropy(positive_bd @ torch.cat([anchor_bd, double_bd]).T / TEMPERATURE, target)
     own = similar[target, target + n]
-    strangers = similar[:, :n].masked_fill(torch.eye(n, dtype=torch.bool), -1).amax(1)
+    strangers = similar[:, :n].masked_fill(target[:, None] == target, -1).amax(1)
     rank = F.softplus((strangers - own) / TEMPERATURE).mean() * TEMPERATURE
     margins = similar[target, target] - own
     return disc + 0.5 * back + 0.5 * rank, (margins.detach() > 0).float().mean()
@@ -82,7 +83,7 @@ def measure(model: nn.Module, held_out: Drawn, batches: list[Tensor]) -> dict[st
     n = len(positive)
     # gallery: picture 0 of every character, and every look-alike; queries: pictures 1..3
     similar = anchors.flatten(0, 1) @ torch.cat([positive, double]).T
-    right = similar.argmax(1) == torch.arange(n).repeat_interleave(3)
+    right = similar.argmax(1).cpu() == torch.arange(n).repeat_interleave(3)
     return {
         "pa": float((s_own > s_double).float().mean()),
         "retrieval": float(right.float().mean()),
@@ -107,9 +108,9 @@ def main(arguments: list[str] | None = None) -> None:
     people = characters_of(drawn)
     if options.twin:  # another draw of the data: a random four fifths of the characters
         people = np.random.default_rng(options.seed).permutation(people)[: len(people) * 4 // 5]
-    model = build(options.twin)
+    model = build(options.twin).to(options.device)
     print(f"{num_mib(model):.2f} MiB", flush=True)
-    batches = held_out_batches(held_out)
+    batches = held_out_batches(held_out, options.device)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         weight_decay=0.02, checkpoint_every=options.every, log_every=50,
@@ -120,12 +121,16 @@ def main(arguments: list[str] | None = None) -> None:
     )  # fmt: skip
     loop.resume()
 
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+    def prepare_views(index: int) -> Tensor:
         rng = np.random.default_rng((options.seed, index))
         rows = people[rng.permutation(len(people))[: options.batch]]
         indices = np.concatenate([rows[:, 1 + index % 3], rows[:, 0], rows[:, 4]])
-        x = views(drawn, indices, rng, options.blackout, options.warp)
-        anchor, positive, double = embed(model, x).chunk(3)
+        return views(drawn, indices, rng, options.blackout, options.warp)
+
+    batch = Ahead(prepare_views, options.workers)
+
+    def step(index: int) -> tuple[Tensor, dict[str, float]]:
+        anchor, positive, double = embed(model, batch(index).to(options.device)).chunk(3)
         loss, pa = nearid_loss(anchor, positive, double)
         return loss, {"batch_pa": float(pa)}
 
@@ -133,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
     loop.run(step, every=every, limit_s=options.limit_s)
     print(measure(model, held_out, batches), flush=True)
     model.eval()
-    model.half().save_pretrained(options.out / "model")  # type: ignore[operator]
+    model.half().cpu().save_pretrained(options.out / "model")  # type: ignore[operator]
 
 
 if __name__ == "__main__":

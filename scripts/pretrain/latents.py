@@ -83,8 +83,8 @@ class Latents:
         missing = np.unique(rows[~self.maps["filled"][rows]])
         if len(missing):
             pixels = np.stack([self.pixels(int(r)) for r in missing])
-            modes = self.vae.encode(to_tensor(pixels)).latent_dist.mode()
-            self.maps["latents"][missing] = modes.contiguous().half().numpy()
+            modes = self.vae.encode(to_tensor(pixels).to(self.vae.device)).latent_dist.mode()
+            self.maps["latents"][missing] = modes.contiguous().half().cpu().numpy()
             self.maps["filled"][missing] = True
         return torch.from_numpy(np.asarray(self.maps["latents"][rows], np.float32))
 
@@ -92,7 +92,7 @@ class Latents:
     def open(options: argparse.Namespace) -> Latents:
         """From a script's options: latents, vae, drawn, emoji."""
         vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
-        vae = vae.to(memory_format=torch.channels_last).eval()
+        vae = vae.to(options.device, memory_format=torch.channels_last).eval()
         emoji, things = pack_emoji(options.emoji, options.work)
         return Latents(options.latents, vae, Drawn.open(options.drawn), emoji, things)
 

@@ -25,6 +25,8 @@ def parser(role: str, *, steps: int, batch: int) -> argparse.ArgumentParser:
     p.add_argument("--limit-s", type=float, default=None, help="stop (and save) after so long")
     p.add_argument("--out", type=Path, default=WORK / role)
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--device", default="cpu", help="cuda where there is one")
+    p.add_argument("--workers", type=int, default=0, help="threads that prepare batches ahead")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--emoji", type=Path, default=DATA / "fluent-emoji")
     p.add_argument("--gopher", type=Path, default=DATA / "gopher", help="evaluation only")
@@ -34,7 +36,10 @@ def parser(role: str, *, steps: int, batch: int) -> argparse.ArgumentParser:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Set the number of threads and the seed of the initial weights."""
+    """Set the number of threads and the seed of the initial weights; a GPU needs no replicas."""
+    if options.device != "cpu":
+        torch.set_float32_matmul_precision("high")
+        options.threads = 1
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)

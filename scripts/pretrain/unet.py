@@ -13,12 +13,13 @@ import copy
 import json
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from halves import Halves
+from halves import Ahead, Halves
 from latents import Latents, latent_options
 from numpy.typing import NDArray
 from options import WORK, parser, prepare, printer
@@ -212,6 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
     latents = Latents.open(options)
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
     joint = build(len(tokenizer), tuple(options.channels), sample_size=latents.size)
+    joint.to(options.device)
     source = Source(options, latents, tokenizer)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=200,
@@ -221,19 +223,24 @@ def main(arguments: list[str] | None = None) -> None:
     loop = Loop(options.out, dict(joint.named_parameters()), settings, task="unet", emit=printer())
     loop.resume()
     halves = Halves(joint, options.threads)
+    size = options.batch // halves.num
+    shares = [
+        Ahead(partial(source, share=slice(k * size, (k + 1) * size)), options.workers)
+        for k in range(halves.num)
+    ]
+
+    def loss(replica: nn.Module, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
+        batch = {name: x.to(options.device) for name, x in shares[k](index).items()}
+        return loss_of(replica, batch)
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        size = options.batch // halves.num
-        return halves.gradients(
-            lambda replica, k: loss_of(replica, source(index, slice(k * size, (k + 1) * size)))
-        )
+        return halves.gradients(partial(loss, index=index))
 
     def save(done: int) -> None:
         began = time.monotonic()
         with loop.averaged(), torch.no_grad():
             joint.eval()
-            vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
-            pipe = pipeline(joint, vae, tokenizer)
+            pipe = pipeline(joint, latents.vae, tokenizer)
             write(joint, options.out / "pipeline", done)
             if not options.no_sheets:
                 torch.set_num_threads(options.threads)
@@ -249,7 +256,7 @@ def main(arguments: list[str] | None = None) -> None:
 def write(joint: Joint, folder: Path, done: int) -> None:
     """Save the weights that the modules hold now, fp16, a whole folder at a time."""
     fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    half = copy.deepcopy(joint).half()
+    half = copy.deepcopy(joint).half().cpu()
     half.unet.save_pretrained(fresh / "unet")
     half.text_encoder.save_pretrained(fresh / "text_encoder")
     (fresh / "facts.json").write_text(json.dumps({"steps": done}))

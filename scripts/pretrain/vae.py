@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from draw import Drawn
-from halves import Halves
+from halves import Ahead, Halves
 from options import WORK, parser, prepare, printer
 from pictures import (
     Pixels,
@@ -63,7 +64,7 @@ def edges(x_bchw: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss_of(
-    vae: AutoencoderKL, x_bchw: Tensor, kl_weight: float, noise: torch.Generator
+    vae: nn.Module, x_bchw: Tensor, kl_weight: float, noise: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """Reconstruction + edges + KL; the encoder is skipped by autograd when it is frozen."""
     latents = vae.encode(x_bchw).latent_dist
@@ -143,9 +144,8 @@ def export(
 ) -> dict[str, list[float]]:
     """Fold statistics of `num_batches` batches of whole pictures; save fp16 safetensors."""
     vae.eval()
-    facts = fold(
-        vae, [source(1_000_000 + 8 * i + 7, k) for i in range(num_batches) for k in (0, 1)]
-    )
+    whole = [source(1_000_000 + 8 * i + 7, k) for i in range(num_batches) for k in (0, 1)]
+    facts = fold(vae, whole) if whole else {}  # a frozen encoder keeps its latents
     vae.half().save_pretrained(out, safe_serialization=True)
     vae.float()
     (out / "latents.json").write_text(json.dumps(facts))
@@ -174,8 +174,12 @@ def main(arguments: list[str] | None = None) -> None:
     if options.decoder_only:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
+    vae.to(options.device)
     source = batch_source(emoji, drawn, options.seed, options.batch // options.threads)
-    sets = evaluations(emoji, options.gopher, drawn)
+    sets = {
+        name: (x.to(options.device), None if mask is None else mask.to(options.device))
+        for name, (x, mask) in evaluations(emoji, options.gopher, drawn).items()
+    }
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         floor_fraction=0.02, weight_decay=1e-4, ema_decay=0.998, checkpoint_every=options.every,
@@ -185,13 +189,14 @@ def main(arguments: list[str] | None = None) -> None:
     loop = Loop(options.out, names, settings, task="vae", emit=printer())
     loop.resume()
     halves = Halves(vae, options.threads)
+    shares = [Ahead(partial(source, share=k), options.workers) for k in range(halves.num)]
+
+    def loss(replica: nn.Module, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
+        x = shares[k](index).to(options.device)
+        return loss_of(replica, x, options.kl, generator(options.seed, index, k))
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        return halves.gradients(
-            lambda replica, k: loss_of(
-                replica, source(index, k), options.kl, generator(options.seed, index, k)
-            )
-        )
+        return halves.gradients(partial(loss, index=index))
 
     def evaluate(_: int) -> dict[str, float]:
         with loop.averaged():
@@ -201,8 +206,9 @@ def main(arguments: list[str] | None = None) -> None:
         loop.run(step, every={options.every: evaluate}, limit_s=options.limit_s)
     with loop.averaged():
         print(measure(vae, sets), flush=True)
-        print(export(vae, source, options.out / "vae", options.fold_batches), flush=True)
-        print("folded", measure(vae, sets), flush=True)
+        batches = 0 if options.decoder_only else options.fold_batches
+        export(vae.cpu(), source, options.out / "vae", batches)
+        print("exported", measure(vae.to(options.device), sets), flush=True)
 
 
 if __name__ == "__main__":

@@ -289,7 +289,7 @@ class Loop:
                 parameter.copy_(file.get_tensor(f"parameter/{name}"))
                 if f"step/{name}" in present:
                     self._optimiser.state[parameter] = {
-                        key: file.get_tensor(f"{key}/{name}").clone()
+                        key: file.get_tensor(f"{key}/{name}").to(parameter.device, copy=True)
                         for key in ("step", "exp_avg", "exp_avg_sq")
                     }
                 if self._average is not None and f"average/{name}" in present:
