@@ -1,6 +1,6 @@
 """Draw a sheet of mascots as the illustrator makes them: the first characters, the first seeds.
 
-    python examples/draw_sheet.py docs/pictures/mascots.webp
+python examples/draw_sheet.py docs/pictures/mascots.webp
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 TABLE_WIDTH = 110
-"""Columns that the table of figures needs; a narrower terminal wraps its lines, whole names kept."""
+"""Columns that the table of figures needs; a narrower terminal wraps its lines."""
 
 
 def command(
