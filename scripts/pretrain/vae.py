@@ -85,17 +85,17 @@ def reconstruct(vae: AutoencoderKL, x_bchw: Tensor) -> Tensor:
 
 
 def evaluations(
-    emoji: Pixels, gopher: Path, drawn: Drawn | None
+    emoji: Pixels, gopher: Path, drawn: Drawn | None, num: int = 32
 ) -> dict[str, tuple[Tensor, Tensor | None]]:
     """Pictures never trained on: held-out emoji, the gopher inside its alpha, reserved drawings."""
     sets: dict[str, tuple[Tensor, Tensor | None]] = {
-        "psnr_emoji": (to_tensor(evaluation_emoji(emoji)), None)
+        "psnr_emoji": (to_tensor(evaluation_emoji(emoji, num)), None)
     }
     if gopher.exists():
         pixels, mask = evaluation_folder(gopher)
-        sets["psnr_gopher"] = (to_tensor(pixels[:32]), torch.from_numpy(mask[:32]))
+        sets["psnr_gopher"] = (to_tensor(pixels[:num]), torch.from_numpy(mask[:num]))
     if drawn is not None:
-        sets["psnr_drawn"] = (to_tensor(drawn.reserved_pixels(32)), None)
+        sets["psnr_drawn"] = (to_tensor(drawn.reserved_pixels(num)), None)
     return sets
 
 
@@ -156,6 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train, log PSNR, export the average."""
     p: argparse.ArgumentParser = parser("vae", steps=6000, batch=16)
     p.add_argument("--kl", type=float, default=3e-4)
+    p.add_argument("--num", type=int, default=32, help="pictures in each PSNR")
     p.add_argument("--fold-batches", type=int, default=40)
     p.add_argument("--rate", type=float, default=1.5e-3)
     p.add_argument("--every", type=int, default=250)
@@ -178,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
     source = batch_source(emoji, drawn, options.seed, options.batch // options.threads)
     sets = {
         name: (x.to(options.device), None if mask is None else mask.to(options.device))
-        for name, (x, mask) in evaluations(emoji, options.gopher, drawn).items()
+        for name, (x, mask) in evaluations(emoji, options.gopher, drawn, options.num).items()
     }
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,

@@ -87,7 +87,7 @@ def test_vae_folds_its_statistics_and_resumes(work: Path) -> None:
     from diffusers import AutoencoderKL
 
     arguments = [*common(work, "vae"), "--batch", "2", "--every", "2", "--channels", "8", "8", "8"]
-    arguments += ["--fold-batches", "1"]
+    arguments += ["--fold-batches", "1", "--num", "2"]
     vae.main([*arguments, "--steps", "2"])
     vae.main([*arguments, "--steps", "3"])
     model = AutoencoderKL.from_pretrained(work / "vae" / "vae", torch_dtype=torch.float32)
@@ -153,6 +153,7 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
         vae.main(
             [
                 *common(work, "vae"), "--batch", "2", "--steps", "1", "--fold-batches", "1",
+                "--num", "2",
                 "--channels", "8", "8", "8",
             ]
         )  # fmt: skip

@@ -18,8 +18,6 @@ import hashlib
 import json
 import math
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,8 +29,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from onbrand.errors import NonFiniteLoss, StorageError
+from onbrand.errors import NonFiniteLoss
 from onbrand.events import Advanced, Finished, Listener, Started, silent
+from onbrand.training.guards import interrupt_flag, storage_errors
 
 __all__ = ["Loop", "Settings", "Step", "generator", "learning_rate_at", "noise", "read_log"]
 
@@ -164,7 +163,7 @@ class Loop:
         self._truncate_log()
         self.emit(Started(self.task, goal, "steps"))
         began = mark = time.monotonic()
-        with _interrupt_flag() as interrupted:
+        with interrupt_flag() as interrupted:
             while self.step < goal and (limit_s is None or mark - began < limit_s):
                 numbers = self._update(step)
                 self.step += 1
@@ -241,7 +240,10 @@ class Loop:
             return
         line = {"step": self.step, "seconds": round(self.seconds, 2), **numbers, **extra}
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _storage(self.folder), (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        with (
+            storage_errors(self.folder),
+            (self.folder / "log.jsonl").open("a", encoding="utf-8") as file,
+        ):
             file.write(json.dumps(line) + "\n")
 
     def _truncate_log(self) -> None:
@@ -249,7 +251,7 @@ class Loop:
         kept = [line for line in read_log(self.folder) if line.get("step", 0) <= self.step]
         path = self.folder / "log.jsonl"
         if path.exists():
-            with _storage(self.folder):
+            with storage_errors(self.folder):
                 fresh = path.with_suffix(".tmp")
                 fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
                 fresh.replace(path)
@@ -267,7 +269,7 @@ class Loop:
         tensors = {k: v.contiguous() for k, v in tensors.items()}
         facts = {"step": self.step, "seconds": self.seconds, "settings": asdict(self.settings)}
         fresh = self.checkpoint_path.with_suffix(".tmp")
-        with _storage(self.folder):
+        with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file(tensors, str(fresh), metadata={"loop": json.dumps(facts)})
             os.replace(fresh, self.checkpoint_path)
@@ -298,38 +300,3 @@ class Loop:
                 value.copy_(file.get_tensor(f"buffer/{name}"))
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
         return True
-
-
-@contextlib.contextmanager
-def _storage(folder: Path) -> Iterator[None]:
-    """Say what to do when the disk is full; what was saved before stays whole."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"could not write in {folder}: {error}. Free some space, resume."
-        ) from error
-    except Exception as error:  # safetensors raises its own class on a full disk
-        if "I/O error" in str(error) or "No space" in str(error):
-            raise StorageError(f"could not write in {folder}: {error}") from error
-        raise
-
-
-@contextlib.contextmanager
-def _interrupt_flag() -> Iterator[threading.Event]:
-    """SIGINT sets the flag instead of cutting a step in half; a second one ends at once."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        flag.set()
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, before)
