@@ -11,7 +11,7 @@
     │   ├── PackError           no such pack, or no pipeline there
     │   └── WeightsError        a pickle, or weights of another model
     ├── TrainingError           training ended before it was done
-    │   ├── GateFailed          a stage missed its gate (everything trained is kept)
+    │   ├── GateFailed          a stage missed its gate (all is kept)    exit code 3
     │   └── NonFiniteLoss       the loss became NaN or infinite
     ├── ArtifactError           a folder that is damaged, or not what it should be
     └── StorageError            the disk is full, or cannot be written
@@ -95,6 +95,8 @@ class TrainingError(OnbrandError):
 
 class GateFailed(TrainingError):
     """A stage missed its gate. Everything trained so far is saved."""
+
+    exit_code = 3
 
 
 class NonFiniteLoss(TrainingError):

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,13 +42,13 @@ def stepper(model: nn.Module, seed: int = 3) -> Callable[[int], tuple[Tensor, di
     return step
 
 
-def loop_in(folder: Path, model: nn.Module, **changes: object) -> Loop:
+def loop_in(folder: Path, model: nn.Module, **changes: Any) -> Loop:
     """A loop of twelve steps with everything switched on."""
-    settings: dict[str, object] = {
+    settings: dict[str, Any] = {
         "num_steps": 12, "learning_rate": 1e-2, "warmup_steps": 3, "ema_decay": 0.9,
         "checkpoint_every": 4,
     }  # fmt: skip
-    return Loop(folder, dict(model.named_parameters()), Settings(**(settings | changes)))  # type: ignore[arg-type]
+    return Loop(folder, dict(model.named_parameters()), Settings(**(settings | changes)))
 
 
 def flat(model: nn.Module) -> Tensor:
@@ -157,7 +158,7 @@ def test_gradients_that_step_filled_itself_are_used(tmp_path: Path) -> None:
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
         loss, numbers = stepper(own)(index)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach(), numbers
 
     loop_in(tmp_path / "b", own).run(step)

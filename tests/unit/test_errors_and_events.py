@@ -22,7 +22,8 @@ def test_wrong_input_leaves_with_two_and_the_rest_with_one() -> None:
         "DatasetError": 2,
     }
     assert InputError.exit_code == 2
-    assert errors.StorageError.exit_code == errors.GateFailed.exit_code == 1
+    assert errors.StorageError.exit_code == 1
+    assert errors.GateFailed.exit_code == 3
 
 
 def test_the_tree_drawn_in_the_file_is_the_real_one() -> None:
