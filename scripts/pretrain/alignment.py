@@ -17,13 +17,14 @@ from draw import Drawn
 from eyes import eye_options, held_out_batches, num_mib, views
 from halves import Ahead
 from options import WORK, parser, prepare, printer
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
     ConvNextV2Config,
     ConvNextV2Model,
+    PreTrainedModel,
     VisionTextDualEncoderModel,
 )
 
@@ -68,7 +69,7 @@ def spoil(caption: str, rng: np.random.Generator) -> str:
     return caption[: hit.start()] + word + caption[hit.end() :]
 
 
-def build(vocabulary: int) -> nn.Module:
+def build(vocabulary: int) -> PreTrainedModel:
     """An untrained dual encoder, 96 dimensions."""
     vision = ConvNextV2Config(
         num_channels=3, patch_size=4, hidden_sizes=[32, 64, 128, 160], depths=[1, 1, 2, 1],
@@ -82,28 +83,29 @@ def build(vocabulary: int) -> nn.Module:
     dual = VisionTextDualEncoderModel(
         vision_model=ConvNextV2Model(vision), text_model=CLIPTextModel(text)
     )
-    return dual  # type: ignore[no-any-return]
+    return dual
 
 
-def picture_vectors(model: nn.Module, x: Tensor) -> Tensor:
+def picture_vectors(model: PreTrainedModel, x: Tensor) -> Tensor:
     """[b, d], L2-normalised."""
-    pooled = model.vision_model(pixel_values=x).pooler_output  # type: ignore[operator]
-    return F.normalize(model.visual_projection(pooled), dim=-1)  # type: ignore[operator]
+    pooled = model.vision_model(pixel_values=x).pooler_output
+    return F.normalize(model.visual_projection(pooled), dim=-1)
 
 
-def text_vectors(model: nn.Module, tokens: Tensor) -> Tensor:
+def text_vectors(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     """[b, d], L2-normalised."""
-    pooled = model.text_model(input_ids=tokens).pooler_output  # type: ignore[operator]
-    return F.normalize(model.text_projection(pooled), dim=-1)  # type: ignore[operator]
+    pooled = model.text_model(input_ids=tokens).pooler_output
+    return F.normalize(model.text_projection(pooled), dim=-1)
 
 
 def tokenise(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """[b, longest]: the text is causal, so padding after its end changes nothing."""
     out = tokenizer(texts, padding=True, truncation=True, max_length=77, return_tensors="pt")
-    return out.input_ids  # type: ignore[no-any-return]
+    ids: Tensor = out.input_ids
+    return ids
 
 
-def vectors_of(model: nn.Module, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+def vectors_of(model: PreTrainedModel, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """[n, d] of many texts, a hundred at a time."""
     device = next(model.parameters()).device
     tokens = (tokenise(tokenizer, texts[i : i + 100]) for i in range(0, len(texts), 100))
@@ -112,7 +114,7 @@ def vectors_of(model: nn.Module, tokenizer: CLIPTokenizer, texts: list[str]) -> 
 
 @torch.no_grad()
 def measure(
-    model: nn.Module, held_out: Drawn, batches: list[Tensor], tokenizer: CLIPTokenizer
+    model: PreTrainedModel, held_out: Drawn, batches: list[Tensor], tokenizer: CLIPTokenizer
 ) -> dict[str, float]:
     """Share of held-out pictures whose caption beats one changed word; mean cosines."""
     model.eval()
@@ -139,7 +141,10 @@ def main(arguments: list[str] | None = None) -> None:
     prepare(options)
     drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
-    model = build(len(tokenizer)).to(options.device)
+    model = build(len(tokenizer))
+    if options.start:
+        model = type(model).from_pretrained(options.start, dtype=torch.float32).train()
+    model = model.to(options.device)
     print(f"{num_mib(model):.2f} MiB", flush=True)
     batches = held_out_batches(held_out, options.device)
     settings = Settings(
@@ -165,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
         x, tokens = (tensor.to(options.device) for tensor in batch(index))
         n = len(x)
         pictures, texts = picture_vectors(model, x), text_vectors(model, tokens)
-        similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)  # type: ignore[operator]
+        similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)
         target = torch.arange(n, device=x.device)
         own = torch.cat(
             [similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1
@@ -178,7 +183,7 @@ def main(arguments: list[str] | None = None) -> None:
     loop.run(step, every=every, limit_s=options.limit_s)
     print(measure(model, held_out, batches, tokenizer), flush=True)
     model.eval()
-    model.half().cpu().save_pretrained(options.out / "model")  # type: ignore[operator]
+    model.half().cpu().save_pretrained(options.out / "model")
 
 
 if __name__ == "__main__":

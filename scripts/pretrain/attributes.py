@@ -16,8 +16,8 @@ from draw import Drawn
 from eyes import eye_options, held_out_batches, num_mib, views
 from halves import Ahead
 from options import parser, prepare, printer
-from torch import Tensor, nn
-from transformers import ResNetConfig, ResNetForImageClassification
+from torch import Tensor
+from transformers import PreTrainedModel, ResNetConfig, ResNetForImageClassification
 
 from onbrand.illustrator import ATTRIBUTES, TRAITS
 from onbrand.training.engine import Loop, Settings
@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
-def build() -> nn.Module:
+def build() -> PreTrainedModel:
     """An untrained reader."""
     names = [f"{group}:{value}" for group, values in GROUPS.items() for value in values]
     config = ResNetConfig(
@@ -38,7 +38,7 @@ def build() -> nn.Module:
         layer_type="basic", id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)}, image_size=128,
     )  # fmt: skip
-    return ResNetForImageClassification(config).to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+    return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
 
 
 def targets_of(labels: list[dict[str, Any]]) -> Tensor:
@@ -55,7 +55,7 @@ def split(logits_bn: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def measure(model: nn.Module, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
+def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
     """Accuracy per group on held-out characters' pictures."""
     model.eval()
     logits = split(torch.cat([model(b).logits for b in batches]).cpu())
@@ -76,7 +76,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = p.parse_args(arguments)
     prepare(options)
     drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
-    model = build().to(options.device)
+    model = build()
+    if options.start:
+        model = type(model).from_pretrained(options.start, dtype=torch.float32).train()
+    model = model.to(options.device)
     print(f"{num_mib(model):.2f} MiB", flush=True)
     truth, batches = targets_of(drawn.labels), held_out_batches(held_out, options.device)
     settings = Settings(
@@ -110,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     scores = measure(model, held_out, batches)
     print(scores, flush=True)
     model.eval()
-    model.half().cpu().save_pretrained(options.out / "model")  # type: ignore[operator]
+    model.half().cpu().save_pretrained(options.out / "model")
     (options.out / "scores.json").write_text(json.dumps(scores))
 
 

@@ -21,6 +21,7 @@ def eye_options(p: argparse.ArgumentParser) -> None:
     """Options common to the eyes: they run on one thread beside the U-Net."""
     p.set_defaults(threads=1)
     p.add_argument("--held-out", type=Path, default=WORK / "drawn-held-out")
+    p.add_argument("--start", type=Path, help="an exported model to go on from")
     p.add_argument("--rate", type=float, default=1.5e-3)
     p.add_argument("--blackout", type=float, default=0.4, help="share of views without background")
     p.add_argument("--warp", type=float, default=1.0, help="strength of shift, scale and turn")

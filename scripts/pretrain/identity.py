@@ -15,10 +15,11 @@ from draw import Drawn
 from eyes import characters_of, eye_options, held_out_batches, num_mib, views
 from halves import Ahead
 from options import WORK, parser, prepare, printer
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     ConvNextV2Config,
     ConvNextV2ForImageClassification,
+    PreTrainedModel,
     ResNetConfig,
     ResNetForImageClassification,
 )
@@ -30,23 +31,23 @@ __all__ = ["build", "main", "measure", "nearid_loss"]
 TEMPERATURE = 0.07
 
 
-def build(twin: bool) -> nn.Module:
+def build(twin: bool) -> PreTrainedModel:
     """An untrained encoder whose 128 logits are the embedding."""
     if twin:
         config = ConvNextV2Config(
             num_channels=3, patch_size=4, hidden_sizes=[40, 80, 120, 160], depths=[1, 1, 2, 1],
             image_size=128, num_labels=128, drop_path_rate=0.0,
         )  # fmt: skip
-        return ConvNextV2ForImageClassification(config)  # type: ignore[no-any-return]
+        return ConvNextV2ForImageClassification(config)
     config = ResNetConfig(
         num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 176], depths=[1, 1, 1, 1],
         layer_type="basic", num_labels=128, image_size=128,
     )  # fmt: skip
     model = ResNetForImageClassification(config)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+    return model.to(memory_format=torch.channels_last)
 
 
-def embed(model: nn.Module, pixels_bchw: Tensor) -> Tensor:
+def embed(model: PreTrainedModel, pixels_bchw: Tensor) -> Tensor:
     """[b, 128], L2-normalised."""
     return F.normalize(model(pixels_bchw).logits, dim=-1)
 
@@ -70,7 +71,7 @@ def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tu
 
 
 @torch.no_grad()
-def measure(model: nn.Module, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
+def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
     """On held-out characters: PA, and retrieval among all of them and their look-alikes."""
     model.eval()
     vectors = torch.cat([embed(model, b) for b in batches])[
@@ -108,7 +109,10 @@ def main(arguments: list[str] | None = None) -> None:
     people = characters_of(drawn)
     if options.twin:  # another draw of the data: a random four fifths of the characters
         people = np.random.default_rng(options.seed).permutation(people)[: len(people) * 4 // 5]
-    model = build(options.twin).to(options.device)
+    model = build(options.twin)
+    if options.start:
+        model = type(model).from_pretrained(options.start, dtype=torch.float32).train()
+    model = model.to(options.device)
     print(f"{num_mib(model):.2f} MiB", flush=True)
     batches = held_out_batches(held_out, options.device)
     settings = Settings(
@@ -138,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     loop.run(step, every=every, limit_s=options.limit_s)
     print(measure(model, held_out, batches), flush=True)
     model.eval()
-    model.half().cpu().save_pretrained(options.out / "model")  # type: ignore[operator]
+    model.half().cpu().save_pretrained(options.out / "model")
 
 
 if __name__ == "__main__":

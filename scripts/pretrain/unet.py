@@ -60,7 +60,8 @@ class Joint(nn.Module):
     def forward(self, x_bchw: Tensor, t_b: Tensor, tokens_bs: Tensor) -> Tensor:
         """The predicted v, [b, 4, s, s]."""
         words = self.text_encoder(tokens_bs)[0]
-        return self.unet(x_bchw, t_b, encoder_hidden_states=words).sample  # type: ignore[no-any-return]
+        v: Tensor = self.unet(x_bchw, t_b, encoder_hidden_states=words).sample
+        return v
 
 
 def schedule() -> DDIMScheduler:
@@ -208,11 +209,20 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--channels", type=int, nargs="+", default=[48, 96, 160, 192])
     p.add_argument("--ema", type=float, default=0.998)
     p.add_argument("--no-sheets", action="store_true")
+    p.add_argument("--start", type=Path, help="a pack to go on from, with its words and its VAE")
     options = p.parse_args(arguments)
+    if options.start:
+        options.tokenizer, options.vae = options.start / "tokenizer", options.start / "vae"
     prepare(options)
     latents = Latents.open(options)
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
     joint = build(len(tokenizer), tuple(options.channels), sample_size=latents.size)
+    if options.start:
+        unet = UNet2DConditionModel.from_pretrained(
+            options.start / "unet", torch_dtype=torch.float32
+        )
+        words = CLIPTextModel.from_pretrained(options.start / "text_encoder", dtype=torch.float32)
+        joint = Joint(unet.to(memory_format=torch.channels_last), words).train()
     joint.to(options.device)
     source = Source(options, latents, tokenizer)
     settings = Settings(

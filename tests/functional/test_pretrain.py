@@ -177,3 +177,11 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     assert pack.num_px == 128
     assert "MIT" in (tmp_path / "pocket" / "README.md").read_text()
     assert not list(tmp_path.glob("pocket.*"))
+    unet.main(
+        [
+            *common(work, "unet-again"), "--start", str(tmp_path / "pocket"), "--steps", "1",
+            "--batch", "2", "--latents", str(work / "latents"), "--no-sheets",
+        ]
+    )  # fmt: skip
+    again = work / "unet-again" / "pipeline" / "unet" / "config.json"
+    assert json.loads(again.read_text())["block_out_channels"] == [16, 16, 16]
