@@ -11,6 +11,7 @@ where it stopped. Never draws a reserved character, nor one that looks like one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import time
@@ -168,8 +169,12 @@ def main(arguments: list[str] | None = None) -> None:
             np.lib.format.open_memmap(root / f"{name}.npy", "w+", np.uint8, shape)
     jobs = [(root, options.first, s, num) for s in range((num + SHARD - 1) // SHARD)]
     began, total = time.monotonic(), 0
-    with multiprocessing.Pool(options.processes) as pool:
-        for done in pool.imap_unordered(_draw_job, jobs):
+    with contextlib.ExitStack() as stack:
+        shards: Iterator[int] = map(_draw_job, jobs)
+        if options.processes > 1:  # fresh processes: a fork of a program with threads may hang
+            pool = multiprocessing.get_context("spawn").Pool(options.processes)
+            shards = stack.enter_context(pool).imap_unordered(_draw_job, jobs)
+        for done in shards:
             total += done
             if done:
                 seconds = time.monotonic() - began

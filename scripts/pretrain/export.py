@@ -65,7 +65,7 @@ def facts_of(work: Path) -> dict[str, dict[str, Any]]:
     return facts
 
 
-def card(facts: dict[str, dict[str, Any]], sizes: dict[str, float]) -> str:
+def card(facts: dict[str, dict[str, Any]], sizes: dict[str, float], note: str) -> str:
     """The model card, Markdown."""
     rows = "\n".join(
         f"| {run} | {f['steps']:,} | {f['seconds']:,} | "
@@ -108,13 +108,14 @@ accuracies are shares on held-out characters. Scores of generated pictures are i
 {parts}
 
 ## Limits
-It knows the illustrator's world and a little of the emoji's: eight or so poses and expressions,
-a dozen animals, nine places. Words that it never saw (vocabulary.json) have no effect. The twins
-are for evaluation only: what they grade must not be selected with them.
+{note}
+It knows the illustrator's world and a little of the emoji's: eight poses and expressions, a dozen
+animals, nine places. Words that it never saw (vocabulary.json) have no effect. The twins are for
+evaluation only: what they grade must not be selected with them.
 """
 
 
-def assemble(work: Path, fresh: Path) -> dict[str, float]:
+def assemble(work: Path, fresh: Path, note: str = "") -> dict[str, float]:
     """Write the whole pack into `fresh`; returns MiB per part."""
     vae = AutoencoderKL.from_pretrained(work / "vae" / "vae", torch_dtype=torch.float16)
     base = work / "unet" / "pipeline"
@@ -144,7 +145,7 @@ def assemble(work: Path, fresh: Path) -> dict[str, float]:
     sizes["all"] = mib(fresh)
     facts = facts_of(work)
     (fresh / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
-    (fresh / "README.md").write_text(card(facts, sizes))
+    (fresh / "README.md").write_text(card(facts, sizes, note))
     return sizes
 
 
@@ -153,13 +154,14 @@ def main(arguments: list[str] | None = None) -> None:
     p = argparse.ArgumentParser(prog="pretrain export", description=__doc__)
     p.add_argument("--work", type=Path, default=WORK)
     p.add_argument("--out", type=Path, default=POCKET)
+    p.add_argument("--note", default="", help="what this revision falls short of, for the card")
     options = p.parse_args(arguments)
     fresh = options.out.with_name(options.out.name + ".new")
     old = options.out.with_name(options.out.name + ".old")
     for folder in (fresh, old):
         shutil.rmtree(folder, ignore_errors=True)
     fresh.mkdir(parents=True)
-    sizes = assemble(options.work, fresh)
+    sizes = assemble(options.work, fresh, options.note)
     pipe = StableDiffusionPipeline.from_pretrained(
         fresh, safety_checker=None, torch_dtype=torch.float32
     )
