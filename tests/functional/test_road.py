@@ -169,7 +169,7 @@ def test_a_failed_gate_keeps_the_model_and_is_an_error(
     brand = begin(tmp_path, tiny_pack_folder, GATE)
     with pytest.raises(ob.OnbrandError, match="gate") as failed:
         ob.train(brand)
-    assert failed.value.exit_code == 1
+    assert failed.value.exit_code == 3
     assert ob.BrandModel.load(brand / "model").ship["stage"] == "appearance"
     judgement = ob.report(brand, num_prompts=1, num_per_prompt=1, num_steps=1)
     assert (brand / "report.html").stat().st_size > 10_000
