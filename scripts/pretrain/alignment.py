@@ -7,6 +7,7 @@ for a blue fox, waving for sitting): the errors that a generator makes.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -177,11 +178,13 @@ def main(arguments: list[str] | None = None) -> None:
         )
         hard = F.cross_entropy(own, torch.zeros_like(target))
         loss = F.cross_entropy(similar, target) + F.cross_entropy(similar[:, :n].T, target) + hard
-        return loss, {"one_word": float((own[:, 0] >= own.max(1).values).float().mean())}
+        return loss, {"batch_one_word": float((own[:, 0] >= own.max(1).values).float().mean())}
 
     every = {options.every: lambda _: measure(model, held_out, batches, tokenizer)}
     loop.run(step, every=every, limit_s=options.limit_s)
-    print(measure(model, held_out, batches, tokenizer), flush=True)
+    scores = measure(model, held_out, batches, tokenizer)
+    print(scores, flush=True)
+    (options.out / "scores.json").write_text(json.dumps(scores))
     model.eval()
     model.half().cpu().save_pretrained(options.out / "model")
 

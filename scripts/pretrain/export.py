@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from options import ROOT, WORK
+from safetensors import safe_open
 from transformers import CLIPTextModel, CLIPTokenizer
 from unet import schedule
-
-from onbrand.training.engine import read_log
 
 __all__ = ["ROLES", "assemble", "main"]
 
@@ -37,31 +36,19 @@ def mib(folder: Path) -> float:
     return sum(f.stat().st_size for f in folder.rglob("*.safetensors")) / 2**20
 
 
-def scores(run: Path, names: tuple[str, ...]) -> dict[str, float]:
-    """The last logged figures of a run."""
-    found: dict[str, float] = {}
-    for line in read_log(run):
-        found |= {k: v for k, v in line.items() if k in names}
-    return found
-
-
 def facts_of(work: Path) -> dict[str, dict[str, Any]]:
-    """Steps, seconds and scores per run, from the runs' logs."""
-    wanted = {
-        "vae": ("psnr_drawn", "psnr_emoji", "psnr_gopher"),
-        "unet": ("v_error",),
-        "identity": ("pa", "retrieval"),
-        "identity-twin": ("pa", "retrieval"),
-        "alignment": ("one_word",),
-        "attributes": ("species", "colour", "pose", "expression", "prop", "place", "mean"),
-    }
+    """Steps and seconds per run, from its checkpoint, and what it measured when it ended."""
     facts: dict[str, dict[str, Any]] = {}
-    for run, names in wanted.items():
-        log = read_log(work / run)
-        if log:
-            last = log[-1]
-            facts[run] = {"steps": last["step"], "seconds": round(last["seconds"])}
-            facts[run] |= {k: round(v, 4) for k, v in scores(work / run, names).items()}
+    for run in ("vae", "unet", "identity", "identity-twin", "alignment", "attributes"):
+        if not (work / run / "resume.safetensors").exists():
+            continue
+        with safe_open(str(work / run / "resume.safetensors"), "pt") as file:
+            loop = json.loads(file.metadata()["loop"])
+        facts[run] = {"steps": loop["step"], "seconds": round(loop["seconds"])}
+        measured = work / run / "scores.json"
+        if measured.exists():
+            scores = json.loads(measured.read_text())
+            facts[run] |= {name: round(value, 3) for name, value in scores.items()}
     return facts
 
 

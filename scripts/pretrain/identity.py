@@ -8,6 +8,8 @@ the evaluation twin: another architecture, seed, augmentation and order of data.
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -140,7 +142,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     every = {options.every: lambda _: measure(model, held_out, batches)}
     loop.run(step, every=every, limit_s=options.limit_s)
-    print(measure(model, held_out, batches), flush=True)
+    scores = measure(model, held_out, batches)
+    print(scores, flush=True)
+    (options.out / "scores.json").write_text(json.dumps(scores))
     model.eval()
     model.half().cpu().save_pretrained(options.out / "model")
 

@@ -209,7 +209,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(measure(vae, sets), flush=True)
         batches = 0 if options.decoder_only else options.fold_batches
         export(vae.cpu(), source, options.out / "vae", batches)
-        print("exported", measure(vae.to(options.device), sets), flush=True)
+        scores = measure(vae.to(options.device), sets)
+        print("exported", scores, flush=True)
+        (options.out / "scores.json").write_text(json.dumps(scores))
 
 
 if __name__ == "__main__":
