@@ -64,7 +64,7 @@ def edges(x_bchw: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss_of(
-    vae: nn.Module, x_bchw: Tensor, kl_weight: float, noise: torch.Generator
+    vae: AutoencoderKL, x_bchw: Tensor, kl_weight: float, noise: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """Reconstruction + edges + KL; the encoder is skipped by autograd when it is frozen."""
     latents = vae.encode(x_bchw).latent_dist
@@ -124,9 +124,9 @@ def fold(vae: AutoencoderKL, batches: list[Tensor]) -> dict[str, list[float]]:
 def batch_source(
     emoji: Pixels, drawn: Drawn | None, seed: int, batch: int
 ) -> Callable[[int, int], Tensor]:
-    """(step, share) -> crops [b, 3, s, s]: mostly 64 px, now and then whole pictures."""
+    """(share, step) -> crops [b, 3, s, s]: mostly 64 px, now and then whole pictures."""
 
-    def source(step: int, share: int) -> Tensor:
+    def source(share: int, step: int) -> Tensor:
         rng = np.random.default_rng((seed, step, share))
         crop = 128 if step % 8 == 7 else 64
         num = max(1, batch * 64 * 64 // (crop * crop))
@@ -144,7 +144,7 @@ def export(
 ) -> dict[str, list[float]]:
     """Fold statistics of `num_batches` batches of whole pictures; save fp16 safetensors."""
     vae.eval()
-    whole = [source(1_000_000 + 8 * i + 7, k) for i in range(num_batches) for k in (0, 1)]
+    whole = [source(k, 1_000_000 + 8 * i + 7) for i in range(num_batches) for k in (0, 1)]
     facts = fold(vae, whole) if whole else {}  # a frozen encoder keeps its latents
     vae.half().save_pretrained(out, safe_serialization=True)
     vae.float()
@@ -190,9 +190,9 @@ def main(arguments: list[str] | None = None) -> None:
     loop = Loop(options.out, names, settings, task="vae", emit=printer())
     loop.resume()
     halves = Halves(vae, options.threads)
-    shares = [Ahead(partial(source, share=k), options.workers) for k in range(halves.num)]
+    shares = [Ahead(partial(source, k), options.workers) for k in range(halves.num)]
 
-    def loss(replica: nn.Module, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(replica: AutoencoderKL, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
         x = shares[k](index).to(options.device)
         return loss_of(replica, x, options.kl, generator(options.seed, index, k))
 
