@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,15 +22,18 @@ from onbrand.files import (
 )
 
 
-@pytest.fixture
-def small_disk():
-    """No file may grow beyond 4 KiB in this process while the test runs."""
+@contextlib.contextmanager
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond 4 KiB in this process inside the block. No wider than that: pytest's
+    own output may be a longer file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, old)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
 
 
 def test_a_fingerprint_is_the_content(tmp_path: Path) -> None:
@@ -37,11 +42,12 @@ def test_a_fingerprint_is_the_content(tmp_path: Path) -> None:
     assert fingerprint_file(tmp_path / "a") == fingerprint_bytes(b"abc") == "ba7816bf8f01cfea"
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, small_disk: None) -> None:
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     """When the disk refuses the new content the old one stays, and no temporary file does."""
     file = tmp_path / "a.bin"
     write_bytes_atomic(file, b"old")
-    with pytest.raises(StorageError, match=r"no space left to write .*a\.bin: free some space"):
+    refused = pytest.raises(StorageError, match=r"no space left to write .*a\.bin: free some space")
+    with small_disk(), refused:
         write_bytes_atomic(file, bytes(100_000))
     assert file.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.bin"]
