@@ -119,8 +119,6 @@ def assemble(work: Path, fresh: Path, note: str = "") -> dict[str, float]:
     there = {r: (run, to) for r, (run, to) in ROLES.items() if (work / run / "model").exists()}
     for run, to in there.values():
         shutil.copytree(work / run / "model", fresh / to)
-    if "alignment" in there:
-        shutil.copytree(work / "tokenizer" / "tokenizer", fresh / "alignment" / "tokenizer")
     roles = "".join(f'{role} = "{to}"\n' for role, (_, to) in there.items())
     (fresh / "pack.toml").write_text(
         'name = "pocket"\nlicence = "Apache-2.0"\nrevision = "1"\n'
