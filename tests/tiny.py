@@ -14,8 +14,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTokenizer,
     ConvNextV2Config,
-    ConvNextV2ForImageClassification,
     ConvNextV2Model,
+    RegNetConfig,
+    RegNetForImageClassification,
     ResNetConfig,
     ResNetForImageClassification,
     VisionTextDualEncoderConfig,
@@ -143,10 +144,13 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
     ResNetForImageClassification(
         ResNetConfig(id2label=dict(enumerate(labels)), **small, **eyes)
     ).save_pretrained(root / "attributes")
+    RegNetForImageClassification(
+        RegNetConfig(
+            num_labels=16, embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], groups_width=8,
+            **eyes,
+        )
+    ).save_pretrained(root / "twin_identity")  # fmt: skip
     thin = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "patch_size": 2}
-    ConvNextV2ForImageClassification(
-        ConvNextV2Config(num_labels=16, **thin, **eyes)
-    ).save_pretrained(root / "twin_identity")
     vision = ConvNextV2Config(
         hidden_size=16, **thin, **eyes
     )  # the dual encoder asks for hidden_size

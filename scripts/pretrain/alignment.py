@@ -7,7 +7,6 @@ for a blue fox, waving for sitting): the errors that a generator makes.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -15,9 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Drawn
-from eyes import eye_options, held_out_batches, num_mib, views
-from halves import Ahead
-from options import WORK, parser, prepare, printer
+from eyes import eye_options, fit, held_out_batches, views
+from options import WORK, parser, prepare
 from torch import Tensor
 from transformers import (
     CLIPTextConfig,
@@ -30,9 +28,8 @@ from transformers import (
 )
 
 from onbrand.illustrator import ATTRIBUTES, TRAITS
-from onbrand.training.engine import Loop, Settings
 
-__all__ = ["build", "main", "measure", "spoil"]
+__all__ = ["build", "loss_of", "main", "measure", "spoil"]
 
 WORDS: dict[str, tuple[str, ...]] = {
     "species": TRAITS["species"],
@@ -132,32 +129,43 @@ def measure(
     }
 
 
+def loss_of(
+    model: PreTrainedModel, x_bchw: Tensor, tokens_ns: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """Contrastive among the batch's captions and the spoiled ones, and each against its own two.
+
+    Row i of the first n captions is picture i's; rows n + 2i and n + 2i + 1 are its spoiled ones.
+    """
+    n = len(x_bchw)
+    pictures = picture_vectors(model, x_bchw).float()
+    texts = text_vectors(model, tokens_ns).float()
+    similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)
+    target = torch.arange(n, device=x_bchw.device)
+    own = torch.cat(
+        [similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1
+    )
+    hard = F.cross_entropy(own, torch.zeros_like(target))
+    loss = F.cross_entropy(similar, target) + F.cross_entropy(similar[:, :n].T, target) + hard
+    return loss, {"batch_one_word": float((own[:, 0] >= own.max(1).values).float().mean())}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Train and export in fp16."""
     p = parser("alignment", steps=2500, batch=32)
     eye_options(p)
-    p.add_argument("--every", type=int, default=250)
     p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")
+    p.add_argument("--words", type=Path, help="a text_encoder/ from words.py --width 96")
     options = p.parse_args(arguments)
     prepare(options)
     drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
     model = build(len(tokenizer))
-    if options.start:
-        model = type(model).from_pretrained(options.start, dtype=torch.float32).train()
-    model = model.to(options.device)
-    print(f"{num_mib(model):.2f} MiB", flush=True)
+    if options.words:
+        state = CLIPTextModel.from_pretrained(options.words, dtype=torch.float32).state_dict()
+        model.text_model.load_state_dict(state)
     batches = held_out_batches(held_out, options.device)
-    settings = Settings(
-        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
-        weight_decay=0.02, checkpoint_every=options.every, log_every=50,
-    )  # fmt: skip
-    loop = Loop(
-        options.out, dict(model.named_parameters()), settings, task="alignment", emit=printer()
-    )
-    loop.resume()
 
-    def prepare_views(index: int) -> tuple[Tensor, Tensor]:
+    def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         rows = rng.integers(0, len(drawn), options.batch)
         captions = [drawn.labels[r]["captions"][int(rng.integers(3))] for r in rows]
@@ -165,28 +173,8 @@ def main(arguments: list[str] | None = None) -> None:
         tokens = tokenise(tokenizer, captions + spoiled)
         return views(drawn, rows, rng, 0.0, options.warp, flip=False), tokens
 
-    batch = Ahead(prepare_views, options.workers)
-
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        x, tokens = (tensor.to(options.device) for tensor in batch(index))
-        n = len(x)
-        pictures, texts = picture_vectors(model, x), text_vectors(model, tokens)
-        similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)
-        target = torch.arange(n, device=x.device)
-        own = torch.cat(
-            [similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1
-        )
-        hard = F.cross_entropy(own, torch.zeros_like(target))
-        loss = F.cross_entropy(similar, target) + F.cross_entropy(similar[:, :n].T, target) + hard
-        return loss, {"batch_one_word": float((own[:, 0] >= own.max(1).values).float().mean())}
-
-    every = {options.every: lambda _: measure(model, held_out, batches, tokenizer)}
-    loop.run(step, every=every, limit_s=options.limit_s)
-    scores = measure(model, held_out, batches, tokenizer)
-    print(scores, flush=True)
-    (options.out / "scores.json").write_text(json.dumps(scores))
-    model.eval()
-    model.half().cpu().save_pretrained(options.out / "model")
+    fit("alignment", model, options, prepare_batch, loss_of,
+        lambda model: measure(model, held_out, batches, tokenizer))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -6,23 +6,20 @@ over each group. Trained on the illustrator's ground truth.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Drawn
-from eyes import eye_options, held_out_batches, num_mib, views
-from halves import Ahead
-from options import parser, prepare, printer
+from eyes import eye_options, fit, held_out_batches, views
+from options import parser, prepare
 from torch import Tensor
 from transformers import PreTrainedModel, ResNetConfig, ResNetForImageClassification
 
 from onbrand.illustrator import ATTRIBUTES, TRAITS
-from onbrand.training.engine import Loop, Settings
 
-__all__ = ["GROUPS", "build", "main", "measure"]
+__all__ = ["GROUPS", "build", "loss_of", "main", "measure"]
 
 GROUPS: dict[str, tuple[str, ...]] = {
     **{name: TRAITS[name] for name in ("species", "colour", "outfit", "accessory")},
@@ -68,53 +65,32 @@ def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> d
     return {**scores, "mean": round(sum(scores.values()) / len(scores), 4)}
 
 
+def loss_of(
+    model: PreTrainedModel, x_bchw: Tensor, truth_bg: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """Mean cross-entropy of the groups."""
+    parts = split(model(x_bchw).logits.float())
+    losses = [F.cross_entropy(part, truth_bg[:, i]) for i, part in enumerate(parts)]
+    return torch.stack(losses).mean(), {}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Train and export in fp16."""
     p = parser("attributes", steps=3000, batch=32)
     eye_options(p)
-    p.add_argument("--every", type=int, default=250)
     options = p.parse_args(arguments)
     prepare(options)
     drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
-    model = build()
-    if options.start:
-        model = type(model).from_pretrained(options.start, dtype=torch.float32).train()
-    model = model.to(options.device)
-    print(f"{num_mib(model):.2f} MiB", flush=True)
     truth, batches = targets_of(drawn.labels), held_out_batches(held_out, options.device)
-    settings = Settings(
-        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
-        weight_decay=0.02, checkpoint_every=options.every, log_every=50,
-    )  # fmt: skip
-    loop = Loop(
-        options.out, dict(model.named_parameters()), settings, buffers=dict(model.named_buffers()),
-        task="attributes", emit=printer(),
-    )  # fmt: skip
-    loop.resume()
 
-    def prepare_views(index: int) -> tuple[Tensor, Tensor]:
+    def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         rows = rng.integers(0, len(drawn), options.batch)
         # views are never mirrored: left and right are read; backgrounds stay: they are read too
         return views(drawn, rows, rng, 0.0, options.warp, flip=False), truth[rows]
 
-    batch = Ahead(prepare_views, options.workers)
-
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        x, values = (tensor.to(options.device) for tensor in batch(index))
-        parts = split(model(x).logits)
-        losses = [F.cross_entropy(part, values[:, i]) for i, part in enumerate(parts)]
-        return torch.stack(losses).mean(), {}
-
-    def evaluate(_: int) -> dict[str, float]:
-        return measure(model, held_out, batches)
-
-    loop.run(step, every={options.every: evaluate}, limit_s=options.limit_s)
-    scores = measure(model, held_out, batches)
-    print(scores, flush=True)
-    model.eval()
-    model.half().cpu().save_pretrained(options.out / "model")
-    (options.out / "scores.json").write_text(json.dumps(scores))
+    fit("attributes", build(), options, prepare_batch, loss_of,
+        lambda model: measure(model, held_out, batches))  # fmt: skip
 
 
 if __name__ == "__main__":

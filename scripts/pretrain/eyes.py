@@ -1,8 +1,10 @@
-"""What the small eyes share: augmented views of drawn pictures, and how their weights are saved."""
+"""What the small eyes share: augmented views of drawn pictures, and the run that trains one."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,18 @@ import cv2
 import numpy as np
 import torch
 from draw import PICTURES_EACH, Drawn
+from halves import Ahead
 from numpy.typing import NDArray
-from options import WORK
+from options import WORK, autocast, printer
 from pictures import Pixels, to_tensor
+from torch import Tensor
+from transformers import PreTrainedModel
 
-__all__ = ["augment", "characters_of", "eye_options", "held_out_batches", "num_mib", "views"]
+from onbrand.training.engine import Loop, Settings
+
+__all__ = ["augment", "characters_of", "eye_options", "fit", "held_out_batches", "views"]
+
+Scores = dict[str, float]
 
 
 def eye_options(p: argparse.ArgumentParser) -> None:
@@ -22,6 +31,7 @@ def eye_options(p: argparse.ArgumentParser) -> None:
     p.set_defaults(threads=1)
     p.add_argument("--held-out", type=Path, default=WORK / "drawn-held-out")
     p.add_argument("--start", type=Path, help="an exported model to go on from")
+    p.add_argument("--every", type=int, default=250, help="steps between measurements")
     p.add_argument("--rate", type=float, default=1.5e-3)
     p.add_argument("--blackout", type=float, default=0.4, help="share of views without background")
     p.add_argument("--warp", type=float, default=1.0, help="strength of shift, scale and turn")
@@ -104,6 +114,45 @@ def held_out_batches(drawn: Drawn, device: str, batch: int = 50) -> list[torch.T
     ]
 
 
-def num_mib(module: torch.nn.Module) -> float:
-    """Size in MiB as fp16."""
-    return sum(p.numel() for p in module.parameters()) * 2 / 2**20
+def fit(
+    task: str,
+    model: PreTrainedModel,
+    options: argparse.Namespace,
+    prepare_batch: Callable[[int], tuple[Tensor, ...]],
+    loss: Callable[..., tuple[Tensor, Scores]],
+    measure: Callable[[PreTrainedModel], Scores],
+) -> None:
+    """Train an eye and export it in fp16 with its scores: what all eyes do alike.
+
+    `prepare_batch(step)` gives the tensors that `loss(model, *tensors)` takes; matrices and
+    convolutions inside go to Muon, the first and the last layer to AdamW.
+    """
+    if options.start:
+        model = type(model).from_pretrained(options.start, dtype=torch.float32)
+    model = model.train().to(options.device)
+    print(f"{sum(p.numel() for p in model.parameters()) * 2 / 2**20:.2f} MiB", flush=True)
+    settings = Settings(
+        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
+        weight_decay=0.02, checkpoint_every=options.every, log_every=50,
+    )  # fmt: skip
+    named = dict(model.named_parameters())
+    ends = ("embed", "classifier", "projection", "logit_scale")
+    inner = [n for n, p in named.items() if p.ndim >= 2 and not any(end in n for end in ends)]
+    loop = Loop(
+        options.out, named, settings, buffers=dict(model.named_buffers()), matrices=inner,
+        task=task, emit=printer(),
+    )  # fmt: skip
+    loop.resume()
+    batch = Ahead(prepare_batch, options.workers)
+
+    def step(index: int) -> tuple[Tensor, Scores]:
+        tensors = [tensor.to(options.device) for tensor in batch(index)]
+        with autocast(options):
+            return loss(model, *tensors)
+
+    loop.run(step, every={options.every: lambda _: measure(model)}, limit_s=options.limit_s)
+    scores = measure(model)
+    print(scores, flush=True)
+    (options.out / "scores.json").write_text(json.dumps(scores))
+    model.eval()
+    model.half().cpu().save_pretrained(options.out / "model")

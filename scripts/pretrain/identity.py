@@ -8,27 +8,22 @@ the evaluation twin: another architecture, seed, augmentation and order of data.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Drawn
-from eyes import characters_of, eye_options, held_out_batches, num_mib, views
-from halves import Ahead
-from options import WORK, parser, prepare, printer
+from eyes import characters_of, eye_options, fit, held_out_batches, views
+from options import WORK, parser, prepare
 from torch import Tensor
 from transformers import (
-    ConvNextV2Config,
-    ConvNextV2ForImageClassification,
     PreTrainedModel,
+    RegNetConfig,
+    RegNetForImageClassification,
     ResNetConfig,
     ResNetForImageClassification,
 )
 
-from onbrand.training.engine import Loop, Settings
-
-__all__ = ["build", "main", "measure", "nearid_loss"]
+__all__ = ["build", "loss_of", "main", "measure", "nearid_loss"]
 
 TEMPERATURE = 0.07
 
@@ -36,11 +31,11 @@ TEMPERATURE = 0.07
 def build(twin: bool) -> PreTrainedModel:
     """An untrained encoder whose 128 logits are the embedding."""
     if twin:
-        config = ConvNextV2Config(
-            num_channels=3, patch_size=4, hidden_sizes=[40, 80, 120, 160], depths=[1, 1, 2, 1],
-            image_size=128, num_labels=128, drop_path_rate=0.0,
+        regnet = RegNetConfig(
+            num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 2, 1],
+            groups_width=16, layer_type="y", num_labels=128, image_size=128,
         )  # fmt: skip
-        return ConvNextV2ForImageClassification(config)
+        return RegNetForImageClassification(regnet).to(memory_format=torch.channels_last)
     config = ResNetConfig(
         num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 176], depths=[1, 1, 1, 1],
         layer_type="basic", num_labels=128, image_size=128,
@@ -51,7 +46,7 @@ def build(twin: bool) -> PreTrainedModel:
 
 def embed(model: PreTrainedModel, pixels_bchw: Tensor) -> Tensor:
     """[b, 128], L2-normalised."""
-    return F.normalize(model(pixels_bchw).logits, dim=-1)
+    return F.normalize(model(pixels_bchw).logits.float(), dim=-1)
 
 
 def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,6 +65,12 @@ def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tu
     rank = F.softplus((strangers - own) / TEMPERATURE).mean() * TEMPERATURE
     margins = similar[target, target] - own
     return disc + 0.5 * back + 0.5 * rank, (margins.detach() > 0).float().mean()
+
+
+def loss_of(model: PreTrainedModel, x_bchw: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """NearID's loss of three equal parts: anchors, positives, look-alikes."""
+    loss, pa = nearid_loss(*embed(model, x_bchw).chunk(3))
+    return loss, {"batch_pa": float(pa)}
 
 
 @torch.no_grad()
@@ -100,7 +101,6 @@ def main(arguments: list[str] | None = None) -> None:
     p = parser("identity", steps=2500, batch=24)
     eye_options(p)
     p.add_argument("--twin", action="store_true")
-    p.add_argument("--every", type=int, default=250)
     options = p.parse_args(arguments)
     if options.twin:
         options.seed += 1000
@@ -111,42 +111,16 @@ def main(arguments: list[str] | None = None) -> None:
     people = characters_of(drawn)
     if options.twin:  # another draw of the data: a random four fifths of the characters
         people = np.random.default_rng(options.seed).permutation(people)[: len(people) * 4 // 5]
-    model = build(options.twin)
-    if options.start:
-        model = type(model).from_pretrained(options.start, dtype=torch.float32).train()
-    model = model.to(options.device)
-    print(f"{num_mib(model):.2f} MiB", flush=True)
     batches = held_out_batches(held_out, options.device)
-    settings = Settings(
-        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
-        weight_decay=0.02, checkpoint_every=options.every, log_every=50,
-    )  # fmt: skip
-    loop = Loop(
-        options.out, dict(model.named_parameters()), settings, buffers=dict(model.named_buffers()),
-        task="identity", emit=printer(),
-    )  # fmt: skip
-    loop.resume()
 
-    def prepare_views(index: int) -> Tensor:
+    def prepare_batch(index: int) -> tuple[Tensor]:
         rng = np.random.default_rng((options.seed, index))
         rows = people[rng.permutation(len(people))[: options.batch]]
         indices = np.concatenate([rows[:, 1 + index % 3], rows[:, 0], rows[:, 4]])
-        return views(drawn, indices, rng, options.blackout, options.warp)
+        return (views(drawn, indices, rng, options.blackout, options.warp),)
 
-    batch = Ahead(prepare_views, options.workers)
-
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        anchor, positive, double = embed(model, batch(index).to(options.device)).chunk(3)
-        loss, pa = nearid_loss(anchor, positive, double)
-        return loss, {"batch_pa": float(pa)}
-
-    every = {options.every: lambda _: measure(model, held_out, batches)}
-    loop.run(step, every=every, limit_s=options.limit_s)
-    scores = measure(model, held_out, batches)
-    print(scores, flush=True)
-    (options.out / "scores.json").write_text(json.dumps(scores))
-    model.eval()
-    model.half().cpu().save_pretrained(options.out / "model")
+    fit("identity", build(options.twin), options, prepare_batch, loss_of,
+        lambda model: measure(model, held_out, batches))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from onbrand.events import Advanced, Event, Listener
 
-__all__ = ["ROOT", "WORK", "parser", "prepare", "printer"]
+__all__ = ["ROOT", "WORK", "autocast", "parser", "prepare", "printer"]
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "pretrain"
@@ -26,6 +27,10 @@ def parser(role: str, *, steps: int, batch: int) -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, default=WORK / role)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--device", default="cpu", help="cuda where there is one")
+    p.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), default="auto",
+        help="arithmetic of forward and backward; auto: bfloat16 where the processor multiplies it",
+    )  # fmt: skip
     p.add_argument("--workers", type=int, default=0, help="threads that prepare batches ahead")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--emoji", type=Path, default=DATA / "fluent-emoji")
@@ -44,6 +49,21 @@ def prepare(options: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
+
+
+def autocast(options: argparse.Namespace) -> torch.autocast:
+    """Mixed precision for a loss: weights, sums and the optimizer stay float32."""
+    kind = torch.device(options.device).type
+    fast = kind == "cuda" or "avx512_bf16" in _cpu_flags()
+    on = options.precision == "bfloat16" or (options.precision == "auto" and fast)
+    return torch.autocast(kind, torch.bfloat16, enabled=on)
+
+
+@lru_cache(maxsize=1)
+def _cpu_flags() -> frozenset[str]:
+    path = Path("/proc/cpuinfo")
+    text = path.read_text() if path.exists() else ""
+    return frozenset(next((x for x in text.splitlines() if x.startswith("flags")), "").split())
 
 
 def printer(period: int = 50) -> Listener:

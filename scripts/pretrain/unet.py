@@ -22,10 +22,11 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from halves import Ahead, Halves
 from latents import Latents, latent_options
 from numpy.typing import NDArray
-from options import WORK, parser, prepare, printer
+from options import WORK, autocast, parser, prepare, printer
 from PIL import Image
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
+from words import build as text_encoder
 
 from onbrand.training.engine import Loop, Settings, generator, noise
 
@@ -64,6 +65,13 @@ class Joint(nn.Module):
         return v
 
 
+def matrices(joint: Joint) -> list[str]:
+    """The U-Net's hidden matrices and convolutions, which Muon trains."""
+    ends = ("unet.conv_in.", "unet.conv_out.", "unet.time_embedding.", "text_encoder.")
+    named = joint.named_parameters()
+    return [name for name, p in named if p.ndim >= 2 and not name.startswith(ends)]
+
+
 def schedule() -> DDIMScheduler:
     """The noise schedule that everything trained on this base shares."""
     return DDIMScheduler(
@@ -89,13 +97,7 @@ def build(
         layers_per_block=1, down_block_types=down, up_block_types=up, cross_attention_dim=width,
         attention_head_dim=4, norm_num_groups=16,
     )  # fmt: skip
-    words = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width,
-            num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=77,
-            bos_token_id=0, eos_token_id=1, pad_token_id=1,
-        )
-    )  # fmt: skip
+    words = text_encoder(vocabulary, width)
     with torch.no_grad():
         for module in unet.modules():  # residual branches start at zero
             if hasattr(module, "conv2") and hasattr(module, "time_emb_proj"):
@@ -132,7 +134,11 @@ def captions_of(
 
 def loss_of(joint: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """Weighted squared error of v."""
-    error = (joint(batch["x"], batch["t"], batch["tokens"]) - batch["v"]).square().mean((1, 2, 3))
+    error = (
+        (joint(batch["x"], batch["t"], batch["tokens"]).float() - batch["v"])
+        .square()
+        .mean((1, 2, 3))
+    )
     return (error * batch["weight"]).mean(), {"v_error": float(error.detach().mean())}
 
 
@@ -200,19 +206,20 @@ class Source:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train; save averaged weights and sheets as it goes."""
-    p = parser("unet", steps=30_000, batch=16)
-    p.add_argument("--rate", type=float, default=6e-4)
+    p = parser("unet", steps=30_000, batch=24)
+    p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--every", type=int, default=500, help="steps between saved averages and sheets")
-    p.add_argument("--emoji-share", type=float, default=0.1)
+    p.add_argument("--emoji-share", type=float, default=0.05)
     latent_options(p)
     p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")
     p.add_argument("--channels", type=int, nargs="+", default=[48, 96, 160, 192])
-    p.add_argument("--ema", type=float, default=0.998)
+    p.add_argument("--ema", type=float, default=0.999)
     p.add_argument("--no-sheets", action="store_true")
-    p.add_argument("--start", type=Path, help="a pack to go on from, with its words and its VAE")
+    p.add_argument(
+        "--start", type=Path, help="a pack to go on from; name its --vae, --tokenizer too"
+    )
+    p.add_argument("--words", type=Path, help="a text_encoder/ to begin with, from words.py")
     options = p.parse_args(arguments)
-    if options.start:
-        options.tokenizer, options.vae = options.start / "tokenizer", options.start / "vae"
     prepare(options)
     latents = Latents.open(options)
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
@@ -221,16 +228,21 @@ def main(arguments: list[str] | None = None) -> None:
         unet = UNet2DConditionModel.from_pretrained(
             options.start / "unet", torch_dtype=torch.float32
         )
-        words = CLIPTextModel.from_pretrained(options.start / "text_encoder", dtype=torch.float32)
-        joint = Joint(unet.to(memory_format=torch.channels_last), words).train()
-    joint.to(options.device)
+        joint.unet = unet.to(memory_format=torch.channels_last)
+    words = options.words or (options.start / "text_encoder" if options.start else None)
+    if words:
+        joint.text_encoder = CLIPTextModel.from_pretrained(words, dtype=torch.float32)
+    joint.train().to(options.device)
     source = Source(options, latents, tokenizer)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=200,
         floor_fraction=0.02, weight_decay=0.01, ema_decay=options.ema, checkpoint_every=250,
         log_every=50,
     )  # fmt: skip
-    loop = Loop(options.out, dict(joint.named_parameters()), settings, task="unet", emit=printer())
+    loop = Loop(
+        options.out, dict(joint.named_parameters()), settings, matrices=matrices(joint),
+        task="unet", emit=printer(),
+    )  # fmt: skip
     loop.resume()
     halves = Halves(joint, options.threads)
     size = options.batch // halves.num
@@ -241,7 +253,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     def loss(replica: nn.Module, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
         batch = {name: x.to(options.device) for name, x in shares[k](index).items()}
-        return loss_of(replica, batch)
+        with autocast(options):
+            return loss_of(replica, batch)
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
         return halves.gradients(partial(loss, index=index))

@@ -19,12 +19,13 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from draw import Drawn
 from halves import Ahead, Halves
-from options import WORK, parser, prepare, printer
+from options import WORK, autocast, parser, prepare, printer
 from pictures import (
     Pixels,
     emoji_batch,
     evaluation_emoji,
     evaluation_folder,
+    jitter,
     pack_emoji,
     psnr,
     to_tensor,
@@ -58,17 +59,57 @@ def build(channels: tuple[int, ...] = (16, 32, 64)) -> AutoencoderKL:
     return vae.to(memory_format=torch.channels_last)
 
 
+@torch.no_grad()
+def grow(small: AutoencoderKL, channels: tuple[int, ...]) -> AutoencoderKL:
+    """A codec with one level more (its width that of the last), which begins as `small` on features
+    of half the side: far quicker than learning to see and to paint anew."""
+    vae = build(channels)
+    last = len(channels) - 1
+    state = {}
+    for name, value in small.state_dict().items():
+        if name.startswith("decoder.up_blocks."):  # the finest levels keep their weights
+            head, _, rest = name.removeprefix("decoder.up_blocks.").partition(".")
+            name = f"decoder.up_blocks.{int(head) + 1}.{rest}"
+        state[name] = value
+    unknown = vae.load_state_dict(state, strict=False).unexpected_keys
+    if unknown:
+        raise ValueError(f"{channels} does not continue the small codec: {unknown[0]} has no place")
+    width = channels[-1]
+    average = torch.zeros(width, width, 3, 3)
+    average[torch.arange(width), torch.arange(width), :2, :2] = 0.25
+    keep = torch.zeros(width, width, 3, 3)
+    keep[torch.arange(width), torch.arange(width), 1, 1] = 1
+    for conv, weight in (
+        (vae.encoder.down_blocks[last - 1].downsamplers[0].conv, average),
+        (vae.decoder.up_blocks[0].upsamplers[0].conv, keep),
+    ):
+        conv.weight.copy_(weight)
+        nn.init.zeros_(conv.bias)
+    return vae.to(memory_format=torch.channels_last)
+
+
 def edges(x_bchw: Tensor) -> tuple[Tensor, Tensor]:
     """Horizontal and vertical differences."""
     return x_bchw[..., 1:] - x_bchw[..., :-1], x_bchw[..., 1:, :] - x_bchw[..., :-1, :]
 
 
 def loss_of(
-    vae: AutoencoderKL, x_bchw: Tensor, kl_weight: float, noise: torch.Generator
+    vae: AutoencoderKL,
+    x_bchw: Tensor,
+    kl_weight: float,
+    noise: torch.Generator,
+    halved: bool = False,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Reconstruction + edges + KL; the encoder is skipped by autograd when it is frozen."""
+    """Reconstruction + edges + KL; the encoder is skipped by autograd when it is frozen.
+
+    `halved`: latents of half the side must decode to the picture of half the side (EQ-VAE, arXiv
+    2502.09509): latents without fine noise of their own, which a denoiser learns faster.
+    """
     latents = vae.encode(x_bchw).latent_dist
-    y = vae.decode(latents.sample(generator=noise)).sample
+    z = latents.sample(generator=noise)
+    if halved:
+        z, x_bchw = F.avg_pool2d(z, 2), F.avg_pool2d(x_bchw, 2)
+    y = vae.decode(z).sample.float()
     l1, mse = F.l1_loss(y, x_bchw), F.mse_loss(y, x_bchw)
     edge = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x_bchw), strict=True))
     coarse = F.l1_loss(F.avg_pool2d(y, 4), F.avg_pool2d(x_bchw, 4))
@@ -124,16 +165,17 @@ def fold(vae: AutoencoderKL, batches: list[Tensor]) -> dict[str, list[float]]:
 def batch_source(
     emoji: Pixels, drawn: Drawn | None, seed: int, batch: int
 ) -> Callable[[int, int], Tensor]:
-    """(share, step) -> crops [b, 3, s, s]: mostly 64 px, now and then whole pictures."""
+    """(share, step) -> crops [b, 3, s, s]: two of 64 px, then one of whole pictures."""
 
     def source(share: int, step: int) -> Tensor:
         rng = np.random.default_rng((seed, step, share))
-        crop = 128 if step % 8 == 7 else 64
+        crop = 128 if step % 3 == 2 else 64
         num = max(1, batch * 64 * 64 // (crop * crop))
         num_drawn = round(0.7 * num) if drawn is not None else 0
         parts = [emoji_batch(emoji, rng, num - num_drawn, crop)] if num > num_drawn else []
         if drawn is not None and num_drawn:
-            parts.append(drawn.crops(rng, num_drawn, crop))
+            crops = drawn.crops(rng, num_drawn, crop)
+            parts.append(np.stack([jitter(x, rng) if rng.random() < 0.3 else x for x in crops]))
         return to_tensor(np.concatenate(parts))
 
     return source
@@ -144,7 +186,7 @@ def export(
 ) -> dict[str, list[float]]:
     """Fold statistics of `num_batches` batches of whole pictures; save fp16 safetensors."""
     vae.eval()
-    whole = [source(k, 1_000_000 + 8 * i + 7) for i in range(num_batches) for k in (0, 1)]
+    whole = [source(k, 3_000_002 + 3 * i) for i in range(num_batches) for k in (0, 1)]
     facts = fold(vae, whole) if whole else {}  # a frozen encoder keeps its latents
     vae.half().save_pretrained(out, safe_serialization=True)
     vae.float()
@@ -161,6 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--rate", type=float, default=1.5e-3)
     p.add_argument("--every", type=int, default=250)
     p.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64])
+    p.add_argument("--grow", type=Path, help="an exported vae/ of one level less to begin from")
     p.add_argument("--decoder-only", action="store_true", help="the encoder is frozen")
     p.add_argument("--start", type=Path, help="an exported vae/ to begin from")
     p.add_argument("--export-only", action="store_true")
@@ -172,6 +215,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.start:
         vae = AutoencoderKL.from_pretrained(options.start, torch_dtype=torch.float32)
         vae = vae.to(memory_format=torch.channels_last)
+    if options.grow:
+        small = AutoencoderKL.from_pretrained(options.grow, torch_dtype=torch.float32)
+        vae = grow(small, tuple(options.channels))
     if options.decoder_only:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
@@ -194,7 +240,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     def loss(replica: AutoencoderKL, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
         x = shares[k](index).to(options.device)
-        return loss_of(replica, x, options.kl, generator(options.seed, index, k))
+        with autocast(options):
+            noise = generator(options.seed, index, k)
+            return loss_of(replica, x, options.kl, noise, halved=index % 5 < 2)
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
         return halves.gradients(partial(loss, index=index))

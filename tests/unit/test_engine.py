@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from onbrand.errors import NonFiniteLoss
@@ -24,6 +25,7 @@ from onbrand.training.engine import (
     noise,
     read_log,
 )
+from onbrand.training.muon import orthogonal
 
 
 def network() -> nn.Module:
@@ -202,3 +204,36 @@ def test_a_time_limit_stops_and_saves(tmp_path: Path) -> None:
     loop = loop_in(tmp_path, model)
     assert not loop.run(stepper(model), limit_s=0.0)
     assert loop.checkpoint_path.exists()
+
+
+def test_orthogonal_matrices_have_singular_values_near_one() -> None:
+    """Whatever the spread before, tall or wide, the step's directions weigh alike."""
+    noise_brc = torch.randn(3, 12, 40, generator=generator(0, 0, 0))
+    noise_brc[:, 0] *= 50
+    for matrices in (noise_brc, noise_brc.mT):
+        values = torch.linalg.svdvals(orthogonal(matrices))
+        assert values.min() > 0.4
+        assert values.max() < 1.4
+
+
+def test_muon_learns_what_it_is_given_and_resumes_to_the_bit(tmp_path: Path) -> None:
+    """Named matrices get Muon's momentum, the others AdamW's moments; a stop changes nothing."""
+    settings = Settings(num_steps=12, learning_rate=3e-2)
+
+    def run(folder: Path, *stops: int) -> nn.Module:
+        for until in stops:
+            model = network()
+            loop = Loop(folder, dict(model.named_parameters()), settings, matrices=["0.weight"])
+            loop.resume()
+            loop.run(stepper(model), until=until)
+        return model
+
+    whole, stopped = run(tmp_path / "a", 12), run(tmp_path / "b", 5, 9, 12)
+    assert torch.equal(flat(whole), flat(stopped))
+    kept = load_file(str(tmp_path / "a" / "resume.safetensors"))
+    assert {k for k in kept if k.endswith("/0.weight")} == {
+        "parameter/0.weight", "momentum/0.weight",
+    }  # fmt: skip
+    assert "exp_avg/2.weight" in kept
+    losses = [line["loss"] for line in read_log(tmp_path / "a")]
+    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])

@@ -10,7 +10,7 @@ model_index.json may name more roles, each a subfolder in transformers' layout:
     [roles]
     identity = "identity"              # ResNetForImageClassification; embedding = its logits
     alignment = "alignment"            # VisionTextDualEncoderModel
-    twin_identity = "twin_identity"    # ConvNextV2ForImageClassification; evaluation only
+    twin_identity = "twin_identity"    # RegNetForImageClassification; evaluation only
     attributes = "attributes"          # ResNetForImageClassification, labels "species:fox"
 
 A plain diffusers folder has no pack.toml: judges then come from the default pack. This module

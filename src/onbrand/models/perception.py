@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,15 @@ from onbrand.errors import WeightsError
 from onbrand.models.diffusion import quiet_libraries
 from onbrand.models.packs import Pack
 
-__all__ = ["AlignmentScorer", "IdentityEncoder", "image_size", "load_role", "resize"]
+__all__ = [
+    "AlignmentScorer",
+    "Classifier",
+    "Embedder",
+    "IdentityEncoder",
+    "image_size",
+    "load_role",
+    "resize",
+]
 
 DEFAULT_SIZE_PX = 128
 
@@ -72,21 +80,37 @@ def resize(pixels_bchw: Tensor, size_px: int) -> Tensor:
     )
 
 
-class IdentityEncoder:
-    """The training-side identity encoder (role "identity"): who is in the picture, as a vector.
+class Classifier:
+    """A role's image classifier, class `class_name` of transformers: pixels of any size in, logits
+    out. `module` is the network."""
 
-    `module` is a ResNetForImageClassification whose logits, normalised, are the embedding.
-    """
+    role: ClassVar[str]
+    class_name: ClassVar[str]
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
-        self.module = load_role(pack, "identity", "ResNetForImageClassification", device)
+        self.module = load_role(pack, self.role, self.class_name, device)
         self.size_px = image_size(self.module.config)
         self.device = torch.device(device)
 
+    def logits(self, pixels_bchw: Tensor) -> Tensor:
+        """[b, labels] of pixels in [-1, 1]; differentiable with respect to them."""
+        pixels = resize(pixels_bchw.to(self.device), self.size_px)
+        return cast(Tensor, self.module(pixels).logits)
+
+
+class Embedder(Classifier):
+    """A classifier whose logits, normalised, say who is in the picture."""
+
     def embed(self, pixels_bchw: Tensor) -> Tensor:
         """Unit vectors [b, d]; differentiable with respect to the pixels."""
-        logits = self.module(resize(pixels_bchw.to(self.device), self.size_px)).logits
-        return F.normalize(cast(Tensor, logits), dim=-1)
+        return F.normalize(self.logits(pixels_bchw), dim=-1)
+
+
+class IdentityEncoder(Embedder):
+    """The training-side identity encoder."""
+
+    role = "identity"
+    class_name = "ResNetForImageClassification"
 
     def features(self, pixels_bchw: Tensor) -> list[Tensor]:
         """Feature maps [b, c_i, h_i, w_i], stem first, for a perceptual loss; differentiable."""

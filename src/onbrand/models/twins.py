@@ -6,48 +6,35 @@ training and generation may not import this module: what selects a checkpoint ne
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.errors import WeightsError
 from onbrand.models.packs import Pack
-from onbrand.models.perception import image_size, load_role, resize
+from onbrand.models.perception import Classifier, Embedder
 
 __all__ = ["AttributeReader", "IdentityTwin"]
 
 
-class IdentityTwin:
-    """The evaluation-only identity encoder (role "twin_identity").
+class IdentityTwin(Embedder):
+    """The evaluation-only identity encoder."""
 
-    `module` is a ConvNextV2ForImageClassification whose logits, normalised, are the embedding.
+    role = "twin_identity"
+    class_name = "RegNetForImageClassification"
+
+
+class AttributeReader(Classifier):
+    """Reads a picture's attributes: species, colour, pose, expression, …
+
+    The labels are "attribute:value"; the logits of one attribute's values compete in a softmax of
+    their own. `attributes` maps each attribute to its values in the order of the labels.
     """
 
-    def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
-        self.module = load_role(pack, "twin_identity", "ConvNextV2ForImageClassification", device)
-        self.size_px = image_size(self.module.config)
-        self.device = torch.device(device)
-
-    def embed(self, pixels_bchw: Tensor) -> Tensor:
-        """Unit vectors [b, d] of pixels in [-1, 1] of any size."""
-        logits = self.module(resize(pixels_bchw.to(self.device), self.size_px)).logits
-        return F.normalize(cast(Tensor, logits), dim=-1)
-
-
-class AttributeReader:
-    """Reads a picture's attributes (role "attributes"): species, colour, pose, expression, …
-
-    `module` is a ResNetForImageClassification whose labels are "attribute:value"; the logits of
-    one attribute's values compete in a softmax of their own. `attributes` maps each attribute to
-    its values in the order of the labels.
-    """
+    role = "attributes"
+    class_name = "ResNetForImageClassification"
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
-        self.module = load_role(pack, "attributes", "ResNetForImageClassification", device)
-        self.size_px = image_size(self.module.config)
-        self.device = torch.device(device)
+        super().__init__(pack, device=device)
         self._columns: dict[str, list[int]] = {}
         values: dict[str, list[str]] = {}
         for index, label in sorted(self.module.config.id2label.items()):
@@ -64,7 +51,7 @@ class AttributeReader:
     @torch.no_grad()
     def probabilities(self, pixels_bchw: Tensor) -> list[dict[str, dict[str, float]]]:
         """Per picture: attribute -> value -> probability; each attribute's values sum to 1."""
-        logits = self.module(resize(pixels_bchw.to(self.device), self.size_px)).logits
+        logits = self.logits(pixels_bchw)
         tables: list[dict[str, dict[str, float]]] = [{} for _ in range(len(logits))]
         for attribute, columns in self._columns.items():
             shares = logits[:, columns].softmax(-1).tolist()

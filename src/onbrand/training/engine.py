@@ -5,10 +5,11 @@
     loop.run(step, every={100: preview})       # step(index) -> (loss, {"name": number})
     with loop.averaged(): ...                  # the parameters are the moving average in here
 
-The loop owns the optimiser (AdamW), warmup + schedule, gradient clipping, the moving average,
-log.jsonl and resume.safetensors in `folder`. It knows nothing of models or data: `step` computes a
-scalar loss from the step's index alone (draw data and noise with `generator(seed, index, sample)`),
-therefore a run resumed after a kill is bit-identical on CPU to one that never stopped.
+The loop owns the optimisers (AdamW, and Muon for the matrices named), warmup + schedule, gradient
+clipping, the moving average, log.jsonl and resume.safetensors in `folder`. It knows nothing of
+models or data: `step` computes a scalar loss from the step's index alone (draw data and noise with
+`generator(seed, index, sample)`), therefore a run resumed after a kill is bit-identical on CPU to
+one that never stopped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,7 @@ from torch import Tensor
 from onbrand.errors import NonFiniteLoss
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.training.guards import interrupt_flag, storage_errors
+from onbrand.training.muon import Muon
 
 __all__ = ["Loop", "Settings", "Step", "generator", "learning_rate_at", "noise", "read_log"]
 
@@ -60,6 +62,9 @@ class Settings:
     ema_decay: float | None = None
     checkpoint_every: int = 0
     log_every: int = 1
+
+
+_STATE = ("step", "exp_avg", "exp_avg_sq", "momentum")  # what AdamW and Muon keep of a parameter
 
 
 def generator(seed: int, step: int, sample: int) -> torch.Generator:
@@ -101,7 +106,8 @@ class Loop:
     """Optimiser, schedule, average, log and checkpoint of one training run in `folder`.
 
     `parameters` maps stable names to the leaf tensors that are trained; `buffers` (a batch norm's
-    running statistics, say) are only saved and restored. Public state:
+    running statistics, say) are only saved and restored. `matrices` names the parameters that Muon
+    trains; the others are AdamW's. Public state:
     `step` (updates done), `seconds` (spent in `run`, over all resumes).
     """
 
@@ -112,6 +118,7 @@ class Loop:
         settings: Settings,
         *,
         buffers: Mapping[str, Tensor] | None = None,
+        matrices: Collection[str] = (),
         task: str = "training",
         emit: Listener = silent,
     ) -> None:
@@ -124,20 +131,41 @@ class Loop:
         self._buffers = dict(buffers or {})
         self._names = sorted(parameters)
         self._parameters: list[Tensor] = [parameters[n] for n in self._names]
-        thick = [p for p in self._parameters if p.ndim >= 2]
-        thin = [p for p in self._parameters if p.ndim < 2]
+        named = dict(zip(self._names, self._parameters, strict=True))
+        rest = [p for name, p in named.items() if name not in matrices]
+        thick = [p for p in rest if p.ndim >= 2]
+        thin = [p for p in rest if p.ndim < 2]
         groups = [
             {"params": thick, "weight_decay": settings.weight_decay},
             {"params": thin, "weight_decay": 0.0},
         ]
-        self._optimiser = torch.optim.AdamW(
-            [g for g in groups if g["params"]],
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            fused=True,
-        )
+        rate = settings.learning_rate
+        self._optimisers: list[torch.optim.Optimizer] = []
+        if rest:
+            self._optimisers.append(
+                torch.optim.AdamW(
+                    [g for g in groups if g["params"]], lr=rate, betas=settings.betas, fused=True
+                )
+            )
+        if matrices:
+            self._optimisers.append(
+                Muon(
+                    [named[name] for name in sorted(matrices)],
+                    lr=rate,
+                    weight_decay=settings.weight_decay,
+                    num_threads=os.cpu_count() or 1,
+                )
+            )
         self._average = (
             None if settings.ema_decay is None else [p.detach().clone() for p in self._parameters]
+        )
+
+    def _owner(self, parameter: Tensor) -> torch.optim.Optimizer:
+        return next(
+            o
+            for o in self._optimisers
+            for group in o.param_groups
+            if any(p is parameter for p in group["params"])
         )
 
     @property
@@ -188,7 +216,7 @@ class Loop:
     def _update(self, step: Step) -> dict[str, float]:
         """One optimiser update; returns loss, learning rate, gradient norm and step's numbers."""
         rate = learning_rate_at(self.step, self.settings)
-        for group in self._optimiser.param_groups:
+        for group in [g for o in self._optimisers for g in o.param_groups]:
             group["lr"] = rate
         loss, numbers = step(self.step)
         value = float(loss.detach())
@@ -205,8 +233,9 @@ class Loop:
                 f"{self.task}: the gradient is {float(norm)} at step {self.step}. "
                 f"Lower learning_rate (now {self.settings.learning_rate:g}) and resume."
             )
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
+        for optimiser in self._optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         self._follow()
         return {"loss": value, "learning_rate": rate, "grad_norm": float(norm), **numbers}
 
@@ -261,8 +290,9 @@ class Loop:
         tensors: dict[str, Tensor] = {}
         for i, (name, parameter) in enumerate(zip(self._names, self._parameters, strict=True)):
             tensors[f"parameter/{name}"] = parameter.detach()
-            for key, value in self._optimiser.state.get(parameter, {}).items():
-                tensors[f"{key}/{name}"] = value.detach()
+            for optimiser in self._optimisers:
+                for key, value in optimiser.state.get(parameter, {}).items():
+                    tensors[f"{key}/{name}"] = value.detach()
             if self._average is not None:
                 tensors[f"average/{name}"] = self._average[i]
         tensors |= {f"buffer/{name}": value for name, value in self._buffers.items()}
@@ -289,10 +319,11 @@ class Loop:
             present = set(file.keys())
             for i, (name, parameter) in enumerate(zip(self._names, self._parameters, strict=True)):
                 parameter.copy_(file.get_tensor(f"parameter/{name}"))
-                if f"step/{name}" in present:
-                    self._optimiser.state[parameter] = {
+                kept = [k for k in _STATE if f"{k}/{name}" in present]
+                if kept:
+                    self._owner(parameter).state[parameter] = {
                         key: file.get_tensor(f"{key}/{name}").to(parameter.device, copy=True)
-                        for key in ("step", "exp_avg", "exp_avg_sq")
+                        for key in kept
                     }
                 if self._average is not None and f"average/{name}" in present:
                     self._average[i].copy_(file.get_tensor(f"average/{name}"))
