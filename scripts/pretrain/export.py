@@ -1,7 +1,7 @@
 """Assembles the pocket pack: src/onbrand/models/pocket, swapped in as a whole.
 
-Takes what is trained so far (a missing role is left out of pack.toml), writes fp16 safetensors,
-the scheduler, vocabulary.json, pack.toml and the model card.
+Takes what is trained so far; an eye that was not trained here stays as the old pack has it, with
+its facts. Writes fp16 safetensors, the scheduler, vocabulary.json, pack.toml and the model card.
 """
 
 from __future__ import annotations
@@ -102,8 +102,10 @@ evaluation only: what they grade must not be selected with them.
 """
 
 
-def assemble(work: Path, fresh: Path, note: str = "") -> dict[str, float]:
-    """Write the whole pack into `fresh`; returns MiB per part."""
+def assemble(
+    work: Path, fresh: Path, note: str = "", revision: str = "1", old: Path | None = None
+) -> dict[str, float]:
+    """Write the whole pack into `fresh`; returns MiB per part. `old` lends the eyes not in `work`."""
     vae = AutoencoderKL.from_pretrained(work / "vae" / "vae", torch_dtype=torch.float16)
     base = work / "unet" / "pipeline"
     pipe = StableDiffusionPipeline(
@@ -116,19 +118,26 @@ def assemble(work: Path, fresh: Path, note: str = "") -> dict[str, float]:
     )  # fmt: skip
     pipe.save_pretrained(fresh, safe_serialization=True)
     shutil.copy(work / "tokenizer" / "vocabulary.json", fresh / "vocabulary.json")
-    there = {r: (run, to) for r, (run, to) in ROLES.items() if (work / run / "model").exists()}
-    for run, to in there.values():
-        shutil.copytree(work / run / "model", fresh / to)
-    roles = "".join(f'{role} = "{to}"\n' for role, (_, to) in there.items())
+    facts = facts_of(work)
+    kept = json.loads((old / "facts.json").read_text()) if old else {}
+    there = {}
+    for role, (run, to) in ROLES.items():
+        source = work / run / "model"
+        if old and not source.exists():
+            source = old / to
+            facts |= {run: kept[run]} if run in kept else {}
+        if source.exists():
+            shutil.copytree(source, fresh / to)
+            there[role] = to
+    roles = "".join(f'{role} = "{to}"\n' for role, to in there.items())
     (fresh / "pack.toml").write_text(
-        'name = "pocket"\nlicence = "Apache-2.0"\nrevision = "1"\n'
+        f'name = "pocket"\nlicence = "Apache-2.0"\nrevision = "{revision}"\n'
         'credits = "Fluent Emoji, MIT, https://github.com/microsoft/fluentui-emoji"\n\n'
         "[roles]\n" + roles
     )
-    folders = ["unet", "vae", "text_encoder", *(to for _, to in there.values())]
+    folders = ["unet", "vae", "text_encoder", *there.values()]
     sizes = {name: mib(fresh / name) for name in folders}
     sizes["all"] = mib(fresh)
-    facts = facts_of(work)
     (fresh / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
     (fresh / "README.md").write_text(card(facts, sizes, note))
     return sizes
@@ -139,6 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     p = argparse.ArgumentParser(prog="pretrain export", description=__doc__)
     p.add_argument("--work", type=Path, default=WORK)
     p.add_argument("--out", type=Path, default=POCKET)
+    p.add_argument("--revision", default="1", help="what pack.toml calls it")
     p.add_argument("--note", default="", help="what this revision falls short of, for the card")
     options = p.parse_args(arguments)
     fresh = options.out.with_name(options.out.name + ".new")
@@ -146,7 +156,8 @@ def main(arguments: list[str] | None = None) -> None:
     for folder in (fresh, old):
         shutil.rmtree(folder, ignore_errors=True)
     fresh.mkdir(parents=True)
-    sizes = assemble(options.work, fresh, options.note)
+    lender = options.out if (options.out / "facts.json").exists() else None
+    sizes = assemble(options.work, fresh, options.note, options.revision, lender)
     pipe = StableDiffusionPipeline.from_pretrained(
         fresh, safety_checker=None, torch_dtype=torch.float32
     )

@@ -7,9 +7,8 @@ or recipe makes untrue is moved to previous/, never mixed in (see history.py).
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError, RecipeError
 from onbrand.events import Finished, Listener, Noted, Warned, silent
+from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
 from onbrand.training import appearance, detail, dreambooth
 from onbrand.training.cache import Store
@@ -82,43 +82,34 @@ def train(
     rate = dreambooth.LEARNING_RATE if learning_rate is None else learning_rate
     _check(dataset, arm, plans, stop_after, emit)
     out = Path(out)
-    with _telling_how_to_go_on(emit):
-        session = _open_session(dataset, brief, recipe, pack, out, cache, sample, score, emit)
-        history = _open_history(session, plans, arm, rate)
-        _before_training(session, history, arm)
-        model = BrandModel(
-            root=out,
-            arm=arm,
-            base=recipe.base,
-            brief=brief,
-            recipe=recipe,
-            parents={"dataset": dataset.fingerprint, "base": session.base_fingerprint},
-        )
-        for index, stage_plan in enumerate(plans):
-            stage = None if arm == dreambooth.NAME else recipe.stage[index]
-            folder = out / "stages" / f"{index + 1:02d}-{stage_plan.name}"
-            result = _run_stage(session, history, stage, stage_plan, folder, index, rate)
-            before = model.stages[-1].metrics if model.stages else history.base_metrics
-            gates = [gate for gate in recipe.gate if gate.after == stage_plan.kind]
-            verdict = judge_gates(gates, result.metrics, before)
-            model.stages.append(replace(result, gate=verdict.sentence if verdict else None))
-            model.ship = _ship(model.stages, len(plans))
-            model.save()
-            if verdict and not verdict.passed:
-                emit(Warned(failed_gate(model) or ""))
-            if stop_after == stage_plan.name or (verdict and not verdict.passed):
-                break
+    session = _open_session(dataset, brief, recipe, pack, out, cache, sample, score, emit)
+    history = _open_history(session, plans, arm, rate)
+    _before_training(session, history, arm)
+    model = BrandModel(
+        root=out,
+        arm=arm,
+        base=recipe.base,
+        brief=brief,
+        recipe=recipe,
+        parents={"dataset": dataset.fingerprint, "base": session.base_fingerprint},
+    )
+    for index, stage_plan in enumerate(plans):
+        stage = None if arm == dreambooth.NAME else recipe.stage[index]
+        folder = out / "stages" / f"{index + 1:02d}-{stage_plan.name}"
+        result = _run_stage(session, history, stage, stage_plan, folder, index, rate)
+        before = model.stages[-1].metrics if model.stages else history.base_metrics
+        gates = [gate for gate in recipe.gate if gate.after == stage_plan.kind]
+        verdict = judge_gates(gates, result.metrics, before)
+        model.stages.append(replace(result, gate=verdict.sentence if verdict else None))
+        model.ship = _ship(model.stages, len(plans))
+        model.save()
+        if verdict and not verdict.passed:
+            emit(Warned(failed_gate(model) or ""))
+        if stop_after == stage_plan.name or (verdict and not verdict.passed):
+            break
+    _test_export(session, model)
     emit(Finished("training", {"arm": arm, **model.ship}))
     return model
-
-
-@contextlib.contextmanager
-def _telling_how_to_go_on(emit: Listener) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        emit(Noted("stopped and saved; run the same command again to go on from here."))
-        raise
 
 
 def _check(
@@ -280,6 +271,30 @@ def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
         gates = "passed its gate" if last.gate else "has no gate to fail"
         reason = f"{last.name} is the last stage and {gates} ({figures})."
     return {"stage": last.name, "reason": reason}
+
+
+def _test_export(session: Session, model: BrandModel) -> None:
+    """Load the shipped stage's files in plain diffusers, once; load_test.json keeps what came out.
+
+    Raises WeightsError when they do not give what was trained.
+    """
+    from onbrand.models.adapters import check_export
+
+    shipped = next(s for s in model.stages if s.name == model.ship["stage"])
+    folder = session.root / shipped.folder
+    path = folder / "load_test.json"
+    if path.is_file():
+        return
+    in_memory = session.model if shipped is model.stages[-1] else None
+    with session.evaluating():
+        differences = check_export(folder, session.pack, model=in_memory)
+    write_json_atomic(path, {"largest_difference": differences})
+    session.emit(
+        Noted(
+            f"{shipped.name} loads in plain diffusers, as diffusers and as kohya file "
+            f"(largest difference {max(differences.values()):.1g})."
+        )
+    )
 
 
 def failed_gate(model: BrandModel) -> str | None:
