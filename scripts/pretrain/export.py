@@ -105,7 +105,7 @@ evaluation only: what they grade must not be selected with them.
 def assemble(
     work: Path, fresh: Path, note: str = "", revision: str = "1", old: Path | None = None
 ) -> dict[str, float]:
-    """Write the whole pack into `fresh`; returns MiB per part. `old` lends the eyes not in `work`."""
+    """Write the whole pack into `fresh`; returns MiB per part. `old` lends missing eyes."""
     vae = AutoencoderKL.from_pretrained(work / "vae" / "vae", torch_dtype=torch.float16)
     base = work / "unet" / "pipeline"
     pipe = StableDiffusionPipeline(

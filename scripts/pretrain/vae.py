@@ -63,6 +63,9 @@ def build(channels: tuple[int, ...] = (16, 32, 64)) -> AutoencoderKL:
 def grow(small: AutoencoderKL, channels: tuple[int, ...]) -> AutoencoderKL:
     """A codec with one level more (its width that of the last), which begins as `small` on features
     of half the side: far quicker than learning to see and to paint anew."""
+    widths = tuple(small.config.block_out_channels)
+    if channels != (*widths, widths[-1]):
+        raise ValueError(f"a codec of {widths} grows to {(*widths, widths[-1])}, not to {channels}")
     vae = build(channels)
     last = len(channels) - 1
     state = {}
@@ -71,9 +74,7 @@ def grow(small: AutoencoderKL, channels: tuple[int, ...]) -> AutoencoderKL:
             head, _, rest = name.removeprefix("decoder.up_blocks.").partition(".")
             name = f"decoder.up_blocks.{int(head) + 1}.{rest}"
         state[name] = value
-    unknown = vae.load_state_dict(state, strict=False).unexpected_keys
-    if unknown:
-        raise ValueError(f"{channels} does not continue the small codec: {unknown[0]} has no place")
+    vae.load_state_dict(state, strict=False)
     width = channels[-1]
     average = torch.zeros(width, width, 3, 3)
     average[torch.arange(width), torch.arange(width), :2, :2] = 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,7 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     import tokens
     import unet
     import vae
+    import words
 
     from onbrand.models.packs import open_pack
 
@@ -158,11 +160,13 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
             ]
         )  # fmt: skip
     tokens.main([*common(work, "tokenizer"), "--size", "3500"])
-    words = ["--tokenizer", str(work / "tokenizer" / "tokenizer")]
+    tokenizer = ["--tokenizer", str(work / "tokenizer" / "tokenizer")]
+    words.main([*common(work, "words"), *tokenizer, "--steps", "2", "--batch", "4"])
+    latents = ["--vae", str(work / "vae" / "vae"), "--latents", str(work / "latents")]
     unet.main(
         [
-            *common(work, "unet"), *words, "--steps", "2", "--batch", "2", "--every", "2",
-            "--vae", str(work / "vae" / "vae"), "--latents", str(work / "latents"),
+            *common(work, "unet"), *tokenizer, *latents, "--steps", "2", "--batch", "2",
+            "--every", "2", "--words", str(work / "words" / "text_encoder"),
             "--channels", "16", "16", "16", "--no-sheets",
         ]
     )  # fmt: skip
@@ -170,7 +174,7 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     identity.main([*common(work, "identity"), *eyes])
     identity.main([*common(work, "identity-twin"), *eyes, "--twin"])
     attributes.main([*common(work, "attributes"), *eyes])
-    alignment.main([*common(work, "alignment"), *eyes, *words])
+    alignment.main([*common(work, "alignment"), *eyes, *tokenizer])
     export.main(["--work", str(work), "--out", str(tmp_path / "pocket")])
     pack = open_pack(tmp_path / "pocket")
     assert set(pack.roles) == {"identity", "alignment", "twin_identity", "attributes"}
@@ -179,9 +183,28 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("pocket.*"))
     unet.main(
         [
-            *common(work, "unet-again"), "--start", str(tmp_path / "pocket"), "--steps", "1",
-            "--batch", "2", "--latents", str(work / "latents"), "--no-sheets",
+            *common(work, "unet-again"), *tokenizer, *latents, "--start",
+            str(tmp_path / "pocket"), "--steps", "1", "--batch", "2", "--no-sheets",
         ]
     )  # fmt: skip
     again = work / "unet-again" / "pipeline" / "unet" / "config.json"
     assert json.loads(again.read_text())["block_out_channels"] == [16, 16, 16]
+    shutil.rmtree(work / "alignment")
+    export.main(["--work", str(work), "--out", str(tmp_path / "pocket"), "--revision", "2"])
+    pack = open_pack(tmp_path / "pocket")
+    assert set(pack.roles) == {"identity", "alignment", "twin_identity", "attributes"}
+    assert "| alignment | 1 |" in (tmp_path / "pocket" / "README.md").read_text()
+
+
+def test_a_grown_codec_goes_on_from_the_small_one() -> None:
+    """One level more halves the latents' side; the other levels keep their weights."""
+    import vae
+
+    small = vae.build((8, 8, 16))
+    grown = vae.grow(small, (8, 8, 16, 16))
+    assert grown.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mode().shape == (1, 4, 8, 8)
+    finest = (small.decoder.up_blocks[-1], grown.decoder.up_blocks[-1])
+    for a, b in zip(*(block.parameters() for block in finest), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(ValueError, match="grows to"):
+        vae.grow(grown, (8, 8, 16, 16))
