@@ -27,7 +27,8 @@ def orthogonal(matrices_brc: Tensor, num_steps: int = 5) -> Tensor:
     for _ in range(num_steps):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x.mT if tall else x).float()
+    result: Tensor = (x.mT if tall else x).float()
+    return result
 
 
 class Muon(torch.optim.Optimizer):
@@ -72,9 +73,10 @@ class Muon(torch.optim.Optimizer):
         rows, columns = shape
         ahead = []
         for p in params:
-            kept = self.state[p]["momentum"]
-            kept.lerp_(p.grad, 1 - group["momentum"])
-            ahead.append(torch.lerp(p.grad, kept, group["momentum"]).reshape(rows, columns))
+            gradient, kept = p.grad, self.state[p]["momentum"]
+            assert gradient is not None  # step() chose those that have one
+            kept.lerp_(gradient, 1 - group["momentum"])
+            ahead.append(torch.lerp(gradient, kept, group["momentum"]).reshape(rows, columns))
         rate = group["lr"]
         for p, direction in zip(params, orthogonal(torch.stack(ahead)), strict=True):
             p.mul_(1 - rate * group["weight_decay"])
