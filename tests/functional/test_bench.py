@@ -73,9 +73,10 @@ def test_consistency_runs_the_whole_road_and_goes_on_where_it_stopped(
     assert set(found) >= SHAPE
     assert set(found["baselines"]) == {"base", "prompt_only", "dreambooth_lora", "real"}
     assert found["metrics"].keys() >= {
-        "identity", "identity_error", "retrieval_fraction", "alignment_ratio",
+        "identity", "identity_error", "retrieval_fraction", "alignment",
         "memorised_fraction", "diversity", "attributes_fraction",
     }  # fmt: skip
+    # alignment_ratio is left out where the base's own is negative, as random eyes may have it
     for arm in (found["metrics"], *found["baselines"].values()):
         assert all(set(m) == METRIC for m in arm.values())
     assert set(found["stages"]) == {"appearance", "detail"}

@@ -7,7 +7,7 @@ that learned faster here, docs/log.md). A convolution [out, in, h, w] counts as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,8 +51,9 @@ class Muon(torch.optim.Optimizer):
         self._pool = ThreadPoolExecutor(num_threads)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
+    def step(self, closure: Any = None) -> Any:
+        """Move every parameter that has a gradient; returns what `closure` returns, if given."""
+        loss = None if closure is None else closure()
         for group in self.param_groups:
             shapes: dict[tuple[int, int], list[Tensor]] = {}
             for p in group["params"]:
@@ -67,6 +68,7 @@ class Muon(torch.optim.Optimizer):
             jobs = [self._pool.submit(self._move, group, *item) for item in costly]
             for job in jobs:
                 job.result()
+        return loss
 
     @torch.no_grad()
     def _move(self, group: dict[str, Any], shape: tuple[int, int], params: list[Tensor]) -> None:
