@@ -1,7 +1,7 @@
 """Assembles the pocket pack: src/onbrand/models/pocket, swapped in as a whole.
 
-Takes what is trained so far; an eye that was not trained here stays as the old pack has it, with
-its facts. Writes fp16 safetensors, the scheduler, vocabulary.json, pack.toml and the model card.
+Takes what is trained so far; an eye that was not trained here stays as the old pack has it, and
+so do the facts of whatever was not. Writes fp16 safetensors, the scheduler, vocabulary.json, pack.toml and the model card.
 """
 
 from __future__ import annotations
@@ -118,14 +118,13 @@ def assemble(
     )  # fmt: skip
     pipe.save_pretrained(fresh, safe_serialization=True)
     shutil.copy(work / "tokenizer" / "vocabulary.json", fresh / "vocabulary.json")
-    facts = facts_of(work)
     kept = json.loads((old / "facts.json").read_text()) if old else {}
+    facts = {**kept, **facts_of(work)}
     there = {}
     for role, (run, to) in ROLES.items():
         source = work / run / "model"
         if old and not source.exists():
             source = old / to
-            facts |= {run: kept[run]} if run in kept else {}
         if source.exists():
             shutil.copytree(source, fresh / to)
             there[role] = to

@@ -16,7 +16,7 @@ from halves import Ahead
 from numpy.typing import NDArray
 from options import WORK, autocast, printer
 from pictures import Pixels, to_tensor
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from onbrand.training.engine import Loop, Settings
@@ -121,11 +121,13 @@ def fit(
     prepare_batch: Callable[[int], tuple[Tensor, ...]],
     loss: Callable[..., tuple[Tensor, Scores]],
     measure: Callable[[PreTrainedModel], Scores],
+    heads: nn.Module | None = None,
 ) -> None:
     """Train an eye and export it in fp16 with its scores: what all eyes do alike.
 
     `prepare_batch(step)` gives the tensors that `loss(model, *tensors)` takes; matrices and
-    convolutions inside go to Muon, the first and the last layer to AdamW.
+    convolutions inside go to Muon, the first and the last layer to AdamW. `heads`, which `loss`
+    knows of, are trained along and thrown away.
     """
     if options.start:
         model = type(model).from_pretrained(options.start, dtype=torch.float32)
@@ -138,6 +140,8 @@ def fit(
     named = dict(model.named_parameters())
     ends = ("embed", "classifier", "projection", "logit_scale")
     inner = [n for n, p in named.items() if p.ndim >= 2 and not any(end in n for end in ends)]
+    if heads is not None:
+        named |= {f"heads.{n}": p for n, p in heads.train().to(options.device).named_parameters()}
     loop = Loop(
         options.out, named, settings, buffers=dict(model.named_buffers()), matrices=inner,
         task=task, emit=printer(),

@@ -2,8 +2,9 @@
 
 One L2-normalised vector of 128. The loss follows NearID (arXiv 2604.01973): the positive against
 the batch and against a look-alike *in the positive's own scene*, plus 0.5 times a ranking term
-that keeps look-alikes nearer than strangers; backgrounds are taken away at random. `--twin` trains
-the evaluation twin: another architecture, seed, augmentation and order of data.
+that keeps look-alikes nearer than strangers; backgrounds are taken away at random. Linear heads
+that are thrown away read every trait off the embedding, so that none of them is lost on the way.
+`--twin` trains the evaluation twin: another architecture, seed, augmentation and order of data.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from draw import Drawn
 from eyes import characters_of, eye_options, fit, held_out_batches, views
+from numpy.typing import NDArray
 from options import WORK, parser, prepare
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     PreTrainedModel,
     RegNetConfig,
@@ -23,9 +25,17 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-__all__ = ["build", "loss_of", "main", "measure", "nearid_loss"]
+from onbrand.illustrator import TRAITS
+
+__all__ = ["Traits", "build", "loss_of", "main", "measure", "nearid_loss"]
 
 TEMPERATURE = 0.07
+UNSEEN = -100  # the class that cross-entropy passes over
+SHOWN_BY = {
+    "outfit_colour": ("outfit", ("none",)),
+    "accessory_colour": ("accessory", ("none",)),
+    "eye_colour": ("eyes", ("dot", "tall")),
+}  # a trait that cannot be seen when another has one of these values
 
 
 def build(twin: bool) -> PreTrainedModel:
@@ -67,10 +77,43 @@ def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tu
     return disc + 0.5 * back + 0.5 * rank, (margins.detach() > 0).float().mean()
 
 
-def loss_of(model: PreTrainedModel, x_bchw: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """NearID's loss of three equal parts: anchors, positives, look-alikes."""
-    loss, pa = nearid_loss(*embed(model, x_bchw).chunk(3))
-    return loss, {"batch_pa": float(pa)}
+class Traits(nn.Module):
+    """A linear classifier per trait over the embedding before it is normalised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Linear(128, len(values)) for values in TRAITS.values())
+
+    def forward(self, logits_bd: Tensor, truth_bt: Tensor) -> Tensor:
+        """Mean cross-entropy of all traits that can be seen; truth is an index, or UNSEEN."""
+        losses = [
+            F.cross_entropy(head(logits_bd), truth_bt[:, k], ignore_index=UNSEEN)
+            for k, head in enumerate(self.heads)
+        ]
+        return torch.stack(losses).mean()
+
+
+def truth_of(drawn: Drawn, indices: NDArray[np.int64]) -> Tensor:
+    """[n, traits] index of each picture's true values, UNSEEN where the trait is hidden."""
+
+    def row(traits: dict[str, str]) -> list[int]:
+        hidden = {name for name, (other, values) in SHOWN_BY.items() if traits[other] in values}
+        return [
+            UNSEEN if name in hidden else values.index(traits[name])
+            for name, values in TRAITS.items()
+        ]
+
+    return torch.tensor([row(drawn.labels[int(i)]["traits"]) for i in indices])
+
+
+def loss_of(
+    model: PreTrainedModel, heads: Traits, x_bchw: Tensor, truth_bt: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """NearID's loss of three equal parts (anchors, positives, look-alikes), and the traits'."""
+    logits = model(x_bchw).logits.float()
+    loss, pa = nearid_loss(*F.normalize(logits, dim=-1).chunk(3))
+    traits = heads(logits, truth_bt)
+    return loss + traits, {"batch_pa": float(pa), "traits": float(traits.detach())}
 
 
 @torch.no_grad()
@@ -113,14 +156,18 @@ def main(arguments: list[str] | None = None) -> None:
         people = np.random.default_rng(options.seed).permutation(people)[: len(people) * 4 // 5]
     batches = held_out_batches(held_out, options.device)
 
-    def prepare_batch(index: int) -> tuple[Tensor]:
+    heads = Traits()
+
+    def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         rows = people[rng.permutation(len(people))[: options.batch]]
         indices = np.concatenate([rows[:, 1 + index % 3], rows[:, 0], rows[:, 4]])
-        return (views(drawn, indices, rng, options.blackout, options.warp),)
+        pictures = views(drawn, indices, rng, options.blackout, options.warp)
+        return pictures, truth_of(drawn, indices)
 
-    fit("identity", build(options.twin), options, prepare_batch, loss_of,
-        lambda model: measure(model, held_out, batches))  # fmt: skip
+    fit("identity", build(options.twin), options, prepare_batch,
+        lambda model, x, truth: loss_of(model, heads, x, truth),
+        lambda model: measure(model, held_out, batches), heads)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """Brief: what a brand's subject is, what stays fixed, what may vary; here it becomes words.
 
-A brief turns a free text ("waving at a night market") into a prompt in three ways, and nothing
+A brief turns a free text ("waving at a night market") into a prompt in four ways, and nothing
 else in the project does:
 
-    prompt              kuro, a fox mascot, waving at night       the trained brand
-    description_prompt  a round orange fox …, waving at night     the base, told all traits
-    class_prompt        a fox mascot, waving at night             any subject of its kind
+    prompt              kuro, a round orange fox …, waving at night   the trained brand
+    description_prompt  a round orange fox …, waving at night         the base, told all traits
+    trigger_prompt      a kuro fox mascot, waving at night            the DreamBooth baseline
+    class_prompt        a fox mascot, waving at night                 any subject of its kind
+
+What words can say of a brand, the base knows already; training is for the rest. Hence the trained
+brand's prompt has both the trigger and the description.
 
 A caption is such a text too. It may say where the subject stands as {subject}, by the trigger word,
 by the subject's own words, or not at all: in each case the phrase is said once.
@@ -48,15 +52,16 @@ The word that will mean this very subject. Take one that the base has never seen
 # another would fight with what that word meant before.""",
     "subject": "What it is, in words that the base knows, without an article: fox mascot.",
     "description": """\
-All its fixed traits in one phrase. The report's prompt_only baseline uses it:
-# how near does the base come with words alone?""",
+All its fixed traits in one phrase, in words that the base knows: "a round orange fox with a
+# white muzzle, a red scarf". It goes into every prompt beside the trigger, so that training
+# only has to add what words cannot say; the report's prompt_only baseline has it alone.""",
     "objective": "avatar: the head is fixed, the body varies. scene: expression and scenery count.",
     "fixed": """\
 What is the same in every picture, one trait each. The trigger word comes to mean them:
 # captions should not name them.""",
     "may_vary": "What may change: pose, outfit, prop, … Captions should name it.",
     "palette": "The brand's colours. The report measures how far pictures drift from them.",
-    "never": "What must never appear.",
+    "never": "What must never appear: goes into the negative prompt of `onbrand generate`.",
     "prompts": """\
 What to draw, without naming the subject: it is put before each, or in place of
 # {subject}. The first few are used while training (recipe: validation.num_prompts), the
@@ -154,14 +159,20 @@ class Brief(BaseModel):
     # -- words -------------------------------------------------------------------------------
 
     def prompt(self, text: str) -> str:
-        """The text about this very subject: "kuro, a fox mascot, waving at a night market"."""
-        who = f"{self.trigger}, {_with_article(self.subject)}"
-        return self._say(text, who, beside=self.trigger, aside=True)
+        """The text about this very subject: "kuro, a round orange fox …, waving at night"."""
+        who = f"{self.trigger}, {self.description}"
+        told = self.description != _with_article(self.subject)
+        return self._say(text, who, beside=who if told else self.trigger, aside=True)
 
     def description_prompt(self, text: str) -> str:
         """The text about the described subject, without the trigger (the prompt_only baseline)."""
         aside = "," in self.description
         return self._say(text, self.description, beside=self.description, aside=aside)
+
+    def trigger_prompt(self, text: str) -> str:
+        """The text with the trigger and the kind, as DreamBooth has it: "a kuro fox mascot, …"."""
+        who = f"{_with_article(self.trigger)} {self.subject}"
+        return self._say(text, who, beside=self.trigger, aside=False)
 
     def class_prompt(self, text: str) -> str:
         """The text about any subject of its kind: "a fox mascot, waving at a night market"."""

@@ -10,6 +10,7 @@ from onbrand.brief import Brief, slug
 from onbrand.errors import BriefError
 
 KURO = Brief(name="Kuro", subject="a fox mascot", description="a round orange fox with big ears")
+PLAIN = Brief(name="Kuro", subject="a fox mascot")
 
 
 @pytest.mark.parametrize(
@@ -33,8 +34,18 @@ KURO = Brief(name="Kuro", subject="a fox mascot", description="a round orange fo
 )
 def test_a_text_speaks_of_the_subject_once(text: str, prompt: str, of_its_kind: str) -> None:
     """Wherever a text or caption names the subject, the phrase stands there and only there."""
-    assert KURO.prompt(text) == prompt
-    assert KURO.class_prompt(text) == of_its_kind
+    assert PLAIN.prompt(text) == prompt
+    assert PLAIN.class_prompt(text) == of_its_kind
+
+
+def test_a_brand_is_named_and_described() -> None:
+    """The trained brand's prompt has the trigger and the description; DreamBooth's the trigger."""
+    told = "kuro, a round orange fox with big ears"
+    assert KURO.prompt("waving") == f"{told}, waving"
+    assert KURO.prompt("a photo of kuro sitting") == f"a photo of {told}, sitting"
+    assert KURO.prompt("a happy fox mascot") == f"{told}, a happy fox mascot"
+    assert KURO.trigger_prompt("waving") == "a kuro fox mascot, waving"
+    assert KURO.trigger_prompt("") == "a kuro fox mascot"
 
 
 def test_the_description_stands_for_the_trigger() -> None:

@@ -60,6 +60,17 @@ def test_metadata_lines(tmp_path: Path) -> None:
     assert ["line 6" in finding.remarks[0], "line 7" in finding.remarks[1]] == [True, True]
 
 
+def test_a_metadata_table(tmp_path: Path) -> None:
+    """metadata.csv is read like metadata.jsonl, quoted commas and empty cells included."""
+    draw(tmp_path / "a.png", tmp_path / "b.png")
+    table = 'file_name,text,note\na.png,"kuro, waving",\nb.png,kuro sitting,colour variant\n'
+    (tmp_path / "metadata.csv").write_text(table)
+    assert captions(tmp_path) == {"a.png": "kuro, waving", "b.png": "kuro sitting"}
+    assert [found.is_variant for found in find([tmp_path]).pictures] == [False, True]
+    (tmp_path / "metadata.csv").write_text("name,words\na.png,kuro\n")
+    assert "line 2" in find([tmp_path]).remarks[0]
+
+
 def test_kohya_folders(tmp_path: Path) -> None:
     """10_kuro fox/ gives its words to pictures without a caption; its repeats are remarked on."""
     draw(tmp_path / "10_kuro fox" / "a.png", tmp_path / "10_kuro fox" / "b.png")

@@ -3,6 +3,7 @@
     img.png + img.txt            kohya, ai-toolkit, OneTrainer
     img.png + img.caption        kohya's default ending
     metadata.jsonl               Hugging Face ImageFolder: {"file_name", "text" or "prompt", "note"}
+    metadata.csv                 the same as a table with a header
     10_kuro fox/img.png          kohya: repeats, then the words for every picture in the folder
 
 The first of these that says something wins, in this order.
@@ -11,14 +12,17 @@ The first of these that says something wins, in this order.
 from __future__ import annotations
 
 import codecs
+import csv
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Line", "Lines", "beside", "folder_words", "read_lines"]
 
-METADATA = "metadata.jsonl"
+METADATA = ("metadata.jsonl", "metadata.csv")
 ENDINGS = (".txt", ".caption")
 MOST_BYTES = 16 * 2**20
 _REPEATS = re.compile(r"^(\d+)_(.+)$")
@@ -27,7 +31,7 @@ _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What metadata.jsonl says of one file."""
+    """What the folder's metadata file says of one picture."""
 
     caption: str
     note: str
@@ -35,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """A metadata.jsonl: its lines by file name (relative to its folder), and what was wrong."""
+    """A metadata file: its lines by picture (relative to its folder), and what was wrong."""
 
     by_name: dict[str, Line] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
@@ -69,27 +73,30 @@ def folder_words(folder: Path) -> tuple[str, int]:
 
 
 def read_lines(folder: Path) -> Lines:
-    """The folder's metadata.jsonl; a line that cannot be read is told and left out."""
-    file = folder / METADATA
-    if not file.is_file():
+    """The folder's metadata file; a line that cannot be read is told and left out."""
+    file = next((folder / name for name in METADATA if (folder / name).is_file()), None)
+    if file is None:
         return Lines()
     text = _read(file)
     if text is None:
         return Lines(faults=(f"{file} is not UTF-8 text: its captions are not used",))
     found: dict[str, Line] = {}
     faults: list[str] = []
-    for number, row in enumerate(text.splitlines(), 1):
-        if not row.strip():
+    rows: Iterable[object] = (row for row in text.splitlines())
+    if file.suffix == ".csv":
+        rows = csv.DictReader(text.splitlines())
+    for number, row in enumerate(rows, 1 if file.suffix == ".jsonl" else 2):
+        if isinstance(row, str) and not row.strip():
             continue
         try:
-            fields = json.loads(row)
+            fields: Any = json.loads(row) if isinstance(row, str) else row
             name = fields["file_name"]
             caption = fields.get("text") or fields.get("prompt") or ""
             found[Path(str(name)).as_posix()] = Line(
                 " ".join(str(caption).split()), str(fields.get("note") or "")
             )
         except (ValueError, KeyError, TypeError, AttributeError):
-            faults.append(f'{file}, line {number}: no {{"file_name": …, "text": …}}, not used')
+            faults.append(f"{file}, line {number}: no file_name and text in it, not used")
     return Lines(found, tuple(faults))
 
 

@@ -19,7 +19,6 @@ from onbrand import pixels
 from onbrand.artifacts import Skip
 from onbrand.curation.captions import (
     ENDINGS,
-    METADATA,
     Line,
     Lines,
     beside,
@@ -45,7 +44,7 @@ _VARIANT = re.compile(r"\bcolou?r variant\b", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Found:
     """A picture file, not opened yet. `name` is what it is called in lists, `note` what
-    metadata.jsonl remarks."""
+    its folder's metadata remarks."""
 
     path: Path
     name: str
@@ -190,7 +189,7 @@ def _walk(root: Path, left_out: set[Path]) -> Iterator[tuple[Path, list[str]]]:
 
 @dataclass
 class _Search:
-    """A search under way: files seen so far, and each folder's metadata.jsonl."""
+    """A search under way: files seen so far, and each folder's metadata."""
 
     finding: Finding
     left_out: set[Path]
@@ -232,7 +231,7 @@ class _Search:
             )
 
     def _line(self, root: Path, path: Path) -> Line | None:
-        """What the metadata.jsonl of the picture's folder says, or of one above it up to root."""
+        """What the metadata of the picture's folder says, or of one above it up to root."""
         for folder in path.parents:
             lines = self.lines.get(folder)
             line = lines.by_name.get(path.relative_to(folder).as_posix()) if lines else None
@@ -244,7 +243,7 @@ class _Search:
         """Captions without a picture and lines without a file: likely a misspelt name."""
         for name in self.lines[folder].by_name:
             if not (folder / name).is_file():
-                reason = f"is named in {METADATA}, but there is no such file"
+                reason = "is named in the metadata, but there is no such file"
                 self.finding.skipped.append(Skip(name, reason))
         stems = {Path(n).stem for n in names if Path(n).suffix.lower() not in ENDINGS}
         stems |= {n for n in names if Path(n).suffix.lower() not in ENDINGS}

@@ -156,7 +156,8 @@ def _arms(
     ]
     if baseline is not None:
         num_steps = sum(stage.num_steps for stage in baseline.stages)
-        arms.append(_Arm(BASELINE, named, baseline.checkpoint(None), num_steps))
+        told = tuple(brief.trigger_prompt(text) for text in texts)
+        arms.append(_Arm(BASELINE, told, baseline.checkpoint(None), num_steps))
     done = 0
     for stage in model.stages:
         done += stage.num_steps

@@ -69,7 +69,8 @@ def generate(
     """Draws `num_per_prompt` pictures of each prompt into a new folder under generated/.
 
     Picture k of every prompt has seed `seed + k`. `stage` names a stage's checkpoint, "base" the
-    untouched base; None takes the checkpoint to ship. A call that was stopped goes on where it
+    untouched base; None takes the checkpoint to ship. What the brief lists under `never` goes into
+    the negative prompt before `negative_prompt`. A call that was stopped goes on where it
     stopped when it is made again. Warns of words that the base has never seen.
 
     Raises `PromptError` for empty prompts, `InputError` for an untrained brand or unknown stage.
@@ -87,7 +88,7 @@ def generate(
         seeds=tuple(seed + k for _ in full for k in range(num_per_prompt)),
         num_steps=num_steps,
         guidance=guidance,
-        negative_prompt=negative_prompt,
+        negative_prompt=", ".join(filter(None, [*places.brief().never, negative_prompt])),
         parents=parents_of(model, checkpoint),
     )
     root = _folder_for(places, request)

@@ -65,7 +65,10 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         schedule=stage.schedule,
         checkpoint_every=checkpoint_period(plan.num_steps),
     )
-    loop = Loop(folder, session.parameters, settings, task=plan.name, emit=session.emit)
+    matrices = session.parameters if stage.optimizer == "muon" else ()
+    loop = Loop(
+        folder, session.parameters, settings, matrices=matrices, task=plan.name, emit=session.emit
+    )
     loop.resume()
     pace = Pace(plan.batch_size + plan.num_prior)
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from onbrand.artifacts.brand_model import StageResult
-from onbrand.brief import Brief
 from onbrand.recipe import Augment
 from onbrand.training.batches import draw_batch, refuse_non_finite
 from onbrand.training.cache import brand_examples
@@ -24,20 +23,10 @@ from onbrand.training.engine import Loop, Settings
 from onbrand.training.losses import reconstruction
 from onbrand.training.session import Pace, Session, StagePlan, checkpoint_period
 
-__all__ = ["LEARNING_RATE", "NAME", "class_prompt", "instance_prompt", "run"]
+__all__ = ["LEARNING_RATE", "NAME", "run"]
 
 NAME = "dreambooth_lora"
 LEARNING_RATE = 1e-4  # the example's own documentation; searched by its caller, like ours
-
-
-def instance_prompt(brief: Brief) -> str:
-    """The one prompt of all the brand's pictures: "a kuro fox mascot"."""
-    return f"a {brief.trigger} {brief.subject}"
-
-
-def class_prompt(brief: Brief) -> str:
-    """The one prompt of all class pictures: "a fox mascot"."""
-    return brief.class_prompt("")
 
 
 def run(
@@ -65,9 +54,9 @@ def run(
         num_variants=1,
         size_px=session.size_px,
         seed=session.recipe.seed,
-        prompt=instance_prompt(session.brief),
+        prompt=session.brief.trigger_prompt(""),
     )
-    prior = session.class_examples([class_prompt(session.brief)])
+    prior = session.class_examples([session.brief.class_prompt("")])
     settings = Settings(
         num_steps=plan.num_steps,
         learning_rate=learning_rate,

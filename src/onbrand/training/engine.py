@@ -140,32 +140,23 @@ class Loop:
             {"params": thin, "weight_decay": 0.0},
         ]
         rate = settings.learning_rate
-        self._optimisers: list[torch.optim.Optimizer] = []
+        self._owners: dict[str, torch.optim.Optimizer] = {}
         if rest:
-            self._optimisers.append(
-                torch.optim.AdamW(
-                    [g for g in groups if g["params"]], lr=rate, betas=settings.betas, fused=True
-                )
+            adamw = torch.optim.AdamW(
+                [g for g in groups if g["params"]], lr=rate, betas=settings.betas, fused=True
             )
+            self._owners |= dict.fromkeys((n for n in self._names if n not in matrices), adamw)
         if matrices:
-            self._optimisers.append(
-                Muon(
-                    [named[name] for name in sorted(matrices)],
-                    lr=rate,
-                    weight_decay=settings.weight_decay,
-                    num_threads=os.cpu_count() or 1,
-                )
+            muon = Muon(
+                [named[name] for name in sorted(matrices)],
+                lr=rate,
+                weight_decay=settings.weight_decay,
+                num_threads=os.cpu_count() or 1,
             )
+            self._owners |= dict.fromkeys(matrices, muon)
+        self._optimisers = list(dict.fromkeys(self._owners.values()))
         self._average = (
             None if settings.ema_decay is None else [p.detach().clone() for p in self._parameters]
-        )
-
-    def _owner(self, parameter: Tensor) -> torch.optim.Optimizer:
-        return next(
-            o
-            for o in self._optimisers
-            for group in o.param_groups
-            if any(p is parameter for p in group["params"])
         )
 
     @property
@@ -290,9 +281,8 @@ class Loop:
         tensors: dict[str, Tensor] = {}
         for i, (name, parameter) in enumerate(zip(self._names, self._parameters, strict=True)):
             tensors[f"parameter/{name}"] = parameter.detach()
-            for optimiser in self._optimisers:
-                for key, value in optimiser.state.get(parameter, {}).items():
-                    tensors[f"{key}/{name}"] = value.detach()
+            for key, value in self._owners[name].state.get(parameter, {}).items():
+                tensors[f"{key}/{name}"] = value.detach()
             if self._average is not None:
                 tensors[f"average/{name}"] = self._average[i]
         tensors |= {f"buffer/{name}": value for name, value in self._buffers.items()}
@@ -321,7 +311,7 @@ class Loop:
                 parameter.copy_(file.get_tensor(f"parameter/{name}"))
                 kept = [k for k in _STATE if f"{k}/{name}" in present]
                 if kept:
-                    self._owner(parameter).state[parameter] = {
+                    self._owners[name].state[parameter] = {
                         key: file.get_tensor(f"{key}/{name}").to(parameter.device, copy=True)
                         for key in kept
                     }

@@ -104,7 +104,8 @@ class Pace:
 
 @dataclass
 class Session:
-    """One run of the recipe's stages over a brand. `parameters` is filled once LoRA is attached."""
+    """One run of the recipe's stages over a brand. `speak` makes a text the arm's prompt (the
+    brief's); `parameters` is filled once LoRA is attached."""
 
     model: DiffusionModel
     pack: Pack
@@ -118,6 +119,7 @@ class Session:
     emit: Listener
     size_px: int
     base_fingerprint: str
+    speak: Callable[[str], str]
     parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
     texts: Texts = field(init=False)
 
@@ -213,7 +215,7 @@ class Session:
         with self.evaluating():
             pictures = self.sample(
                 self.model,
-                [self.brief.prompt(text) for text in texts],
+                [self.speak(text) for text in texts],
                 seeds=seeds,
                 num_steps=validation.num_steps,
                 guidance=validation.guidance,

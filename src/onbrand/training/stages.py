@@ -82,7 +82,7 @@ def train(
     rate = dreambooth.LEARNING_RATE if learning_rate is None else learning_rate
     _check(dataset, arm, plans, stop_after, emit)
     out = Path(out)
-    session = _open_session(dataset, brief, recipe, pack, out, cache, sample, score, emit)
+    session = _open_session(dataset, brief, recipe, pack, out, arm, cache, sample, score, emit)
     history = _open_history(session, plans, arm, rate)
     _before_training(session, history, arm)
     model = BrandModel(
@@ -144,6 +144,7 @@ def _open_session(
     recipe: Recipe,
     pack: Pack,
     out: Path,
+    arm: str,
     cache: Path | None,
     sample: Sampler,
     score: Scorer,
@@ -165,6 +166,7 @@ def _open_session(
         emit=emit,
         size_px=recipe.resolution_px or pack.num_px,
         base_fingerprint=pack.fingerprint,
+        speak=brief.trigger_prompt if arm == dreambooth.NAME else brief.prompt,
     )
 
 
@@ -195,7 +197,7 @@ def _before_training(session: Session, history: History, arm: str) -> None:
     from onbrand.models.adapters import attach_lora, lora_parameters
 
     if arm == dreambooth.NAME:
-        session.class_examples([dreambooth.class_prompt(session.brief)])
+        session.class_examples([session.brief.class_prompt("")])
     elif any(stage.losses.get("prior") for stage in session.recipe.stage):
         session.class_examples(session.class_prompts())
     if not history.base_metrics:

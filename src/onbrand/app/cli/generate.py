@@ -23,7 +23,9 @@ def command(
     guidance: Annotated[
         float, typer.Option(min=1.0, help="How strictly to follow the words.")
     ] = 4.0,
-    negative: Annotated[str, typer.Option(help="What to stay away from.")] = "",
+    negative: Annotated[
+        str, typer.Option(help="What to stay away from, besides the brief's 'never'.")
+    ] = "",
     stage: Annotated[
         str | None,
         typer.Option(help="Use this stage's checkpoint, or 'base', instead of the one to ship."),

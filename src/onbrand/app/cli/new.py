@@ -52,7 +52,8 @@ def command(
 ) -> None:
     """Make a brand's folder: pictures checked and re-encoded, a brief and a recipe to edit.
 
-    Captions are read from name.txt or name.caption beside each picture, or from metadata.jsonl.
+    Captions are read from name.txt or name.caption beside each picture, or from metadata.jsonl
+    or metadata.csv.
     Pictures that cannot be used are listed with the reason, and the rest is kept.
 
     [bold]onbrand new kuro --pictures photos/kuro --subject "fox mascot"[/]
