@@ -10,9 +10,13 @@ under `work`, so a run can be stopped at any time and goes on behind the last on
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +25,12 @@ from onbrand.bench.record import Result
 from onbrand.bench.summary import OURS, summarise
 from onbrand.errors import GateFailed
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
-from onbrand.files import fingerprint_bytes, fingerprint_file, write_json_atomic
+from onbrand.files import (
+    fingerprint_bytes,
+    fingerprint_file,
+    write_json_atomic,
+    write_text_atomic,
+)
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
@@ -80,14 +89,16 @@ def run_consistency(
     recipe: str = "demo",
     learning_rates: Sequence[float] = LEARNING_RATES,
     json_path: Path | None = None,
+    num_workers: int = 1,
     emit: Listener = silent,
 ) -> Result:
     """Run (or go on with) the bench and return its JSON object, written to `json_path` too.
 
     `quick`: 2 characters, 2 prompts, a few steps, no search: shows that it works, and the figures
     say nothing. `learning_rates` are tried for dreambooth_lora on characters outside the bench; the
-    best by training-side figures is used for all. Raises what the road raises, but for GateFailed:
-    a character whose gate failed counts with the stage that would ship.
+    best by training-side figures is used for all. `num_workers` characters are worked on at once,
+    each in a process with its share of the cores; figures agree to rounding. Raises what the road
+    raises, but for GateFailed: a character whose gate failed counts with the stage that would ship.
     """
     from onbrand.models import open_pack
     from onbrand.recipe import recipe_file
@@ -107,15 +118,17 @@ def run_consistency(
         settings, num_characters = settings.quick(), min(num_characters, 2)
     folder = work / settings.key
     write_json_atomic(folder / "settings.json", settings.to_dict())
-    rate = _learning_rate(settings, pack.num_px, folder, emit)
-    judges = _judges(pack)
+    rate = _learning_rate(settings, pack.num_px, folder, num_workers, emit)
 
     task = "consistency"
     emit(Started(task, num_characters, "characters"))
+    work_on = partial(
+        _character, settings=settings, size_px=pack.num_px, rate=rate, folder=folder,
+        judges=_judges(pack),
+    )  # fmt: skip
     records = []
-    for identity in range(num_characters):
-        file = folder / f"character-{identity:03d}-{judges}.json"
-        records.append(_character(identity, settings, pack.num_px, rate, file, emit))
+    for record in _at_once(work_on, range(num_characters), num_workers, emit):
+        records.append(record)
         numbers = {
             "retrieval": records[-1]["arms"][OURS].get("retrieval_fraction", 0.0),
             "identity": records[-1]["arms"][OURS]["identity"],
@@ -127,6 +140,32 @@ def run_consistency(
         write_json_atomic(json_path, found)
     emit(Finished(task, {name: m["value"] for name, m in found["metrics"].items()}))
     return found
+
+
+def _at_once(
+    work_on: Callable[..., Result], ids: Sequence[int], num_workers: int, emit: Listener
+) -> Iterator[Result]:
+    """work_on(id, emit=…) of every id, in order; in processes of their own, which tell nothing,
+    when there is more than one worker."""
+    if num_workers == 1:
+        yield from (work_on(identity, emit=emit) for identity in ids)
+        return
+    threads = max(1, (os.cpu_count() or 1) // num_workers)
+    with ProcessPoolExecutor(
+        num_workers, multiprocessing.get_context("spawn"), _take_threads, (threads,)
+    ) as crew:
+        try:
+            yield from crew.map(work_on, ids)
+        except BaseException:
+            crew.shutdown(cancel_futures=True)
+            raise
+
+
+def _take_threads(num: int) -> None:
+    """Make torch in this process leave the other workers' cores alone."""
+    import torch
+
+    torch.set_num_threads(num)
 
 
 def _judges(pack: Pack) -> str:
@@ -147,7 +186,7 @@ def _start(identity: int, settings: Settings, size_px: int, folder: Path, emit: 
         return brand
     drawn = folder / f"drawn-{identity:03d}"
     recipe = folder / "recipe.toml"
-    recipe.write_text(settings.recipe, encoding="utf-8")
+    write_text_atomic(recipe, settings.recipe)
     draw_brand(
         identity,
         drawn,
@@ -176,37 +215,32 @@ def _train(brand: Path, emit: Listener) -> None:
         emit(Noted(f"{brand.name}: {failed}"))
 
 
-def _learning_rate(settings: Settings, size_px: int, folder: Path, emit: Listener) -> float:
+def _learning_rate(
+    settings: Settings, size_px: int, folder: Path, num_workers: int, emit: Listener
+) -> float:
     """The baseline's learning rate: the best mean training-side score on the tuning characters.
 
     The score is identity, minus what alignment falls short of the best candidate's by more than
     3 %: the same two things our own settings were chosen by.
     """
-    from onbrand import road
-
     if len(settings.learning_rates) == 1:
         return settings.learning_rates[0]
     file = folder / "learning_rate.json"
     if file.is_file():
         return float(json.loads(file.read_text(encoding="utf-8"))["learning_rate"])
-    emit(
-        Started("baseline's learning rate", len(TUNING_IDS) * len(settings.learning_rates), "runs")
-    )
-    tried: dict[float, list[Mapping[str, float]]] = {rate: [] for rate in settings.learning_rates}
-    for identity in TUNING_IDS:
-        brand = _start(identity, settings, size_px, folder, emit)
-        _train(brand, emit)
-        for rate in settings.learning_rates:
-            model = road.train_baseline(brand, learning_rate=rate, emit=emit)
-            tried[rate].append(dict(model.stages[-1].metrics))
-            done = sum(len(found) for found in tried.values())
-            emit(Advanced("baseline's learning rate", done, {"rate": rate, **tried[rate][-1]}))
+    task = "baseline's learning rate"
+    emit(Started(task, len(TUNING_IDS), "characters"))
+    try_on = partial(_try_rates, settings=settings, size_px=size_px, folder=folder)
+    tried: list[Mapping[str, Mapping[str, float]]] = []
+    for found in _at_once(try_on, TUNING_IDS, num_workers, emit):
+        tried.append(found)
+        emit(Advanced(task, len(tried)))
     means = {
         rate: {
-            name: sum(found[name] for found in runs) / len(runs)
+            name: sum(found[str(rate)][name] for found in tried) / len(tried)
             for name in ("identity", "alignment")
         }
-        for rate, runs in tried.items()
+        for rate in settings.learning_rates
     }
     wanted = 0.97 * max(found["alignment"] for found in means.values())
     best = max(means, key=lambda r: means[r]["identity"] - max(0.0, wanted - means[r]["alignment"]))
@@ -216,15 +250,39 @@ def _learning_rate(settings: Settings, size_px: int, folder: Path, emit: Listene
     return best
 
 
+def _try_rates(
+    identity: int, settings: Settings, size_px: int, folder: Path, emit: Listener = silent
+) -> Result:
+    """Training-side figures of the baseline on a tuning character, by str(learning rate)."""
+    from onbrand import road
+
+    file = folder / f"rates-{identity:03d}.json"
+    tried: Result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    brand = _start(identity, settings, size_px, folder, emit)
+    _train(brand, emit)
+    for rate in settings.learning_rates:
+        if str(rate) not in tried:
+            model = road.train_baseline(brand, learning_rate=rate, emit=emit)
+            tried[str(rate)] = dict(model.stages[-1].metrics)
+            write_json_atomic(file, tried)
+    return tried
+
+
 def _character(
-    identity: int, settings: Settings, size_px: int, rate: float, file: Path, emit: Listener
+    identity: int,
+    settings: Settings,
+    size_px: int,
+    rate: float,
+    folder: Path,
+    judges: str,
+    emit: Listener = silent,
 ) -> Result:
     """One character's record: read when it is finished, made when it is not."""
     from onbrand import road
     from onbrand.illustrator import character, describe
     from onbrand.judging import character_gallery
 
-    folder = file.parent
+    file = folder / f"character-{identity:03d}-{judges}.json"
     if file.is_file():
         done: Result = json.loads(file.read_text(encoding="utf-8"))
         return done

@@ -37,6 +37,9 @@ def consistency(
     characters: Annotated[int, typer.Option(min=1, help="How many reserved characters.")] = 20,
     prompts: Annotated[int, typer.Option(min=1, help="How many prompts each.")] = 10,
     recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "demo",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Characters at once: one for each core is quickest.")
+    ] = 1,
 ) -> None:
     """Is the right character drawn? Our stages against both baselines, over many characters.
 
@@ -60,6 +63,7 @@ def consistency(
             seed=seed,
             recipe=recipe,
             json_path=json,
+            num_workers=workers,
             emit=emit,
         )
     _print(result)
