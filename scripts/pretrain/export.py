@@ -1,7 +1,8 @@
 """Assembles the pocket pack: src/onbrand/models/pocket, swapped in as a whole.
 
 Takes what is trained so far; an eye that was not trained here stays as the old pack has it, and
-so do the facts of whatever was not. Writes fp16 safetensors, the scheduler, vocabulary.json, pack.toml and the model card.
+so do the facts of whatever was not. Writes fp16 safetensors, the scheduler, vocabulary.json,
+pack.toml and the model card.
 """
 
 from __future__ import annotations

@@ -92,12 +92,10 @@ class Augment(_Settings):
 class Stage(_Settings):
     """One stage. `losses` adds to reconstruction, by weight; the pixel losses (perceptual,
     identity) look at samples with a timestep of at most `loss_max_timestep` (of 1000), on every
-    `every`-th step. `min_snr_gamma` 0 weighs all noise alike. `optimizer` "muon" makes each step
-    move all of a matrix's directions alike, which learns more in few steps than AdamW."""
+    `every`-th step. `min_snr_gamma` 0 weighs all noise alike."""
 
     kind: Literal["appearance", "detail"]
     learning_rate: float = Field(1e-4, gt=0, le=1)
-    optimizer: Literal["adamw", "muon"] = "adamw"
     warmup_steps: int = Field(default=0, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     batch_size: int = Field(default=8, ge=1)

@@ -65,10 +65,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         schedule=stage.schedule,
         checkpoint_every=checkpoint_period(plan.num_steps),
     )
-    matrices = session.parameters if stage.optimizer == "muon" else ()
-    loop = Loop(
-        folder, session.parameters, settings, matrices=matrices, task=plan.name, emit=session.emit
-    )
+    loop = Loop(folder, session.parameters, settings, task=plan.name, emit=session.emit)
     loop.resume()
     pace = Pace(plan.batch_size + plan.num_prior)
 

@@ -129,9 +129,11 @@ class Session:
     # -- pictures of the class ---------------------------------------------------------------
 
     def class_prompts(self) -> list[str]:
-        """The training captions without the brand: what the base should go on drawing its way."""
+        """The validation prompts and the training captions without the brand: what the base should
+        go on drawing its way. Cut-outs have no scene in their captions; the prompts have."""
         captions = [asset.caption for asset in in_order(self.dataset) if asset.caption]
-        return [self.brief.class_prompt(caption) for caption in dict.fromkeys(captions or [""])]
+        texts = dict.fromkeys([*self.validation_prompts(), *captions])
+        return [self.brief.class_prompt(text) for text in texts]
 
     def class_examples(self, prompts: Sequence[str]) -> Examples:
         """`recipe.prior.num_pictures` pictures that the untouched base makes for class prompts.
