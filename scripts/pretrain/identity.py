@@ -87,10 +87,10 @@ class Traits(nn.Module):
     def forward(self, logits_bd: Tensor, truth_bt: Tensor) -> Tensor:
         """Mean cross-entropy of all traits that can be seen; truth is an index, or UNSEEN."""
         losses = [
-            F.cross_entropy(head(logits_bd), truth_bt[:, k], ignore_index=UNSEEN)
+            F.cross_entropy(head(logits_bd), truth_bt[:, k], ignore_index=UNSEEN, reduction="sum")
             for k, head in enumerate(self.heads)
         ]
-        return torch.stack(losses).mean()
+        return torch.stack(losses).sum() / (truth_bt != UNSEEN).sum()
 
 
 def truth_of(drawn: Drawn, indices: NDArray[np.int64]) -> Tensor:

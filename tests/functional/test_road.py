@@ -110,6 +110,14 @@ def test_pictures_do_not_depend_on_their_company(brand: Path) -> None:
     assert np.abs(first - second).max() <= 1
 
 
+def test_what_must_never_appear_goes_into_the_negative_prompt(brand: Path) -> None:
+    """generate stays away from the brief's `never` list and from what the call adds."""
+    brief = ob.Brief.load(brand)
+    brief.model_copy(update={"never": ["balloon", "a cat"]}).save(brand)
+    shots = ob.generate("waving", brand, num_per_prompt=1, num_steps=2, negative_prompt="night")
+    assert shots.open(0).info["negative_prompt"] == "balloon, a cat, night"
+
+
 def test_the_base_draws_without_the_brand(brand: Path) -> None:
     """stage="base" leaves the LoRA off, and the pictures' parents say so."""
     shots = ob.generate("waving", brand, num_per_prompt=1, num_steps=2, stage="base")

@@ -156,6 +156,13 @@ def test_words_the_base_never_saw_are_named(tiny_pack: Pack, tiny_hub_base: Path
     assert open_pack(tiny_hub_base).unseen_words(prompt) == []
 
 
+def test_hyphens_make_no_word_unseen(tiny_pack: Pack, copy_of_base: Path) -> None:
+    """ "wide-headed" in the vocabulary covers it whole, and each of its halves."""
+    (copy_of_base / "vocabulary.json").write_text('{"words": ["a", "wide-headed", "fox"]}')
+    assert open_pack(copy_of_base).unseen_words("a wide-headed fox, headed Wide") == []
+    assert open_pack(copy_of_base).unseen_words("a tall-headed fox") == ["tall"]
+
+
 def test_large_files_are_told_apart_by_samples(tmp_path: Path) -> None:
     """A weight file over 64 MiB is read in spread chunks: its ends and its size still count."""
     path = tmp_path / "unet" / "model.safetensors"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "run_consistency"]
 
-LEARNING_RATES = (1e-4, 2e-4, 4e-4, 8e-4)
+LEARNING_RATES = (2.5e-4, 5e-4, 1e-3, 2e-3)
 TUNING_IDS = (200, 201)
 """Characters on which the baseline's learning rate is searched: never among the measured ones."""
 

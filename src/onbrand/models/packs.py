@@ -94,10 +94,14 @@ class Pack:
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:
-        """Lower-case words that the base has seen in captions; empty when the pack lists none."""
+        """Lower-case words that the base has seen in captions; empty when the pack lists none.
+
+        Each half of "wide-headed" is a word too.
+        """
         path = self.root / "vocabulary.json"
-        words = read_json(path).get("words") if path.is_file() else None
-        return frozenset(str(w).lower() for w in words) if isinstance(words, list) else frozenset()
+        listed = read_json(path).get("words") if path.is_file() else None
+        words = [str(w).lower() for w in listed] if isinstance(listed, list) else []
+        return frozenset(words) | {half for w in words for half in w.split("-")}
 
     def unseen_words(self, prompt: str) -> list[str]:
         """Words of the prompt that the base never saw, in order, each once; [] if unknown."""

@@ -64,7 +64,7 @@ def train_baseline(
     """Trains the dreambooth_lora baseline of a trained brand: same data, recipe and pictures seen.
 
     One stage, reconstruction and prior preservation, as diffusers' example does it.
-    `learning_rate` is for the search; None takes the rate that the search found.
+    `learning_rate` is for the search; None takes that of our own first stage.
     """
     places = open_brand(brand)
     ours = places.trained()
