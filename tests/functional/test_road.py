@@ -115,7 +115,8 @@ def test_what_must_never_appear_goes_into_the_negative_prompt(brand: Path) -> No
     brief = ob.Brief.load(brand)
     brief.model_copy(update={"never": ["balloon", "a cat"]}).save(brand)
     shots = ob.generate("waving", brand, num_per_prompt=1, num_steps=2, negative_prompt="night")
-    assert shots.open(0).info["negative_prompt"] == "balloon, a cat, night"
+    with Image.open(shots.root / shots.items[0].file) as picture:
+        assert picture.info["negative_prompt"] == "balloon, a cat, night"
 
 
 def test_the_base_draws_without_the_brand(brand: Path) -> None:
