@@ -138,6 +138,28 @@ def test_near_id_loss_prefers_separated_look_alikes() -> None:
     assert (float(pa), float(pa_bad)) == (1.0, 0.0)
 
 
+def test_trait_heads_pass_over_what_cannot_be_seen() -> None:
+    """A hidden trait adds nothing; with all but one hidden the loss is that one's alone."""
+    import identity
+
+    heads, eye = identity.Traits(), torch.randn(2, 128)
+    truth = torch.full((2, len(identity.TRAITS)), identity.UNSEEN)
+    truth[0, 1] = 3
+    alone = torch.nn.functional.cross_entropy(heads.heads[1](eye[:1]), torch.tensor([3]))
+    assert float(heads(eye, truth)) == pytest.approx(float(alone), abs=1e-6)
+
+
+def test_noise_levels_are_drawn_where_edges_form() -> None:
+    """More than a third of the samples have t < 200 (uniform: a fifth), and the last step stays."""
+    import unet
+
+    alphas = unet.schedule().alphas_cumprod
+    share = unet.density(alphas / (1 - alphas))
+    assert float(share.sum()) == pytest.approx(1, abs=1e-6)
+    assert float(share[:200].sum()) > 0.35
+    assert float(share[999]) >= 0.3 / 1000
+
+
 def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     """Tokenizer, U-Net, eyes, export: the pack opens with every role and draws a picture."""
     import alignment
