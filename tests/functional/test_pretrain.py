@@ -146,7 +146,7 @@ def test_trait_heads_pass_over_what_cannot_be_seen() -> None:
     truth = torch.full((2, len(identity.TRAITS)), identity.UNSEEN)
     truth[0, 1] = 3
     alone = torch.nn.functional.cross_entropy(heads.heads[1](eye[:1]), torch.tensor([3]))
-    assert float(heads(eye, truth)) == pytest.approx(float(alone), abs=1e-6)
+    assert heads(eye, truth).item() == pytest.approx(alone.item(), abs=1e-6)
 
 
 def test_noise_levels_are_drawn_where_edges_form() -> None:
