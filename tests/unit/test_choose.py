@@ -34,7 +34,7 @@ def test_choose_says_when_nothing_is_good_enough() -> None:
     unlearned = {"identity": 0.39, "alignment": 0.30, "diversity": 19.0}
     choice = choose({"detail": unlearned}, base=BASE)
     assert not choice.good
-    assert "not learned" in choice.reason
+    assert "nothing was learned" in choice.reason
 
 
 def arm(name: str, **values: float) -> Arm:

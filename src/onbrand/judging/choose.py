@@ -69,8 +69,8 @@ def choose(
     name = next(s for s, n in kept.items() if n["identity"] >= best - IDENTITY_TIE)
     own = kept[name]["identity"]
     if base is not None and own <= base.get("identity", -1.0):
-        start = f"{_said(name)} has identity {own:.2f} against the base's {base['identity']:.2f}"
-        return Choice(name, f"{start}: the brand was not learned.", good=False)
+        start = f"{_said(name)} has identity {own:.2f}, the base {base['identity']:.2f}"
+        return Choice(name, f"{start} from the same words: nothing was learned.", good=False)
     return Choice(name, _why(name, kept, stages, base))
 
 
