@@ -201,11 +201,14 @@ def test_readme_is_rendered_and_never_typed(tmp_path: Path) -> None:
     found |= {
         "quick": False,
         "learning_rate": 2e-4,
-        "settings": {"num_train": 20, "num_prompts": 10, "num_per_prompt": 2},
-    }
+        "settings": {
+            "num_train": 20, "num_prompts": 10, "num_per_prompt": 2, "learning_rates": [2e-4],
+        },
+    }  # fmt: skip
     (tmp_path / "consistency.json").write_text(json.dumps(found), "utf-8")
     text = render_readme(tmp_path)
     assert "| Identity error ↓ | 0.100 (0.100–0.100) |" in text
+    assert "0.0002, was\ngiven, not searched" in text
     assert "≥ 90\u202f% met" in text
     assert "DreamBooth LoRA" in text
     assert str(machine()["processor"]) in text

@@ -28,7 +28,7 @@ Reserved characters, which the base never met, each learned from {num_train} dra
 choosing. Retrieval is among 180 identities: the character, 19 others, and 8 look-alikes of each
 that differ in one trait (chance {chance:.1%}). Intervals are resampled by character
 ({num_characters}). `dreambooth_lora` saw as many pictures; its learning rate, {rate:g}, was
-searched on other characters.
+{found}.
 """,
     "pack": """\
 The built-in base before any brand. Attributes are named in the prompt and read back by a classifier
@@ -70,6 +70,7 @@ def _about(found: Mapping[str, Any]) -> str:
     text = ABOUT.get(str(found["name"]), "")
     if "settings" in found:
         known = found["settings"]
+        searched = len(known["learning_rates"]) > 1
         return text.format(
             num_train=known["num_train"],
             num_prompts=known["num_prompts"],
@@ -77,6 +78,7 @@ def _about(found: Mapping[str, Any]) -> str:
             chance=found["chance"],
             num_characters=found["num_characters"],
             rate=found["learning_rate"],
+            found="searched on other characters" if searched else "given, not searched",
         )
     return text
 
