@@ -25,17 +25,12 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from onbrand.illustrator import TRAITS
+from onbrand.illustrator import TRAITS, Character
 
 __all__ = ["Traits", "build", "loss_of", "main", "measure", "nearid_loss"]
 
 TEMPERATURE = 0.07
 UNSEEN = -100  # the class that cross-entropy passes over
-SHOWN_BY = {
-    "outfit_colour": ("outfit", ("none",)),
-    "accessory_colour": ("accessory", ("none",)),
-    "eye_colour": ("eyes", ("dot", "tall")),
-}  # a trait that cannot be seen when another has one of these values
 
 
 def build(twin: bool) -> PreTrainedModel:
@@ -95,15 +90,15 @@ class Traits(nn.Module):
 
 def truth_of(drawn: Drawn, indices: NDArray[np.int64]) -> Tensor:
     """[n, traits] index of each picture's true values, UNSEEN where the trait is hidden."""
-
-    def row(traits: dict[str, str]) -> list[int]:
-        hidden = {name for name, (other, values) in SHOWN_BY.items() if traits[other] in values}
-        return [
-            UNSEEN if name in hidden else values.index(traits[name])
-            for name, values in TRAITS.items()
+    people = [Character(id=0, **drawn.labels[int(i)]["traits"]) for i in indices]
+    rows = [
+        [
+            values.index(seen) if seen in values else UNSEEN
+            for seen, values in zip(who.signature, TRAITS.values(), strict=True)
         ]
-
-    return torch.tensor([row(drawn.labels[int(i)]["traits"]) for i in indices])
+        for who in people
+    ]
+    return torch.tensor(rows)
 
 
 def loss_of(
