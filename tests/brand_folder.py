@@ -86,6 +86,7 @@ def tiny_recipe(**changes: object) -> Recipe:
     fields: dict[str, object] = {
         "base": "pocket",
         "seed": 7,
+        "precision": "float32",  # so that stored losses hold on every processor
         "lora": {"rank": 2, "alpha": 2},
         "validation": {"num_prompts": 2, "num_per_prompt": 1, "num_steps": 2, "guidance": 2.0},
         "prior": {"num_pictures": 3, "weight": 1.0},

@@ -137,19 +137,19 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
     tokenizer = build_pipeline(root, scheduler, seed)
     eyes: dict[str, Any] = {"image_size": NUM_PX}
     small = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
-    ResNetForImageClassification(ResNetConfig(num_labels=16, **small, **eyes)).save_pretrained(
-        root / "identity"
-    )
-    labels = [f"{name}:{value}" for name, values in ATTRIBUTES.items() for value in values]
-    ResNetForImageClassification(
-        ResNetConfig(id2label=dict(enumerate(labels)), **small, **eyes)
-    ).save_pretrained(root / "attributes")
     RegNetForImageClassification(
         RegNetConfig(
             num_labels=16, embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], groups_width=8,
             **eyes,
         )
-    ).save_pretrained(root / "twin_identity")  # fmt: skip
+    ).save_pretrained(root / "identity")  # fmt: skip
+    labels = [f"{name}:{value}" for name, values in ATTRIBUTES.items() for value in values]
+    ResNetForImageClassification(
+        ResNetConfig(id2label=dict(enumerate(labels)), **small, **eyes)
+    ).save_pretrained(root / "attributes")
+    ResNetForImageClassification(ResNetConfig(num_labels=16, **small, **eyes)).save_pretrained(
+        root / "twin_identity"
+    )
     thin = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "patch_size": 2}
     vision = ConvNextV2Config(
         hidden_size=16, **thin, **eyes

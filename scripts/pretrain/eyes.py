@@ -130,7 +130,16 @@ def fit(
     knows of, are trained along and thrown away.
     """
     if options.start:
-        model = type(model).from_pretrained(options.start, dtype=torch.float32)
+        model = (
+            type(model)
+            .from_pretrained(  # a head for something else is made anew
+                options.start,
+                config=model.config,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+            )
+            .to(memory_format=torch.channels_last)
+        )
     model = model.train().to(options.device)
     print(f"{sum(p.numel() for p in model.parameters()) * 2 / 2**20:.2f} MiB", flush=True)
     settings = Settings(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from draw import Drawn
 from numpy.typing import NDArray
@@ -21,12 +22,16 @@ from pictures import HELD_OUT_EVERY, Pixels, pack_emoji, to_tensor
 from tokens import emoji_caption
 from torch import Tensor
 
+from onbrand.illustrator import PARTS
+
 __all__ = ["Latents", "main"]
 
 BACKDROPS = {
     "white": (255, 255, 255), "pale blue": (205, 229, 245), "pale pink": (250, 215, 220),
     "pale yellow": (252, 240, 200),
 }  # fmt: skip
+
+_FINE = np.array([part in ("eyes", "mouth", "prop") for part in PARTS], np.float32)
 
 
 class Latents:
@@ -87,6 +92,16 @@ class Latents:
             self.maps["latents"][missing] = modes.contiguous().half().cpu().numpy()
             self.maps["filled"][missing] = True
         return torch.from_numpy(np.asarray(self.maps["latents"][rows], np.float32))
+
+    def weights(self, rows: NDArray[np.int64], detail: float) -> Tensor:
+        """[b, 1, s, s] loss weights: `detail` on eyes, mouth, prop and a cell around; else 1."""
+        out = torch.ones(len(rows), 1, self.size, self.size)
+        for k, row in enumerate(rows):
+            if self.drawn is not None and row < self.num_drawn:
+                fine = torch.from_numpy(_FINE[self.drawn.parts(int(row))])[None]
+                cells = F.max_pool2d(fine, 128 // self.size)
+                out[k] += (detail - 1) * F.max_pool2d(cells, 3, stride=1, padding=1)
+        return out
 
     @staticmethod
     def open(options: argparse.Namespace) -> Latents:

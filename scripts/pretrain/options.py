@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from onbrand.events import Advanced, Event, Listener
+from onbrand.training.precision import mixed
 
 __all__ = ["ROOT", "WORK", "autocast", "parser", "prepare", "printer"]
 
@@ -53,17 +53,7 @@ def prepare(options: argparse.Namespace) -> None:
 
 def autocast(options: argparse.Namespace) -> torch.autocast:
     """Mixed precision for a loss: weights, sums and the optimizer stay float32."""
-    kind = torch.device(options.device).type
-    fast = kind == "cuda" or "avx512_bf16" in _cpu_flags()
-    on = options.precision == "bfloat16" or (options.precision == "auto" and fast)
-    return torch.autocast(kind, torch.bfloat16, enabled=on)
-
-
-@lru_cache(maxsize=1)
-def _cpu_flags() -> frozenset[str]:
-    path = Path("/proc/cpuinfo")
-    text = path.read_text() if path.exists() else ""
-    return frozenset(next((x for x in text.splitlines() if x.startswith("flags")), "").split())
+    return mixed(options.device, options.precision)
 
 
 def printer(period: int = 50) -> Listener:

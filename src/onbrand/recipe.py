@@ -129,11 +129,13 @@ class Gate(_Settings):
 
 class Recipe(_Settings):
     """All stages' settings. `base` is a pack's name, a hub id or a diffusers folder;
-    `resolution_px` None takes the base's own size."""
+    `resolution_px` None takes the base's own size. `precision` is the arithmetic of training's
+    heavy layers: "auto" is bfloat16 where the hardware multiplies it, else float32."""
 
     base: str = Field(default="pocket", min_length=1)
     seed: int = Field(default=7, ge=0, lt=2**31)
     resolution_px: int | None = Field(default=None, ge=16, multiple_of=8)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     lora: LoraSettings = LoraSettings()
     validation: Validation = Validation()
     prior: Prior = Prior()

@@ -20,6 +20,7 @@ from onbrand.models.adapters import (
     has_lora,
     load_lora,
     lora_parameters,
+    merged_lora,
     save_lora,
     without_lora,
 )
@@ -115,6 +116,29 @@ def test_the_base_is_one_switch_away(tiny_model: DiffusionModel) -> None:
     assert all(flags[1:])
     gradients = [p.grad for n, p in lora_parameters(tiny_model).items() if "text_encoder" in n]
     assert any(g is not None and float(g.abs().sum()) > 0 for g in gradients)
+
+
+def test_merging_predicts_the_same_and_gives_the_weights_back(tiny_model: DiffusionModel) -> None:
+    """Inside, the output is the adapter's with no adapter to run; after, every bit is back, an
+    error inside or not; where the adapter is switched off, merging leaves it off."""
+    base = look(tiny_model)
+    attach_lora(tiny_model, settings("all"), seed=3)
+    shake(tiny_model)
+    held = {name: p.clone() for name, p in tiny_model.unet.named_parameters()}
+    wanted = look(tiny_model)
+    with merged_lora(tiny_model):
+        torch.testing.assert_close(look(tiny_model), wanted, atol=1e-5, rtol=1e-4)
+        down = next(iter(lora_parameters(tiny_model).values()))
+        down.data.add_(1.0)  # nothing reads it in here
+        torch.testing.assert_close(look(tiny_model), wanted, atol=1e-5, rtol=1e-4)
+        down.data.sub_(1.0)
+    with pytest.raises(KeyError), merged_lora(tiny_model):
+        raise KeyError
+    torch.testing.assert_close(look(tiny_model), wanted)
+    kept = dict(tiny_model.unet.named_parameters())
+    assert all(torch.equal(kept[n], p) for n, p in held.items() if ".lora_" not in n)
+    with without_lora(tiny_model), merged_lora(tiny_model):
+        torch.testing.assert_close(look(tiny_model), base)
 
 
 def test_detaching_leaves_the_base_untouched(tiny_model: DiffusionModel) -> None:

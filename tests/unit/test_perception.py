@@ -80,9 +80,9 @@ def test_wrong_models_for_a_role_are_explained(tiny_pack: Pack, tmp_path: Path) 
     """Another architecture, labels without a colon and truncated files each give one line."""
     root = _copy(tiny_pack, tmp_path / "pack")
     toml = (root / "pack.toml").read_text("utf-8")
-    swapped = toml.replace('identity = "identity"', 'identity = "twin_identity"', 1)
+    swapped = toml.replace('identity = "identity"', 'identity = "alignment"', 1)
     (root / "pack.toml").write_text(swapped, "utf-8")
-    with pytest.raises(WeightsError, match="is a RegNetForImageClassification; a ResNet"):
+    with pytest.raises(WeightsError, match="is a VisionTextDualEncoderModel; AutoModelForImageC"):
         IdentityEncoder(open_pack(root))
     (root / "pack.toml").write_text(toml, "utf-8")
     config = root / "attributes" / "config.json"

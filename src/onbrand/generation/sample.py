@@ -47,6 +47,8 @@ def sample(
     """
     import torch
 
+    from onbrand.models.adapters import merged_lora
+
     side_px = size_px or model.num_px
     _check(model, prompts, seeds, num_steps, batch_size, side_px)
     for prompt in dict.fromkeys([*prompts, negative_prompt]):
@@ -55,7 +57,7 @@ def sample(
             emit(Warned(f'the prompt is too long, its end is not read: "{lost}"'))
     emit(Started(TASK, len(prompts), "pictures"))
     pictures: list[Image.Image] = []
-    with torch.inference_mode(), _evaluating(model):
+    with torch.inference_mode(), _evaluating(model), merged_lora(model):
         known = _encode(model, [*prompts, negative_prompt], batch_size)
         for first in range(0, len(prompts), batch_size):
             chosen = range(first, min(first + batch_size, len(prompts)))

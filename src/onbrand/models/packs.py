@@ -8,10 +8,10 @@ model_index.json may name more roles, each a subfolder in transformers' layout:
     revision = "1"
 
     [roles]
-    identity = "identity"              # ResNetForImageClassification; embedding = its logits
+    identity = "identity"              # an image classifier; embedding = its logits
     alignment = "alignment"            # VisionTextDualEncoderModel
-    twin_identity = "twin_identity"    # RegNetForImageClassification; evaluation only
-    attributes = "attributes"          # ResNetForImageClassification, labels "species:fox"
+    twin_identity = "twins/identity"   # an image classifier; evaluation only
+    attributes = "twins/attributes"    # an image classifier, labels "species:fox"; evaluation only
 
 A plain diffusers folder has no pack.toml: judges then come from the default pack. This module
 reads names and JSON only; it never imports torch and never opens a pickle.
@@ -187,7 +187,7 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
     repo, _, revision = text.partition("@")
     endings = ("*.json", "*.txt", "*.safetensors")
     wanted = ["model_index.json", "README.md", "pack.toml", "vocabulary.json"]
-    wanted += [f"{part}/{end}" for part in (*PARTS, *JUDGE_ROLES) for end in endings]
+    wanted += [f"{part}/{end}" for part in (*PARTS, *JUDGE_ROLES, "twins") for end in endings]
     try:
         root = huggingface_hub.snapshot_download(
             repo,

@@ -29,11 +29,13 @@ __all__ = [
     "resize",
 ]
 
+CLASSIFIER = "AutoModelForImageClassification"
 DEFAULT_SIZE_PX = 128
 
 
 def load_role(pack: Pack, role: str, class_name: str, device: str = "cpu") -> Any:
-    """The transformers model of a role: class `class_name`, float32, frozen, eval mode.
+    """The transformers model of a role, float32, frozen, eval mode. `class_name` is its class, or
+    an Auto class, which takes all classes of its task.
 
     Raises PackError when no pack has the role, WeightsError when it is another kind of model or
     its files are damaged.
@@ -48,7 +50,8 @@ def load_role(pack: Pack, role: str, class_name: str, device: str = "cpu") -> An
                 folder, local_files_only=True
             ).architectures
             module = None
-            if not kinds or class_name in kinds:
+            task = class_name.removeprefix("AutoModel")
+            if not kinds or any(kind.endswith(task) for kind in kinds):
                 module = wanted.from_pretrained(
                     folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
                 )
@@ -59,7 +62,7 @@ def load_role(pack: Pack, role: str, class_name: str, device: str = "cpu") -> An
             ) from error
     if module is None:
         raise WeightsError(
-            f"the role '{role}' in {folder} is a {kinds[0]}; a {class_name} is needed."
+            f"the role '{role}' in {folder} is a {kinds[0]}; {class_name} is needed."
         )
     return module.to(device).requires_grad_(False).eval()
 
@@ -81,14 +84,13 @@ def resize(pixels_bchw: Tensor, size_px: int) -> Tensor:
 
 
 class Classifier:
-    """A role's image classifier, class `class_name` of transformers: pixels of any size in, logits
-    out. `module` is the network."""
+    """A role's image classifier, of any architecture that transformers knows: pixels of any size
+    in, logits out. `module` is the network."""
 
     role: ClassVar[str]
-    class_name: ClassVar[str]
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
-        self.module = load_role(pack, self.role, self.class_name, device)
+        self.module = load_role(pack, self.role, CLASSIFIER, device)
         self.size_px = image_size(self.module.config)
         self.device = torch.device(device)
 
@@ -110,12 +112,11 @@ class IdentityEncoder(Embedder):
     """The training-side identity encoder."""
 
     role = "identity"
-    class_name = "ResNetForImageClassification"
 
     def features(self, pixels_bchw: Tensor) -> list[Tensor]:
         """Feature maps [b, c_i, h_i, w_i], stem first, for a perceptual loss; differentiable."""
         pixels = resize(pixels_bchw.to(self.device), self.size_px)
-        output = self.module.resnet(pixels, output_hidden_states=True)
+        output = self.module.base_model(pixels, output_hidden_states=True)
         return list(cast("tuple[Tensor, ...]", output.hidden_states))
 
 

@@ -20,7 +20,6 @@ class IdentityTwin(Embedder):
     """The evaluation-only identity encoder."""
 
     role = "twin_identity"
-    class_name = "RegNetForImageClassification"
 
 
 class AttributeReader(Classifier):
@@ -31,7 +30,6 @@ class AttributeReader(Classifier):
     """
 
     role = "attributes"
-    class_name = "ResNetForImageClassification"
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
         super().__init__(pack, device=device)

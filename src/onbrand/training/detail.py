@@ -83,7 +83,8 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             num_prior=plan.num_prior,
         )
         noisy = model.add_noise(batch.latents, batch.noise, batch.timesteps)
-        output = model.predict(noisy, batch.timesteps, batch.embeddings)
+        with session.mixed():
+            output = model.predict(noisy, batch.timesteps, batch.embeddings)
         target = model.target(batch.latents, batch.noise, batch.timesteps)
         weight = min_snr_weight(
             model.snr(batch.timesteps), stage.min_snr_gamma, model.prediction_type

@@ -84,7 +84,8 @@ def run(
             stratified=False,
         )
         noisy = model.add_noise(batch.latents, batch.noise, batch.timesteps)
-        output = model.predict(noisy, batch.timesteps, batch.embeddings)
+        with session.mixed():
+            output = model.predict(noisy, batch.timesteps, batch.embeddings)
         target = model.target(batch.latents, batch.noise, batch.timesteps)
         errors = reconstruction(output, target, torch.ones(len(target)))
         refuse_non_finite(errors, batch, NAME, index)

@@ -25,6 +25,7 @@ from onbrand.events import Advanced, Finished, Listener, Started
 from onbrand.recipe import Recipe
 from onbrand.training.cache import Examples, Store, Texts, encode, in_order
 from onbrand.training.engine import generator
+from onbrand.training.precision import mixed
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
@@ -251,6 +252,10 @@ class Session:
 
         period = self.recipe.validation.preview_every
         return {period: look} if period else {}
+
+    def mixed(self) -> torch.autocast:
+        """The recipe's arithmetic, for the network's pass; formulas and looks stay float32."""
+        return mixed(self.model.device, self.recipe.precision)
 
     def enter_step(self, seed: int, step: int) -> None:
         """Make dropout a function of (seed, step), so that a resumed run drops the same."""

@@ -183,7 +183,13 @@ def _open_history(
             "dataset": session.dataset.fingerprint,
             "brief": digest([brief.prompt("{subject}"), brief.class_prompt("{subject}")]),
             "recipe": digest(
-                [arm, recipe.seed, recipe.lora.model_dump(), recipe.prior.model_dump()]
+                [
+                    arm,
+                    recipe.seed,
+                    recipe.precision,
+                    recipe.lora.model_dump(),
+                    recipe.prior.model_dump(),
+                ]
             ),
             "size": session.size_px,
         },

@@ -1,0 +1,31 @@
+"""In which arithmetic the heavy layers of a training step run; weights and sums stay float32."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+__all__ = ["Precision", "mixed"]
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def mixed(device: torch.device | str, precision: Precision = "auto") -> torch.autocast:
+    """Mixed precision for forward and loss (Micikevicius et al., arXiv 1710.03740).
+
+    "auto" is bfloat16 where the hardware multiplies it (CUDA from Ampere on, CPUs with AVX512-BF16
+    or AMX) and float32 elsewhere. bfloat16 has float32's range, so no loss scaling is needed.
+    """
+    kind = torch.device(device).type
+    on = precision == "bfloat16" or (precision == "auto" and _multiplies_bfloat16(kind))
+    return torch.autocast(kind, torch.bfloat16, enabled=on)
+
+
+def _multiplies_bfloat16(kind: str) -> bool:
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if kind != "cpu":
+        return False
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
