@@ -137,7 +137,11 @@ def sample(num_prompts: int = 5, *, good: bool = True) -> ReportContext:
     judgement = Judgement(
         stages=[arm("appearance"), arm("detail")],
         baselines={name: arm(name) for name in BASELINES},
-        ship={"stage": "detail" if good else None, "reason": detail if good else nothing},
+        ship={
+            "stage": "detail" if good else None,
+            "chosen": "detail",
+            "reason": detail if good else nothing,
+        },
     )
     return ReportContext(
         brand="kuro",

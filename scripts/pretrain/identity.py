@@ -4,7 +4,8 @@ One L2-normalised vector of 128. First it learns to read: linear heads that are 
 every trait from unrelated pictures. Then the heads go on beside NearID's loss (arXiv 2604.01973):
 the positive against the batch and against a look-alike *in the positive's own scene*, plus 0.5
 times a ranking term that keeps look-alikes nearer than strangers. Triples alone teach slowly: a
-batch then has a third as many characters, and its colours tell nearly all of them apart.
+batch then has a third as many characters, and its colours tell nearly all of them apart. A
+quarter of the triples are emoji, against their recoloured selves: there is more than one world.
 `--twin` trains the evaluation twin: another architecture, seed, augmentation and order of data; it
 may start from the attribute reader, which is evaluation's too.
 """
@@ -18,6 +19,8 @@ from draw import Drawn
 from eyes import characters_of, eye_options, fit, held_out_batches, views
 from numpy.typing import NDArray
 from options import WORK, parser, prepare
+from pictures import pack_emoji, to_tensor
+from strangers import Strangers
 from torch import Tensor, nn
 from transformers import (
     PreTrainedModel,
@@ -117,6 +120,12 @@ def loss_of(
     return loss + TRAITS_WEIGHT * traits, {**numbers, "batch_pa": float(pa)}
 
 
+def beside(one: Tensor, two: Tensor) -> Tensor:
+    """Two stacks of equal thirds (anchors, positives, look-alikes) as one such stack."""
+    thirds = zip(one.chunk(3), two.chunk(3), strict=True)
+    return torch.cat([part for pair in thirds for part in pair])
+
+
 @torch.no_grad()
 def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
     """On held-out characters: PA, also by the trait in which the look-alike differs, and retrieval
@@ -153,6 +162,7 @@ def main(arguments: list[str] | None = None) -> None:
     p = parser("identity", steps=5000, batch=16)
     eye_options(p)
     p.add_argument("--twin", action="store_true")
+    p.add_argument("--strangers", type=float, default=0.25, help="share of emoji among the triples")
     p.add_argument("--reading", type=float, default=0.6, help="share of steps that only read")
     options = p.parse_args(arguments)
     if options.twin:
@@ -165,19 +175,26 @@ def main(arguments: list[str] | None = None) -> None:
     if options.twin:  # another draw of the data: a random four fifths of the characters
         people = np.random.default_rng(options.seed).permutation(people)[: len(people) * 4 // 5]
     batches = held_out_batches(held_out, options.device)
+    strangers = Strangers(*pack_emoji(options.emoji, options.work))
 
     heads = Traits()
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         triples = index >= options.reading * options.steps
+        num = round(options.strangers * options.batch) if triples else 0
         if triples:
-            rows = people[rng.permutation(len(people))[: options.batch]]
+            rows = people[rng.permutation(len(people))[: options.batch - num]]
             indices = np.concatenate([rows[:, 1 + index % 3], rows[:, 0], rows[:, 4]])
         else:
             indices = rng.choice(people.ravel(), 3 * options.batch)
         pictures = views(drawn, indices, rng, options.blackout, options.warp)
-        return pictures, truth_of(drawn, indices), torch.tensor(triples)
+        truth = truth_of(drawn, indices)
+        if num:
+            unknown = torch.full((3 * num, len(TRAITS)), UNSEEN)
+            others = to_tensor(np.stack(strangers.triples(rng, num, options.warp)))
+            pictures, truth = beside(pictures, others), beside(truth, unknown)
+        return pictures, truth, torch.tensor(triples)
 
     fit("identity", build(options.twin), options, prepare_batch,
         lambda model, *batch: loss_of(model, heads, *batch),

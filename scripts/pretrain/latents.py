@@ -31,7 +31,8 @@ BACKDROPS = {
     "pale yellow": (252, 240, 200),
 }  # fmt: skip
 
-_FINE = np.array([part in ("eyes", "mouth", "prop") for part in PARTS], np.float32)
+FINE = ("eyes", "mouth", "muzzle", "ears", "prop")
+_FINE = np.array([part in FINE for part in PARTS], np.float32)
 
 
 class Latents:
@@ -94,7 +95,7 @@ class Latents:
         return torch.from_numpy(np.asarray(self.maps["latents"][rows], np.float32))
 
     def weights(self, rows: NDArray[np.int64], detail: float) -> Tensor:
-        """[b, 1, s, s] loss weights: `detail` on eyes, mouth, prop and a cell around; else 1."""
+        """[b, 1, s, s] loss weights: `detail` on the FINE parts and a cell around them, else 1."""
         out = torch.ones(len(rows), 1, self.size, self.size)
         for k, row in enumerate(rows):
             if self.drawn is not None and row < self.num_drawn:

@@ -1,12 +1,13 @@
 """Roles unet and text_encoder: the base's denoiser and its words, trained jointly on latents.
 
 v-prediction with zero terminal SNR (arXiv 2305.08891), captions dropped one time in ten, squared
-error of v, alike over noise levels; eyes, mouths and props, 4 % of a picture and most of what a
-person looks at, weigh more (`Latents.weights`). Seven timesteps in ten are drawn so that log SNR
-is normal about 1, as EDM trains (arXiv 2206.00364: log sigma of mean -1.2 at a data deviation of
-0.5); the rest are uniform, for the last step, which decides the layout. Uniform alone gives half
-of all samples an SNR under 0.3, and Min-SNR takes away what is left of the crisp end: pictures
-then have shapes but no edges.
+error of v, alike over noise levels; faces and props, little of a picture and most of what a person
+looks at, weigh more (`Latents.weights`), as far as the noise lets them be seen (times the square
+root of alpha bar: at pure noise the layout is all there is to learn). Seven timesteps in ten are
+drawn so that log SNR is normal about 1, as EDM trains (arXiv 2206.00364: log sigma of mean -1.2 at
+a data deviation of 0.5); the rest are uniform, for the last step, which decides the layout. Uniform
+alone gives half of all samples an SNR under 0.3, and Min-SNR takes away what is left of the crisp
+end: pictures then have shapes but no edges.
 Every `--every` steps it saves the averaged weights as pipeline/ and a sheet of fixed prompts.
 """
 
@@ -216,7 +217,8 @@ class Source:
         x = self.noising.add_noise(x0, eps, t).contiguous(memory_format=torch.channels_last)
         v = self.noising.get_velocity(x0, eps, t)
         weights = self.latents.weights(rows[share], o.detail_weight)
-        return {"x": x, "t": t, "tokens": tokens, "v": v, "weights": weights}
+        seen = self.noising.alphas_cumprod[t].sqrt()[:, None, None, None]
+        return {"x": x, "t": t, "tokens": tokens, "v": v, "weights": 1 + (weights - 1) * seen}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -226,7 +228,10 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--every", type=int, default=500, help="steps between saved averages and sheets")
     p.add_argument("--emoji-share", type=float, default=0.05)
     p.add_argument(
-        "--detail-weight", type=float, default=6.0, help="weight of eyes, mouths and props; 1: none"
+        "--detail-weight",
+        type=float,
+        default=4.0,
+        help="weight of faces and props; 1 like the rest",
     )
     latent_options(p)
     p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")

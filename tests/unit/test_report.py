@@ -119,6 +119,17 @@ def test_a_missed_bar_stays_on_the_page() -> None:
     assert "train less or augment more" in html
 
 
+def test_figures_are_of_the_stage_that_the_sentence_speaks_of() -> None:
+    """Also when nothing ships and a later stage was trained."""
+    context = sample(num_prompts=1, good=False)
+    ship = {**context.judgement.ship, "chosen": "appearance"}
+    html = build_page(
+        dataclasses.replace(context, judgement=dataclasses.replace(context.judgement, ship=ship))
+    )
+    assert "Appearance, measured" in Page(html).text
+    assert "The bar is Appearance’s" in Page(html).text
+
+
 def test_words_from_users_are_escaped() -> None:
     """A brand or prompt that holds markup is printed, not run."""
     nasty = '<img src=x onerror="1">'

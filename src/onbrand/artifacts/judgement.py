@@ -84,7 +84,8 @@ class Arm:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The stages in order, the baselines by name, and `ship`: "stage" (None: none) and "reason"."""
+    """The stages in order, the baselines by name, and `ship`: "stage" (None: none), "chosen" (the
+    best one by the training side's figures, whether it ships or not) and "reason"."""
 
     stages: Sequence[Arm]
     baselines: Mapping[str, Arm] = field(default_factory=dict)

@@ -35,7 +35,7 @@ from onbrand.files import (
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
 
-__all__ = ["Settings", "run_consistency"]
+__all__ = ["LEARNING_RATES", "Settings", "run_consistency"]
 
 LEARNING_RATES = (2.5e-4, 5e-4, 1e-3, 2e-3)
 TUNING_IDS = (200, 201)

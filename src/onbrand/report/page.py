@@ -68,12 +68,18 @@ def heads(names: Sequence[str], chosen: str | None) -> list[dict[str, object]]:
     return [{"title": arm_title(name), "chosen": name == chosen} for name in names]
 
 
-def key_figures(judgement: Judgement, stage: str | None) -> list[dict[str, object]]:
-    """The four figures under the verdict: of the stage that ships, or of the last one measured."""
+def focus_of(judgement: Judgement) -> str:
+    """The stage that the verdict speaks of, ship or not; the last one where no choice was made."""
+    named = judgement.ship.get("chosen") or judgement.ship.get("stage")
+    return named or (judgement.stages[-1].name if judgement.stages else "")
+
+
+def key_figures(judgement: Judgement) -> list[dict[str, object]]:
+    """The four figures under the verdict, of the stage that it speaks of."""
     found = arms(judgement)
     if not judgement.stages:
         return []
-    arm = found.get(stage or "", judgement.stages[-1])
+    arm = found.get(focus_of(judgement), judgement.stages[-1])
     keys: list[dict[str, object]] = []
     for name in KEYS:
         if name not in arm.metrics:
@@ -103,7 +109,7 @@ def figures_table(context: ReportContext, chosen: str | None) -> dict[str, objec
     names = list(dict.fromkeys(name for arm in found.values() for name in arm.metrics))
     if not names:
         return None
-    focus = chosen or (context.judgement.stages[-1].name if context.judgement.stages else "")
+    focus = focus_of(context.judgement)
     rows = []
     for name in names:
         cells = {arm: found[arm].metrics.get(name) for arm in found}
@@ -246,7 +252,8 @@ def build_page(context: ReportContext) -> str:
         rest=rest if colon else sentence,
         css=Markup((folder / "report.css").read_text("utf-8")),
         diagnosis=[typeset(line) for line in context.diagnosis],
-        keys=key_figures(context.judgement, chosen),
+        keys=key_figures(context.judgement),
+        focus=arm_title(focus_of(context.judgement)),
         references=[embed(shown, STRIP_PX) for shown in context.references],
         lookalikes=[embed(shown, STRIP_PX) for shown in context.lookalikes],
         heads=[{"title": c.title, "chosen": c.arm == chosen} for c in columns],

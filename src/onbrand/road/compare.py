@@ -237,12 +237,13 @@ def _judge(
     stages = {
         stage.name: judging.with_bars(measured[stage.name].arm, baselines) for stage in model.stages
     }
-    verdict = judging.verdict(choice_of(model), stages, baselines)
+    choice = choice_of(model)
+    verdict = judging.verdict(choice, stages, baselines)
     judgement = Judgement(
         stages=[
             replace(arm, diagnosis=judging.diagnose(arm, baselines)) for arm in stages.values()
         ],
         baselines={**baselines, real.name: real},
-        ship={"stage": verdict.stage, "reason": verdict.sentence},
+        ship={"stage": verdict.stage, "chosen": choice.stage, "reason": verdict.sentence},
     )
     return verdict, judgement

@@ -126,10 +126,10 @@ def _curves(found: Comparison) -> list[Curve]:
 
 
 def _neighbours(found: Comparison) -> list[Neighbour]:
-    """The generated pictures that come nearest to a training picture, of the stage to ship."""
+    """The generated pictures that come nearest to a training picture, of the chosen stage."""
     from onbrand.report import Neighbour, Shown
 
-    arm = found.verdict.stage or found.model.stages[-1].name
+    arm = found.judgement.ship["chosen"] or found.model.stages[-1].name
     shots, scores = found.pictures[arm], found.measured[arm].pictures
     order = sorted(range(len(scores)), key=lambda index: scores[index].nearest_distance)
     pairs = []

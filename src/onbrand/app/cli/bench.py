@@ -40,6 +40,12 @@ def consistency(
     workers: Annotated[
         int, typer.Option(min=1, help="Characters at once: one for each core is quickest.")
     ] = 1,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0, help="Learning rate to try for dreambooth_lora; repeat it. One is not searched."
+        ),
+    ] = None,
 ) -> None:
     """Is the right character drawn? Our stages against both baselines, over many characters.
 
@@ -64,6 +70,7 @@ def consistency(
             recipe=recipe,
             json_path=json,
             num_workers=workers,
+            learning_rates=rate or bench.LEARNING_RATES,
             emit=emit,
         )
     _print(result)
