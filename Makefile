@@ -59,7 +59,7 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, the layers between the roo
 SMOKE := build/smoke
 smoke: $(VENV)/.installed  ## the road from end to end with very few steps: does everything work here?
 	rm -rf $(SMOKE)
-	$(BIN)/python examples/draw_mascot.py $(SMOKE)/drawn --num 10 --size 128
+	$(BIN)/python examples/draw_mascot.py $(SMOKE)/drawn --num 8 --held-out 2 --size 128
 	$(BIN)/onbrand new $(SMOKE)/kuro --recipe examples/smoke.toml \
 	  --brief $(SMOKE)/drawn/brief.toml --pictures $(SMOKE)/drawn/pictures \
 	  --lookalikes $(SMOKE)/drawn/lookalikes

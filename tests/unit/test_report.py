@@ -173,6 +173,18 @@ def test_written_report_has_the_designs_json(tmp_path: Path) -> None:
     assert set(read["baselines"]) == {"base", "prompt_only", "dreambooth_lora"}
 
 
+def test_the_grid_lies_beside_the_page_as_one_picture(tmp_path: Path) -> None:
+    """All arms' pictures of all prompts, at least 192 px each, under the arms' names."""
+    context = sample(num_prompts=2)
+    write_report(tmp_path, context)
+    grid = Image.open(tmp_path / "report.png")
+    num = sum(len(column.rows[0]) for column in context.columns)
+    assert grid.width >= num * 192
+    assert grid.height >= 2 * 192
+    head = grid.convert("L").crop((0, 0, grid.width, 40))
+    assert head.getextrema()[0] < 100  # ink: the titles
+
+
 def test_pictures_are_shrunk_but_never_enlarged() -> None:
     """A 1,000-px reference is embedded small; a 20-px one keeps its size."""
     context = dataclasses.replace(

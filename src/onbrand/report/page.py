@@ -16,8 +16,10 @@ from PIL import Image
 import onbrand
 from onbrand.artifacts.judgement import Arm, Judgement, Metric
 from onbrand.files import write_json_atomic, write_text_atomic
+from onbrand.pixels import write_png
 from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
 from onbrand.report.plots import curve_svg, interval_svg, smoothed
+from onbrand.report.sheet import contact_sheet
 from onbrand.report.wording import arm_title, figure, measure
 
 __all__ = ["build_page", "write_report"]
@@ -273,11 +275,18 @@ def build_page(context: ReportContext) -> str:
 
 
 def write_report(folder: Path, context: ReportContext) -> tuple[Path, Path]:
-    """Write report.html and report.json into `folder`, each whole or not at all.
+    """Write report.html, report.json and, to pass around, the grid alone as report.png.
 
-    Raises StorageError when the disk is full; what was there before then stays.
+    Returns the first two. Raises StorageError when the disk is full; what was there before stays.
     """
     page, figures = folder / "report.html", folder / "report.json"
     write_text_atomic(page, build_page(context))
     write_json_atomic(figures, context.judgement.to_dict())
+    if context.columns:
+        rows = [
+            [shown.picture for column in context.columns for shown in column.rows[i]]
+            for i in range(len(context.prompts))
+        ]
+        titles = [column.title for column in context.columns]
+        write_png(contact_sheet(rows, context.prompts, titles), folder / "report.png")
     return page, figures

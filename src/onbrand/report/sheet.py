@@ -17,10 +17,13 @@ LEAST_SIDE_PX = 192
 """Small pictures are enlarged to this, so that they can be looked at on a screen of today."""
 
 
-def contact_sheet(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Image.Image:
+def contact_sheet(
+    rows: Sequence[Sequence[Image.Image]], captions: Sequence[str], titles: Sequence[str] = ()
+) -> Image.Image:
     """One RGB page with a captioned row per prompt.
 
     `rows[i]` are the pictures under `captions[i]`; all pictures are fitted to the first one's size.
+    `titles` stand above the columns, each over its equal share of them.
     Raises `ValueError` when there is nothing to show or the two lists differ in length.
     """
     if not rows or not rows[0] or len(rows) != len(captions):
@@ -29,18 +32,23 @@ def contact_sheet(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]
     scale = max(1.0, LEAST_SIDE_PX / min(first.size))
     width, height = (round(side * scale) for side in first.size)
     num_columns = max(len(row) for row in rows)
+    head = CAPTION_PX if titles else 0
     page = Image.new(
         "RGB",
         (
             GAP_PX + num_columns * (width + GAP_PX),
-            len(rows) * (CAPTION_PX + height + GAP_PX) + GAP_PX,
+            head + len(rows) * (CAPTION_PX + height + GAP_PX) + GAP_PX,
         ),
         PAPER,
     )
     pen = ImageDraw.Draw(page)
     font = ImageFont.load_default(TEXT_PX)
+    share = (page.width - GAP_PX) / max(1, len(titles))
+    for k, title in enumerate(titles):
+        text = _shortened(title, pen, font, share - GAP_PX)
+        pen.text((GAP_PX + k * share, GAP_PX + TEXT_PX), text, fill=INK, font=font, anchor="lm")
     for r, (row, caption) in enumerate(zip(rows, captions, strict=True)):
-        top = GAP_PX + r * (CAPTION_PX + height + GAP_PX)
+        top = head + GAP_PX + r * (CAPTION_PX + height + GAP_PX)
         text = _shortened(caption, pen, font, page.width - 2 * GAP_PX)
         pen.text((GAP_PX, top + CAPTION_PX // 2), text, fill=INK, font=font, anchor="lm")
         for c, picture in enumerate(row):
@@ -53,7 +61,7 @@ def _shortened(
     text: str,
     pen: ImageDraw.ImageDraw,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    width_px: int,
+    width_px: float,
 ) -> str:
     while len(text) > 2 and pen.textlength(text, font=font) > width_px:
         text = text[:-2].rstrip() + "…"

@@ -29,7 +29,8 @@ def report(
     num_steps: int = 20,
     emit: Listener = silent,
 ) -> Judgement:
-    """Writes report.html and report.json into a trained brand's folder and returns the judgement.
+    """Writes report.html, report.json and report.png (the grid alone) into a trained brand's folder
+    and returns the judgement.
 
     Every arm draws `num_prompts` prompts with the same `num_per_prompt` seeds. prompt_only always
     stands beside the stages; with `baselines` dreambooth_lora does too, and is trained first where

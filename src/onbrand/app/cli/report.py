@@ -31,9 +31,9 @@ def command(
 ) -> None:
     """Measure every stage against the baselines, on the same prompts and seeds.
 
-    Writes report.html (one self-contained page) and report.json into the brand's folder, and
-    prints the page's path. The figures come from an encoder that training never saw, on prompts
-    and seeds that choosing the checkpoint never saw.
+    Writes report.html (one self-contained page), report.json and report.png (the grid alone) into
+    the brand's folder, and prints the page's path. The figures come from an encoder that training
+    never saw, on prompts and seeds that choosing the checkpoint never saw.
 
     [bold]onbrand report kuro[/]
 
