@@ -18,7 +18,6 @@ from eyes import eye_options, fit, held_out_batches, views
 from options import WORK, parser, prepare
 from torch import Tensor
 from transformers import (
-    CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
     ConvNextV2Config,
@@ -26,6 +25,7 @@ from transformers import (
     PreTrainedModel,
     VisionTextDualEncoderModel,
 )
+from words import build as text_encoder
 
 from onbrand.illustrator import ATTRIBUTES, TRAITS
 
@@ -68,20 +68,14 @@ def spoil(caption: str, rng: np.random.Generator) -> str:
 
 
 def build(vocabulary: int) -> PreTrainedModel:
-    """An untrained dual encoder, 96 dimensions."""
+    """An untrained dual encoder, 512 dimensions."""
     vision = ConvNextV2Config(
         num_channels=3, patch_size=4, hidden_sizes=[32, 64, 128, 160], depths=[1, 1, 2, 1],
         hidden_size=160, image_size=128,  # the dual encoder reads hidden_size
     )  # fmt: skip
-    text = CLIPTextConfig(
-        vocab_size=vocabulary, hidden_size=96, intermediate_size=384, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=77, bos_token_id=0, eos_token_id=1,
-        pad_token_id=1, projection_dim=96,
-    )  # fmt: skip
-    dual = VisionTextDualEncoderModel(
-        vision_model=ConvNextV2Model(vision), text_model=CLIPTextModel(text)
+    return VisionTextDualEncoderModel(
+        vision_model=ConvNextV2Model(vision), text_model=text_encoder(vocabulary, 96)
     )
-    return dual
 
 
 def picture_vectors(model: PreTrainedModel, x: Tensor) -> Tensor:
