@@ -149,6 +149,46 @@ def test_trait_heads_pass_over_what_cannot_be_seen() -> None:
     assert heads(eye, truth).item() == pytest.approx(alone.item(), abs=1e-6)
 
 
+def test_strangers_are_told_apart_by_hue_alone(work: Path) -> None:
+    """A look-alike keeps shape, place and transparency of the positive; only its hue is another."""
+    import strangers
+
+    rgba = np.zeros((32, 32, 4), np.uint8)
+    rgba[8:24, 8:24] = (200, 60, 40, 255)
+    other = strangers.recolour(rgba, np.random.default_rng(0))
+    assert np.array_equal(other[..., 3], rgba[..., 3])
+    inside = other[8:24, 8:24, :3].reshape(-1, 3)
+    assert np.ptp(inside, axis=0).max() == 0
+    assert sorted(inside[0])[-1] == pytest.approx(200, abs=3)
+    assert np.abs(inside[0].astype(int) - (200, 60, 40)).max() > 60
+
+
+def test_thirds_stay_thirds_when_stacks_are_joined() -> None:
+    """Anchors, positives and look-alikes of both worlds lie where the loss looks for them."""
+    import identity
+
+    joined = identity.beside(torch.arange(6), torch.arange(10, 13))
+    assert joined.tolist() == [0, 1, 10, 2, 3, 11, 4, 5, 12]
+
+
+def test_faces_weigh_more_than_the_sky(work: Path) -> None:
+    """Weights are 1 on background, `detail` on eyes and mouths; emoji rows are 1 everywhere."""
+    import latents
+    from draw import Drawn
+
+    drawn = Drawn(work / "drawn")
+    rows = latents.Latents.__new__(latents.Latents)
+    rows.drawn, rows.num_drawn, rows.size = drawn, len(drawn), 32
+    weights = rows.weights(np.array([0, len(drawn)]), 4.0)
+    assert weights.shape == (2, 1, 32, 32)
+    assert set(weights[0].unique().tolist()) == {1.0, 4.0}
+    eyes = drawn.parts(0) == latents.PARTS.index("eyes")
+    rows_px, columns_px = np.nonzero(eyes)
+    if len(rows_px):
+        assert float(weights[0, 0, rows_px[0] // 4, columns_px[0] // 4]) == 4.0
+    assert bool((weights[1] == 1).all())
+
+
 def test_noise_levels_are_drawn_where_edges_form() -> None:
     """More than a third of the samples have t < 200 (uniform: a fifth), and the last step stays."""
     import unet
@@ -193,9 +233,10 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
         ]
     )  # fmt: skip
     eyes = ["--held-out", str(work / "drawn-held-out"), "--steps", "1", "--batch", "3"]
-    identity.main([*common(work, "identity"), *eyes])
-    identity.main([*common(work, "identity-twin"), *eyes, "--twin"])
     attributes.main([*common(work, "attributes"), *eyes])
+    reader = ["--start", str(work / "attributes" / "model")]
+    identity.main([*common(work, "identity"), *eyes, "--reading", "0"])
+    identity.main([*common(work, "identity-twin"), *eyes, "--twin", *reader])
     alignment.main([*common(work, "alignment"), *eyes, *tokenizer])
     export.main(["--work", str(work), "--out", str(tmp_path / "pocket")])
     pack = open_pack(tmp_path / "pocket")
