@@ -221,7 +221,10 @@ def test_no_usable_picture_is_one_line_and_nothing_is_made(tmp_path: Path) -> No
     (bad / "a.png").rename(bad / "a.md")
     with pytest.raises(DatasetError, match=r"no picture in .*bad \(looked at 1 files in 1 folders"):
         make_brand(tmp_path / "kuro", pictures=bad)
-    assert os.listdir(tmp_path) == ["bad"]
+    good = draw(tmp_path / "good")
+    with pytest.raises(DatasetError, match="look-alikes: name other places"):
+        make_brand(tmp_path / "kuro", pictures=good, lookalikes=good)
+    assert sorted(os.listdir(tmp_path)) == ["bad", "good"]
 
 
 def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path) -> None:

@@ -94,10 +94,13 @@ def test_a_folder_that_is_no_brand_is_refused_with_advice(tmp_path: Path) -> Non
             call()
 
 
-def test_an_empty_prompt_is_refused_before_any_work(brand: Path) -> None:
-    """generate refuses empty prompts and leaves no folder behind."""
+def test_an_impossible_request_is_refused_before_any_work(brand: Path) -> None:
+    """generate refuses empty prompts and impossible seeds, and leaves no folder behind."""
     with pytest.raises(PromptError, match="empty"):
         ob.generate(["waving", "  "], brand)
+    for seed in (-5, 2**63):
+        with pytest.raises(InputError, match=f"seed is {seed}"):
+            ob.generate("waving", brand, seed=seed)
     assert not (brand / "generated").exists()
 
 

@@ -71,6 +71,32 @@ def test_a_metadata_table(tmp_path: Path) -> None:
     assert "line 2" in find([tmp_path]).remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("metadata.csv", "", "names no picture"),
+        ("metadata.csv", "file_name\na.png\n", "no text in 1 of its rows (line 2)"),
+        (
+            "metadata.csv",
+            "file_name,text\na.png\nb.png,kuro\n",
+            "no text in 1 of its rows (line 2)",
+        ),
+        ("metadata.jsonl", "{broken", "line 1: no valid JSON"),
+        ("metadata.jsonl", '{"file_name": 7, "text": "x"}', "line 1: no file_name"),
+        ("metadata.jsonl", '{"file_name": "a.png", "text": 5}', "line 1: its text is no text"),
+        ("metadata.jsonl", '{"file_name": "../a.png", "text": "x"}', "lies outside the folder"),
+    ],
+)
+def test_metadata_that_says_nothing_is_told(
+    tmp_path: Path, name: str, text: str, says: str
+) -> None:
+    """Every way in which a metadata file can fail to give captions is remarked on, once."""
+    draw(tmp_path / "a.png", tmp_path / "b.png")
+    (tmp_path / name).write_text(text)
+    (remark,) = find([tmp_path]).remarks
+    assert says in remark
+
+
 def test_kohya_folders(tmp_path: Path) -> None:
     """10_kuro fox/ gives its words to pictures without a caption; its repeats are remarked on."""
     draw(tmp_path / "10_kuro fox" / "a.png", tmp_path / "10_kuro fox" / "b.png")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from onbrand.errors import PackError, WeightsError
-from onbrand.models import Pack, open_pack
+from onbrand.models import Pack, may_be_on_hub, open_pack
 from onbrand.models.layout import fingerprint_folders
 
 
@@ -180,3 +180,14 @@ def test_large_files_are_told_apart_by_samples(tmp_path: Path) -> None:
     assert fingerprint(65 << 20) == plain
     assert fingerprint(65 << 20, b"\1") != plain
     assert fingerprint((65 << 20) + 1) != plain
+
+
+def test_only_a_hub_id_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders and names can be checked here and now; an empty name is said to be one."""
+    monkeypatch.chdir(tmp_path)
+    assert may_be_on_hub("owner/name")
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    assert not may_be_on_hub("owner/name")
+    assert not may_be_on_hub("pocket")
+    with pytest.raises(PackError, match="has no name"):
+        open_pack("")

@@ -14,8 +14,9 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,22 +83,47 @@ def read_lines(folder: Path) -> Lines:
         return Lines(faults=(f"{file} is not UTF-8 text: its captions are not used",))
     found: dict[str, Line] = {}
     faults: list[str] = []
-    rows: Iterable[object] = (row for row in text.splitlines())
-    if file.suffix == ".csv":
-        rows = csv.DictReader(text.splitlines())
-    for number, row in enumerate(rows, 1 if file.suffix == ".jsonl" else 2):
-        if isinstance(row, str) and not row.strip():
-            continue
+    silent: list[int] = []
+    for number, row in _rows(file, text):
         try:
-            fields: Any = json.loads(row) if isinstance(row, str) else row
-            name = fields["file_name"]
-            caption = fields.get("text") or fields.get("prompt") or ""
-            found[Path(str(name)).as_posix()] = Line(
-                " ".join(str(caption).split()), str(fields.get("note") or "")
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            faults.append(f"{file}, line {number}: no file_name and text in it, not used")
+            name, line = _line(row)
+        except ValueError as fault:
+            faults.append(f"{file}, line {number}: {fault}, not used")
+            continue
+        found[name] = line
+        if not line.caption and not line.note:
+            silent.append(number)
+    if silent:
+        some = ", ".join(map(str, silent[:3])) + (", …" if len(silent) > 3 else "")
+        faults.append(f"{file}: no text in {len(silent)} of its rows (line {some})")
+    if not found and not faults:
+        faults.append(f"{file} names no picture: it needs rows with file_name and text")
     return Lines(found, tuple(faults))
+
+
+def _rows(file: Path, text: str) -> Iterator[tuple[int, object]]:
+    """(line number, row) of every row that is not blank: a string of JSON, or a table's fields."""
+    if file.suffix == ".csv":
+        yield from enumerate(csv.DictReader(text.splitlines()), 2)
+    else:
+        yield from ((n, row) for n, row in enumerate(text.splitlines(), 1) if row.strip())
+
+
+def _line(row: object) -> tuple[str, Line]:
+    """The picture's name in its folder and what is said of it. Raises ValueError, in words."""
+    try:
+        fields: Any = json.loads(row) if isinstance(row, str) else row
+    except ValueError:
+        raise ValueError("no valid JSON") from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("file_name"), str):
+        raise ValueError("no file_name in it")
+    name = posixpath.normpath(fields["file_name"])
+    if name.startswith(("..", "/")):
+        raise ValueError(f"{name} lies outside the folder")
+    caption, note = fields.get("text") or fields.get("prompt") or "", fields.get("note") or ""
+    if not isinstance(caption, str) or not isinstance(note, str):
+        raise ValueError("its text is no text")
+    return name, Line(" ".join(caption.split()), note)
 
 
 def _twins(picture: Path, ending: str) -> list[Path]:

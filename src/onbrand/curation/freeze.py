@@ -7,7 +7,7 @@ that was there before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -70,8 +70,7 @@ def freeze(
     for skip in skipped:
         emit(Skipped(skip.path, skip.reason))
     if not reads:
-        told = Finding(finding.places, [], skipped, [], finding.num_files, finding.num_folders)
-        raise nothing_usable(told)
+        raise nothing_usable(replace(finding, skipped=skipped))
     if len(reads) < FEW:
         few = "a single picture" if len(reads) == 1 else f"only {len(reads)} pictures"
         emit(Warned(f"{few}: expect little; {FEW * 3} or more learn well"))

@@ -60,7 +60,7 @@ class Found:
 @dataclass
 class Finding:
     """What a search found. `remarks` are likely mistakes, one line each; `num_files` and
-    `num_folders` say how far it looked."""
+    `num_folders` say how far it looked, `num_left_out` how many files it was told to leave."""
 
     places: tuple[Path, ...]
     pictures: list[Found] = field(default_factory=list)
@@ -68,6 +68,7 @@ class Finding:
     remarks: list[str] = field(default_factory=list)
     num_files: int = 0
     num_folders: int = 0
+    num_left_out: int = 0
 
 
 def find(places: Sequence[Path | str], *, without: Sequence[Path] = ()) -> Finding:
@@ -147,6 +148,11 @@ def nothing_usable(finding: Finding) -> DatasetError:
     """The error for a search that left no picture: where it looked, and what it skipped."""
     where = ", ".join(str(place) for place in finding.places) or "no place"
     looked = f"{finding.num_files} files in {finding.num_folders} folders"
+    if not finding.skipped and finding.num_left_out:
+        return DatasetError(
+            f"no picture in {where} but the {finding.num_left_out} that are look-alikes: name "
+            "other places for the two"
+        )
     if not finding.skipped:
         endings = " ".join(sorted(pixels.ENDINGS))
         return DatasetError(f"no picture in {where} (looked at {looked} for {endings})")
@@ -208,6 +214,7 @@ class _Search:
         for name in names:
             path = folder / name
             real = _real(path)
+            finding.num_left_out += real in self.left_out
             if name.startswith(".") or real in self.left_out or real in self.seen:
                 continue
             self.seen.add(real)

@@ -9,6 +9,6 @@ Importing this package is light; torch comes with the submodules.
 
 from __future__ import annotations
 
-from onbrand.models.packs import DEFAULT_PACK, Pack, open_pack
+from onbrand.models.packs import DEFAULT_PACK, Pack, may_be_on_hub, open_pack
 
-__all__ = ["DEFAULT_PACK", "Pack", "open_pack"]
+__all__ = ["DEFAULT_PACK", "Pack", "may_be_on_hub", "open_pack"]

@@ -39,7 +39,7 @@ from onbrand.models.layout import (
     refuse_file,
 )
 
-__all__ = ["DEFAULT_PACK", "JUDGE_ROLES", "Pack", "open_pack"]
+__all__ = ["DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "open_pack"]
 
 DEFAULT_PACK = "pocket"
 BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
@@ -114,6 +114,11 @@ class Pack:
         return list(dict.fromkeys(w for w in words if w not in self.vocabulary))
 
 
+def may_be_on_hub(name: str) -> bool:
+    """Whether the name has a hub id's form and is no folder here: only a download would tell."""
+    return bool(HUB_ID.fullmatch(name)) and not Path(name).expanduser().exists()
+
+
 def open_pack(name: str | Path, *, fallback: str | None = DEFAULT_PACK) -> Pack:
     """Find a pack: a built-in name, a folder, or a hub id `owner/name` or `owner/name@revision`.
 
@@ -122,6 +127,8 @@ def open_pack(name: str | Path, *, fallback: str | None = DEFAULT_PACK) -> Pack:
     WeightsError (only pickles there); both say what was found and what to do.
     """
     text = str(name)
+    if not text.strip():
+        raise PackError("the base has no name: give a pack's name, a folder or a hub id")
     folder = BUILT_IN.get(text, Path(text).expanduser())
     if text in BUILT_IN and not folder.is_dir():
         raise PackError(

@@ -77,7 +77,7 @@ def generate(
     """
     places = open_brand(brand)
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
-    _check(asked, num_per_prompt, num_steps)
+    _check(asked, num_per_prompt, num_steps, seed)
     model = places.trained()
     checkpoint = checkpoint_of(model, stage)
     full = [model.brief.prompt(text) for text in asked]
@@ -211,13 +211,15 @@ def _warnings_once(emit: Listener) -> Listener:
     return hear
 
 
-def _check(prompts: Sequence[str], num_per_prompt: int, num_steps: int) -> None:
+def _check(prompts: Sequence[str], num_per_prompt: int, num_steps: int, seed: int) -> None:
     if not prompts or not all(prompt.strip() for prompt in prompts):
         raise PromptError(f"{list(prompts)!r} has an empty prompt: say what is to be drawn")
     if num_per_prompt < 1 or num_steps < 1:
         raise InputError(
             f"num_per_prompt={num_per_prompt} and num_steps={num_steps} must each be at least 1"
         )
+    if not 0 <= seed < 2**63 - num_per_prompt:
+        raise InputError(f"the seed is {seed}; seeds are whole numbers from 0 to 2^63 − 1")
 
 
 def _folder_for(places: Places, request: Request) -> Path:

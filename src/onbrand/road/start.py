@@ -8,6 +8,7 @@ from pathlib import Path
 from onbrand import curation
 from onbrand.artifacts import Dataset
 from onbrand.events import Listener, silent
+from onbrand.models import may_be_on_hub, open_pack
 from onbrand.road.places import open_brand, place_of
 
 __all__ = ["curate", "new"]
@@ -33,8 +34,11 @@ def new(
     `base` stands in for the recipe's. What cannot be used is told as `Skipped` events and listed in
     the dataset. Nothing is left behind when it fails.
 
-    Raises `InputError` when the folder is there already, `DatasetError` without a usable picture.
+    Raises `InputError` when the folder is there already, `DatasetError` without a usable picture,
+    `PackError` or `WeightsError` when `base` is neither a usable model nor could be on the hub.
     """
+    if base is not None and not may_be_on_hub(base):
+        open_pack(base)
     return curation.make_brand(
         Path(name),
         pictures=_paths(pictures),

@@ -83,7 +83,7 @@ class _Remarks:
     def close(self) -> None:
         more = self.skips - MAX_SKIPS_SHOWN
         if more > 0:
-            self.line(f"[dim]… and {more} more skipped; the report lists them all[/]")
+            self.line(f"[dim]… and {more} more skipped; dataset/manifest.json lists them all[/]")
 
 
 class _Bars:
