@@ -12,10 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Drawn
-from eyes import eye_options, fit, held_out_batches, views
+from eyes import eye_options, fit, held_out_batches, resnet, views
 from options import parser, prepare
 from torch import Tensor
-from transformers import PreTrainedModel, ResNetConfig, ResNetForImageClassification
+from transformers import PreTrainedModel
 
 from onbrand.illustrator import ATTRIBUTES, TRAITS
 
@@ -30,12 +30,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 def build() -> PreTrainedModel:
     """An untrained reader."""
     names = [f"{group}:{value}" for group, values in GROUPS.items() for value in values]
-    config = ResNetConfig(
-        num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 192], depths=[1, 1, 1, 1],
-        layer_type="basic", id2label=dict(enumerate(names)),
-        label2id={name: i for i, name in enumerate(names)}, image_size=128,
-    )  # fmt: skip
-    return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
+    return resnet(
+        id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)}
+    )
 
 
 def targets_of(labels: list[dict[str, Any]]) -> Tensor:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from options import WORK, autocast, printer
 from pictures import Pixels, to_tensor
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, ResNetConfig, ResNetForImageClassification
 
 from onbrand.training.engine import Loop, Settings
 
-__all__ = ["augment", "characters_of", "eye_options", "fit", "held_out_batches", "views"]
+__all__ = ["augment", "characters_of", "eye_options", "fit", "held_out_batches", "resnet", "views"]
 
 Scores = dict[str, float]
 
@@ -98,6 +98,15 @@ def views(
     return to_tensor(np.stack(out))
 
 
+def resnet(**head: Any) -> PreTrainedModel:
+    """An untrained ResNet of 0.9M weights; `head` names its labels or their number."""
+    config = ResNetConfig(
+        num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 192], depths=[1, 1, 1, 1],
+        layer_type="basic", image_size=128, **head,
+    )  # fmt: skip
+    return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
+
+
 def characters_of(drawn: Drawn) -> NDArray[np.int64]:
     """[num characters, 5] indices of the four pictures and the look-alike of each character."""
     return np.arange(len(drawn)).reshape(-1, PICTURES_EACH)
@@ -130,16 +139,10 @@ def fit(
     knows of, are trained along and thrown away.
     """
     if options.start:
-        model = (
-            type(model)
-            .from_pretrained(  # a head for something else is made anew
-                options.start,
-                config=model.config,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-            )
-            .to(memory_format=torch.channels_last)
-        )
+        model = type(model).from_pretrained(
+            options.start, config=model.config, dtype=torch.float32, ignore_mismatched_sizes=True
+        )  # a head for something else is made anew
+        model = model.to(memory_format=torch.channels_last)
     model = model.train().to(options.device)
     print(f"{sum(p.numel() for p in model.parameters()) * 2 / 2**20:.2f} MiB", flush=True)
     settings = Settings(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Drawn
-from eyes import characters_of, eye_options, fit, held_out_batches, views
+from eyes import characters_of, eye_options, fit, held_out_batches, resnet, views
 from numpy.typing import NDArray
 from options import WORK, parser, prepare
 from pictures import pack_emoji, to_tensor
@@ -26,8 +26,6 @@ from transformers import (
     PreTrainedModel,
     RegNetConfig,
     RegNetForImageClassification,
-    ResNetConfig,
-    ResNetForImageClassification,
 )
 
 from onbrand.illustrator import TRAITS, Character
@@ -41,12 +39,8 @@ UNSEEN = -100  # the class that cross-entropy passes over
 
 def build(twin: bool) -> PreTrainedModel:
     """An untrained encoder whose 128 logits are the embedding."""
-    if twin:  # as the attribute reader is built, to begin with its weights
-        resnet = ResNetConfig(
-            num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 192],
-            depths=[1, 1, 1, 1], layer_type="basic", num_labels=128, image_size=128,
-        )  # fmt: skip
-        return ResNetForImageClassification(resnet).to(memory_format=torch.channels_last)
+    if twin:  # the attribute reader's architecture, to begin with its weights
+        return resnet(num_labels=128)
     regnet = RegNetConfig(
         num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 2, 3, 1],
         groups_width=64, layer_type="y", num_labels=128, image_size=128,

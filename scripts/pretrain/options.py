@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import get_args
 
 import torch
 
 from onbrand.events import Advanced, Event, Listener
+from onbrand.recipe import Precision
 from onbrand.training.precision import mixed
 
 __all__ = ["ROOT", "WORK", "autocast", "parser", "prepare", "printer"]
@@ -28,7 +30,7 @@ def parser(role: str, *, steps: int, batch: int) -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--device", default="cpu", help="cuda where there is one")
     p.add_argument(
-        "--precision", choices=("auto", "float32", "bfloat16"), default="auto",
+        "--precision", choices=get_args(Precision), default="auto",
         help="arithmetic of forward and backward; auto: bfloat16 where the processor multiplies it",
     )  # fmt: skip
     p.add_argument("--workers", type=int, default=0, help="threads that prepare batches ahead")

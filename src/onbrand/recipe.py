@@ -21,6 +21,7 @@ __all__ = [
     "Augment",
     "Gate",
     "LoraSettings",
+    "Precision",
     "Prior",
     "Recipe",
     "Stage",
@@ -40,6 +41,7 @@ STAGE_LOSSES: dict[str, tuple[str, ...]] = {
 
 RECIPES = Path(__file__).parent / "recipes"
 
+Precision = Literal["auto", "float32", "bfloat16"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -135,7 +137,7 @@ class Recipe(_Settings):
     base: str = Field(default="pocket", min_length=1)
     seed: int = Field(default=7, ge=0, lt=2**31)
     resolution_px: int | None = Field(default=None, ge=16, multiple_of=8)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     lora: LoraSettings = LoraSettings()
     validation: Validation = Validation()
     prior: Prior = Prior()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
-__all__ = ["Precision", "mixed"]
+from onbrand.recipe import Precision
 
-Precision = Literal["auto", "float32", "bfloat16"]
+__all__ = ["mixed"]
 
 
 def mixed(device: torch.device | str, precision: Precision = "auto") -> torch.autocast:
