@@ -31,7 +31,7 @@ BACKDROPS = {
     "pale yellow": (252, 240, 200),
 }  # fmt: skip
 
-FINE = ("eyes", "mouth", "muzzle", "ears", "prop")
+FINE = ("eyes", "mouth", "muzzle", "ears", "mark", "accessory", "prop")
 _FINE = np.array([part in FINE for part in PARTS], np.float32)
 
 

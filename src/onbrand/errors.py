@@ -41,6 +41,7 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "WeightsError",
+    "counted",
     "nearest",
 ]
 
@@ -119,3 +120,8 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     by_lower = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
+
+
+def counted(num: int, noun: str) -> str:
+    """The number with its noun: "1 picture", "1,200 pictures"."""
+    return f"{num:,} {noun}" if num == 1 else f"{num:,} {noun}s"

@@ -219,7 +219,7 @@ def test_no_usable_picture_is_one_line_and_nothing_is_made(tmp_path: Path) -> No
     with pytest.raises(DatasetError, match=r"bad \(looked at 1 files.*a\.png: is empty"):
         make_brand(tmp_path / "kuro", pictures=bad)
     (bad / "a.png").rename(bad / "a.md")
-    with pytest.raises(DatasetError, match=r"no picture in .*bad \(looked at 1 files in 1 folders"):
+    with pytest.raises(DatasetError, match=r"no picture in .*bad \(looked at 1 file in 1 folder"):
         make_brand(tmp_path / "kuro", pictures=bad)
     good = draw(tmp_path / "good")
     with pytest.raises(DatasetError, match="look-alikes: name other places"):

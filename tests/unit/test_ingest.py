@@ -165,7 +165,7 @@ def test_a_folder_without_pictures_says_where_it_looked(tmp_path: Path) -> None:
     (tmp_path / "below" / "a.md").write_text("x")
     said = str(nothing_usable(find([tmp_path])))
     assert str(tmp_path) in said
-    assert "1 files in 2 folders" in said
+    assert "1 file in 2 folders" in said
     assert ".png" in said
 
 

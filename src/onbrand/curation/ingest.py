@@ -25,7 +25,7 @@ from onbrand.curation.captions import (
     folder_words,
     read_lines,
 )
-from onbrand.errors import DatasetError, PictureError
+from onbrand.errors import DatasetError, PictureError, counted
 from onbrand.events import Advanced, Listener, Started
 
 __all__ = ["Finding", "Found", "find", "natural", "nothing_usable", "read_found", "sift"]
@@ -147,7 +147,7 @@ def sift(
 def nothing_usable(finding: Finding) -> DatasetError:
     """The error for a search that left no picture: where it looked, and what it skipped."""
     where = ", ".join(str(place) for place in finding.places) or "no place"
-    looked = f"{finding.num_files} files in {finding.num_folders} folders"
+    looked = f"{counted(finding.num_files, 'file')} in {counted(finding.num_folders, 'folder')}"
     if not finding.skipped and finding.num_left_out:
         return DatasetError(
             f"no picture in {where} but the {finding.num_left_out} that are look-alikes: name "

@@ -19,8 +19,8 @@ from onbrand.files import write_json_atomic, write_text_atomic
 from onbrand.pixels import write_png
 from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
 from onbrand.report.plots import curve_svg, interval_svg, smoothed
-from onbrand.report.sheet import contact_sheet
 from onbrand.report.wording import arm_title, figure, measure
+from onbrand.sheet import contact_sheet
 
 __all__ = ["build_page", "write_report"]
 

@@ -266,7 +266,7 @@ def _label(request: Request, index: int) -> dict[str, str]:
 
 def _write_sheet(shots: Pictures, prompts: Sequence[str], num_per_prompt: int) -> None:
     from onbrand import pixels
-    from onbrand.report.sheet import contact_sheet
+    from onbrand.sheet import contact_sheet
 
     images = [shots.open(index) for index in range(len(shots.items))]
     rows = [

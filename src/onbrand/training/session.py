@@ -23,6 +23,7 @@ from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
 from onbrand.events import Advanced, Finished, Listener, Started
 from onbrand.recipe import Recipe
+from onbrand.sheet import contact_sheet
 from onbrand.training.cache import Examples, Store, Texts, encode, in_order
 from onbrand.training.engine import generator
 from onbrand.training.precision import mixed
@@ -38,7 +39,6 @@ __all__ = [
     "Session",
     "StagePlan",
     "checkpoint_period",
-    "contact_sheet",
 ]
 
 CLASS_CHUNK = 8  # class pictures are sampled and kept in chunks of this size
@@ -225,7 +225,9 @@ class Session:
             )
         path = self.root / "previews" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels.write_png(contact_sheet(pictures, validation.num_per_prompt), path)
+        n = validation.num_per_prompt
+        rows = [pictures[i : i + n] for i in range(0, len(pictures), n)]
+        pixels.write_png(contact_sheet(rows, texts[::n]), path)
         return pictures, texts
 
     def validate(self, name: str) -> dict[str, float]:
@@ -291,17 +293,3 @@ class Session:
 def checkpoint_period(num_steps: int) -> int:
     """Steps between checkpoints, what a kill can cost: a quarter of the stage, at most 25."""
     return max(1, min(25, num_steps // 4))
-
-
-def contact_sheet(pictures: Sequence[Image.Image], num_columns: int) -> Image.Image:
-    """The pictures on one white sheet, `num_columns` in a row, 4 px between them."""
-    gap = 4
-    width, height = pictures[0].size
-    num_rows = -(-len(pictures) // num_columns)
-    sheet = Image.new(
-        "RGB", (num_columns * (width + gap) - gap, num_rows * (height + gap) - gap), "white"
-    )
-    for i, picture in enumerate(pictures):
-        row, column = divmod(i, num_columns)
-        sheet.paste(picture.convert("RGB"), (column * (width + gap), row * (height + gap)))
-    return sheet

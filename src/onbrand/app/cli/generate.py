@@ -42,6 +42,7 @@ def command(
     """
     from onbrand import road
     from onbrand.app.cli.render import showing
+    from onbrand.errors import counted
 
     kept = "stopped; pictures of earlier calls are kept, this call's are not."
     with showing(kept) as emit:
@@ -56,5 +57,6 @@ def command(
             stage=stage,
             emit=emit,
         )
-    typer.echo(f"{len(shots.items)} pictures, together on {shots.root / 'sheet.png'}", err=True)
+    made = counted(len(shots.items), "picture")
+    typer.echo(f"{made}, together on {shots.root / 'sheet.png'}", err=True)
     typer.echo(str(shots.root))

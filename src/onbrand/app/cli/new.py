@@ -85,6 +85,7 @@ def _summarise(folder: Path) -> None:
 
     from onbrand.artifacts import Dataset
     from onbrand.brief import Brief
+    from onbrand.errors import counted
 
     dataset = Dataset.load(folder / "dataset")
     brief = Brief.load(folder)
@@ -92,10 +93,10 @@ def _summarise(folder: Path) -> None:
     found, skipped = len(dataset.assets), len(dataset.skipped)
     captions = sum(bool(asset.caption) for asset in dataset.assets)
     lines = [
-        f"\n[bold]{folder}[/]: found {found} pictures "
+        f"\n[bold]{folder}[/]: found {counted(found, 'picture')} "
         f"({len(dataset.train)} to learn from, {len(dataset.held_out)} held out to measure on)"
         + (f", skipped {skipped}" if skipped else ""),
-        f"  called   {brief.prompt('')}  ({captions} pictures have a caption)",
+        f"  called   {brief.prompt('')}  ({captions} of them with a caption)",
         f"  next     look over {folder / 'brief.toml'}, then: [bold]onbrand train {folder}[/]",
     ]
     if brief.palette:

@@ -33,6 +33,7 @@ def command(
     """
     from onbrand import road
     from onbrand.app.cli.render import number, showing
+    from onbrand.errors import counted
 
     kept = (
         f"stopped; finished stages and the last checkpoint are kept in {brand / 'model'}. "
@@ -42,6 +43,6 @@ def command(
         model = road.train(brand, recipe=recipe, base=base, emit=emit)
     for stage in model.stages:
         figures = "  ".join(f"{k} {number(round(v, 3))}" for k, v in stage.metrics.items())
-        typer.echo(f"{stage.name}: {stage.num_steps} steps  {figures}", err=True)
+        typer.echo(f"{stage.name}: {counted(stage.num_steps, 'step')}  {figures}", err=True)
     typer.echo(f"next: onbrand report {brand}", err=True)
     typer.echo(str(model.root))
