@@ -34,6 +34,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from words import build as text_encoder
 
 from onbrand.training.engine import Loop, Settings, generator, noise
+from onbrand.training.noise_levels import NoiseLevels, logit_normal
 
 __all__ = ["PROMPTS", "Joint", "build", "main", "pipeline", "schedule"]
 
@@ -87,6 +88,11 @@ def schedule() -> DDIMScheduler:
     )  # fmt: skip
 
 
+SNR = schedule().alphas_cumprod / (1 - schedule().alphas_cumprod)
+LEVELS = NoiseLevels.of(logit_normal(SNR, mean=-0.5, spread=1.2))
+"""log SNR normal about 1, deviation 2.4."""
+
+
 def build(
     vocabulary: int,
     channels: tuple[int, ...] = (48, 96, 160, 192),
@@ -137,15 +143,6 @@ def captions_of(
     return ["" if rng.random() < drop else text for text in texts]
 
 
-def density(snr_t: Tensor, uniform: float = 0.3, mean: float = 1.0, spread: float = 2.4) -> Tensor:
-    """Probability of each timestep: log SNR normal but for a `uniform` share; [t], sums to 1."""
-    log = snr_t.double().clamp_min(1e-9).log()
-    steps = (log[:-1] - log[1:]).clamp_max(1.0)  # the last one jumps to an SNR of 0
-    width = torch.cat([steps, steps[-1:]])
-    normal = torch.exp(-0.5 * ((log - mean) / spread) ** 2) * width
-    return uniform / len(log) + (1 - uniform) * normal / normal.sum()
-
-
 def loss_of(joint: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """Weighted squared error of v; plain means: `crisp` of t < 250, `noisy` of t >= 500."""
     output = joint(batch["x"], batch["t"], batch["tokens"]).float()
@@ -192,17 +189,12 @@ class Source:
     ) -> None:
         self.options, self.latents, self.tokenizer = options, latents, tokenizer
         self.noising = schedule()
-        alphas = self.noising.alphas_cumprod
-        self.share_below = density(alphas / (1 - alphas)).cumsum(0).numpy()
 
     def timesteps(self, step: int) -> Tensor:
-        """[batch] stratified over the density of 0..999, in random order."""
+        """[batch] int64, in random order."""
         n, seed = self.options.batch, self.options.seed
-        jitter = torch.rand(n, generator=generator(seed, step, -1))
-        mix = torch.randperm(n, generator=generator(seed, step, -2))
-        even = (torch.arange(n) + jitter) / n
-        levels = np.searchsorted(self.share_below, even.numpy(), side="right").clip(0, 999)
-        return torch.from_numpy(levels)[mix]
+        mix = torch.randperm(n, generator=generator(seed, step, -3))
+        return LEVELS.draw(seed, step, n)[mix]
 
     def __call__(self, step: int, share: slice) -> dict[str, Tensor]:
         o = self.options

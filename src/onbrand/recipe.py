@@ -94,7 +94,8 @@ class Augment(_Settings):
 class Stage(_Settings):
     """One stage. `losses` adds to reconstruction, by weight; the pixel losses (perceptual,
     identity) look at samples with a timestep of at most `loss_max_timestep` (of 1000), on every
-    `every`-th step. `min_snr_gamma` 0 weighs all noise alike."""
+    `every`-th step. `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise
+    levels alike, or oftener the middle, where shapes and marks are decided ("logit_normal")."""
 
     kind: Literal["appearance", "detail"]
     learning_rate: float = Field(1e-4, gt=0, le=1)
@@ -107,6 +108,7 @@ class Stage(_Settings):
     loss_max_timestep: int = Field(default=400, ge=0, le=1000)
     every: int = Field(default=1, ge=1)
     min_snr_gamma: float | None = Field(default=5.0, ge=0)
+    timestep_sampling: Literal["uniform", "logit_normal"] = "uniform"
 
     @field_validator("min_snr_gamma")
     @classmethod

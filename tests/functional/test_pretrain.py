@@ -193,11 +193,10 @@ def test_noise_levels_are_drawn_where_edges_form() -> None:
     """More than a third of the samples have t < 200 (uniform: a fifth), and the last step stays."""
     import unet
 
-    alphas = unet.schedule().alphas_cumprod
-    share = unet.density(alphas / (1 - alphas))
-    assert float(share.sum()) == pytest.approx(1, abs=1e-6)
-    assert float(share[:200].sum()) > 0.35
-    assert float(share[999]) >= 0.3 / 1000
+    below = unet.LEVELS.share_below
+    assert below[-1] == pytest.approx(1, abs=1e-6)
+    assert below[199] > 0.35
+    assert below[999] - below[998] >= 0.3 / 1000
 
 
 def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from onbrand.models.diffusion import DiffusionModel
 from onbrand.recipe import Augment
 from onbrand.training import augment, batches
 from onbrand.training.cache import Examples, Store, Texts, module_fingerprint, to_pixels
+from onbrand.training.noise_levels import NoiseLevels
 
 GENTLE = Augment(
     flip=False,
@@ -45,7 +46,7 @@ def draw(texts: Texts, step: int, **changes: object) -> batches.Batch:
         "seed": 3,
         "step": step,
         "batch_size": 2,
-        "num_timesteps": 1000,
+        "noise_levels": NoiseLevels.uniform(1000),
         **changes,
     }
     return batches.draw_batch(examples(), texts, **settings)
@@ -201,23 +202,6 @@ def test_class_pictures_follow_the_brands_in_a_batch(texts: Texts) -> None:
     assert batch.latents[2:].unique().tolist() == [9.0]
     assert torch.equal(batch.embeddings[2:], texts.embed(["a fox"] * 3))
     assert batch.names[2:] == ("c0",) * 3
-
-
-@pytest.mark.parametrize("step", [0, 1, 17])
-def test_stratified_timesteps_cover_the_noise(step: int) -> None:
-    """One noise level from each equal share of the schedule."""
-    levels = sorted(batches.timesteps(3, step, 8, 1000).tolist())
-    gaps = np.diff([*levels, levels[0] + 1000])
-    assert min(gaps) >= 124
-    assert max(gaps) <= 126
-
-
-def test_independent_timesteps_spread_over_the_whole_schedule() -> None:
-    """DreamBooth's draws are uniform: mean near the middle, both ends reached."""
-    drawn = torch.cat([batches.timesteps(3, s, 8, 1000, stratified=False) for s in range(200)])
-    assert abs(drawn.float().mean().item() - 500) < 30
-    assert drawn.min() < 20
-    assert drawn.max() > 980
 
 
 def test_a_loss_that_is_no_number_names_step_and_pictures(texts: Texts) -> None:

@@ -42,6 +42,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         seed=session.recipe.seed,
     )
     prior = session.class_examples(session.class_prompts()) if plan.num_prior else None
+    levels = session.noise_levels(stage.timestep_sampling)
     prior_weight = stage.losses.get("prior", 0.0) * session.recipe.prior.weight
     settings = Settings(
         num_steps=plan.num_steps,
@@ -64,7 +65,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             seed=seed,
             step=index,
             batch_size=plan.batch_size,
-            num_timesteps=model.num_timesteps,
+            noise_levels=levels,
             prior=prior,
             num_prior=plan.num_prior,
         )

@@ -11,10 +11,11 @@ from torch import Tensor
 from onbrand.errors import NonFiniteLoss
 from onbrand.training.cache import Examples, Texts
 from onbrand.training.engine import generator, noise
+from onbrand.training.noise_levels import NoiseLevels
 
-__all__ = ["Batch", "draw_batch", "refuse_non_finite", "timesteps"]
+__all__ = ["Batch", "draw_batch", "refuse_non_finite"]
 
-_ORDER, _LEVEL, _CLASS = -1, -2, -3  # streams of their own beside samples 0, 1, 2, …
+_ORDER, _CLASS = -1, -3  # streams of their own beside samples 0, 1, 2, …
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,9 @@ def draw_batch(
     seed: int,
     step: int,
     batch_size: int,
-    num_timesteps: int,
+    noise_levels: NoiseLevels,
     prior: Examples | None = None,
     num_prior: int = 0,
-    stratified: bool = True,
 ) -> Batch:
     """The samples of one step. Each pass over the pictures is a new permutation, and each picture
     shows its variants in turn, so that all are seen equally often."""
@@ -60,11 +60,9 @@ def draw_batch(
         names.append(prior.names[p])
     stacked = torch.stack(latents)
     total = len(latents)
-    levels = timesteps(seed, step, batch_size, num_timesteps, stratified=stratified)
+    levels = noise_levels.draw(seed, step, batch_size)
     if class_contents:
-        more = timesteps(
-            seed, step, len(class_contents), num_timesteps, first=batch_size, stratified=stratified
-        )
+        more = noise_levels.draw(seed, step, len(class_contents), first=batch_size)
         levels = torch.cat([levels, more])
     return Batch(
         latents=stacked,
@@ -93,26 +91,6 @@ def _contents(
 def _permutation(seed: int, epoch: int, stream: int, num: int) -> tuple[int, ...]:
     order = torch.randperm(num, generator=generator(seed, epoch, stream))
     return tuple(int(i) for i in order)
-
-
-def timesteps(
-    seed: int, step: int, count: int, num_timesteps: int, *, first: int = 0, stratified: bool = True
-) -> Tensor:
-    """Noise levels [count] int64 in [0, num_timesteps).
-
-    Stratified: one uniform offset for the step, then equal distances, so that every step sees the
-    whole range of noise and the loss is less noisy (Kingma et al., arXiv 2107.00630, app. I.1).
-    Otherwise independent and uniform, as DreamBooth draws them.
-    """
-    if stratified:
-        offset = torch.rand(1, generator=generator(seed, step, _LEVEL - 10 * first))
-        share = (offset + torch.arange(count) / count) % 1
-        return (share * num_timesteps).long().clamp(max=num_timesteps - 1)
-    drawn = [
-        torch.randint(num_timesteps, (1,), generator=generator(seed, step, -1000 - first - i))
-        for i in range(count)
-    ]
-    return torch.cat(drawn)
 
 
 def refuse_non_finite(loss_b: Tensor, batch: Batch, stage: str, step: int) -> None:

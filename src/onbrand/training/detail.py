@@ -54,6 +54,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         seed=session.recipe.seed,
     )
     prior = session.class_examples(session.class_prompts()) if plan.num_prior else None
+    levels = session.noise_levels(stage.timestep_sampling)
     prior_weight = stage.losses.get("prior", 0.0) * session.recipe.prior.weight
     looks_closely = stage.losses.get("perceptual") or stage.losses.get("identity")
     eyes = open_eyes(session, examples) if looks_closely else None
@@ -78,7 +79,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             seed=seed,
             step=index,
             batch_size=plan.batch_size,
-            num_timesteps=model.num_timesteps,
+            noise_levels=levels,
             prior=prior,
             num_prior=plan.num_prior,
         )

@@ -22,6 +22,7 @@ from onbrand.training.batches import draw_batch, refuse_non_finite
 from onbrand.training.cache import brand_examples
 from onbrand.training.engine import Loop, Settings
 from onbrand.training.losses import reconstruction
+from onbrand.training.noise_levels import NoiseLevels
 from onbrand.training.session import Pace, Session, StagePlan, checkpoint_period
 
 __all__ = ["NAME", "run"]
@@ -57,6 +58,7 @@ def run(
         prompt=session.brief.trigger_prompt(""),
     )
     prior = session.class_examples([session.brief.class_prompt("")])
+    levels = NoiseLevels.uniform(model.num_timesteps, stratified=False)
     settings = Settings(
         num_steps=plan.num_steps,
         learning_rate=learning_rate,
@@ -78,10 +80,9 @@ def run(
             seed=seed,
             step=index,
             batch_size=plan.batch_size,
-            num_timesteps=model.num_timesteps,
+            noise_levels=levels,
             prior=prior,
             num_prior=plan.num_prior,
-            stratified=False,
         )
         noisy = model.add_noise(batch.latents, batch.noise, batch.timesteps)
         with session.mixed():

@@ -26,6 +26,7 @@ from onbrand.recipe import Recipe
 from onbrand.sheet import contact_sheet
 from onbrand.training.cache import Examples, Store, Texts, encode, in_order
 from onbrand.training.engine import generator
+from onbrand.training.noise_levels import NoiseLevels
 from onbrand.training.precision import mixed
 
 if TYPE_CHECKING:
@@ -258,6 +259,11 @@ class Session:
     def mixed(self) -> torch.autocast:
         """The recipe's arithmetic, for the network's pass; formulas and looks stay float32."""
         return mixed(self.model.device, self.recipe.precision)
+
+    def noise_levels(self, sampling: str) -> NoiseLevels:
+        """How the base's timesteps are drawn: the recipe's `timestep_sampling`."""
+        every = torch.arange(self.model.num_timesteps, device=self.model.device)
+        return NoiseLevels.named(sampling, self.model.snr(every))
 
     def enter_step(self, seed: int, step: int) -> None:
         """Make dropout a function of (seed, step), so that a resumed run drops the same."""

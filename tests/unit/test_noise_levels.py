@@ -1,0 +1,61 @@
+"""Timesteps are functions of (seed, step), and come where the density says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from onbrand.training.noise_levels import NoiseLevels, logit_normal
+
+T = 1000
+BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, T, dtype=torch.float64) ** 2
+ALPHAS = (1 - BETAS).cumprod(0)  # Stable Diffusion's
+SNR = ALPHAS / (1 - ALPHAS)
+
+
+@pytest.mark.parametrize("step", [0, 1, 17])
+def test_stratified_draws_cover_the_noise(step: int) -> None:
+    """One noise level from each equal share of the schedule."""
+    levels = sorted(NoiseLevels.uniform(T).draw(3, step, 8).tolist())
+    gaps = np.diff([*levels, levels[0] + T])
+    assert min(gaps) >= 124
+    assert max(gaps) <= 126
+
+
+def test_independent_draws_spread_over_the_whole_schedule() -> None:
+    """DreamBooth's draws are uniform: mean near the middle, both ends reached."""
+    levels = NoiseLevels.uniform(T, stratified=False)
+    drawn = torch.cat([levels.draw(3, s, 8) for s in range(200)])
+    assert abs(drawn.float().mean().item() - 500) < 30
+    assert drawn.min() < 20
+    assert drawn.max() > 980
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "logit_normal"])
+@pytest.mark.parametrize(("seed", "step"), [(0, 0), (7, 1), (7, 12_345), (2**31 - 1, 3)])
+def test_a_draw_is_a_function_of_seed_and_step(seed: int, step: int, sampling: str) -> None:
+    """Whatever was drawn before, and always within the schedule."""
+    levels = NoiseLevels.named(sampling, SNR)
+    drawn = levels.draw(seed, step, 8)
+    levels.draw(seed, step + 1, 8)
+    assert torch.equal(drawn, levels.draw(seed, step, 8))
+    assert int(drawn.min()) >= 0
+    assert int(drawn.max()) < T
+
+
+def test_logit_normal_is_what_its_paper_says() -> None:
+    """On rectified flow's own schedule (SNR = ((1-t)/t)^2) it is the logit-normal of t."""
+    t = (torch.arange(T, dtype=torch.float64) + 0.5) / T
+    ours = logit_normal(((1 - t) / t) ** 2, mean=0.3, spread=0.8, uniform=0.0)
+    logit = (t / (1 - t)).log()
+    paper = torch.exp(-0.5 * ((logit - 0.3) / 0.8) ** 2) / (t * (1 - t))
+    assert torch.allclose(ours, paper / paper.sum(), atol=2e-5)
+
+
+def test_logit_normal_prefers_the_middle_and_forgets_no_level() -> None:
+    """The middle half is drawn oftener than uniformly; the uniform share reaches both ends."""
+    share = logit_normal(SNR)
+    assert float(share.sum()) == pytest.approx(1)
+    assert float(share[200:700].sum()) > 0.55
+    assert float(share.min()) >= 0.3 / T
