@@ -83,7 +83,7 @@ of the side) and transformers models.
 `scripts/pretrain/README.md` rebuilds every weight. Hardware: {platform.machine()} virtual machine,
 2 cores, no GPU, shared with other work while it trained.
 
-| run | steps | seconds | last measured |
+| run | steps of the last run | seconds | last measured |
 |---|---|---|---|
 {rows}
 
