@@ -40,6 +40,7 @@ __all__ = ["Brief", "slug"]
 FILE_NAME = "brief.toml"
 SLOT = "{subject}"
 LONGEST_LIST = 84  # characters on a line of brief.toml
+LONGEST_TRIGGER = 60  # characters
 
 _HEAD = """\
 # The brief: what the brand's subject is. Edit this file; `onbrand train` reads it anew.
@@ -132,6 +133,10 @@ class Brief(BaseModel):
             raise ValueError(f"no word can be made of the name {info.data.get('name')!r}: name one")
         if re.search(r"[{},.]", word):
             raise ValueError("should be a plain word, without braces, commas or full stops")
+        if len(word) > LONGEST_TRIGGER:
+            raise ValueError(
+                f"is {len(word)} letters long and would fill the prompt: at most {LONGEST_TRIGGER}"
+            )
         return word
 
     @field_validator("palette")

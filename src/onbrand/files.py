@@ -44,15 +44,19 @@ def fingerprint_file(path: Path) -> str:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turns an OSError of the block, which writes `path`, into a one-line `StorageError`."""
+    """Turns what the block, which writes `path`, meets on a full or closed disk into a one-line
+    `StorageError`; safetensors' own exception of a full disk too."""
+    full = f"no space left to write {path}: free some space and run the same command again"
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            said = f"no space left to write {path}: free some space and run the same command again"
-        else:
-            said = f"cannot write {path}: {error.strerror or error}; check the folder's permissions"
-        raise StorageError(said) from error
+            raise StorageError(full) from error
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    except Exception as error:
+        if "I/O error" in str(error) or "No space" in str(error):
+            raise StorageError(full) from error
+        raise
 
 
 def make_folder(path: Path) -> Path:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from onbrand.__main__ import main as script
 from onbrand.app.cli import main
 
-CLI = [sys.executable, "-c", "from onbrand.app.cli import main; main()"]
+CLI = [sys.executable, "-m", "onbrand"]
 RECIPE = """
 base = "{base}"
 seed = 7
@@ -226,3 +227,22 @@ def wait_until(ready: Callable[[], bool], child: subprocess.Popen[str]) -> None:
             continue
         raise AssertionError(f"the child ended with {child.returncode}: {child.stderr}")
     raise AssertionError("nothing happened for a minute")
+
+
+def test_ctrl_c_before_the_work_begins_is_a_line_too(
+    brand: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """While libraries load, and in the console script itself: 130 and one line, no trace."""
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("onbrand.app.cli.render.showing", stopped)
+        assert run("generate", "waving", "-b", brand) == 130
+    assert capsys.readouterr().err == "stopped; what was finished is kept.\n"
+    monkeypatch.setattr("onbrand.app.cli.main", stopped)
+    with pytest.raises(SystemExit) as left:
+        script()
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "stopped; nothing was begun.\n"

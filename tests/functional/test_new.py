@@ -188,6 +188,8 @@ def test_an_existing_folder_is_never_touched(tmp_path: Path) -> None:
         make_brand(tmp_path / "in", pictures=tmp_path / "in")
     (tmp_path / "empty").mkdir()
     assert make_brand(tmp_path / "empty", pictures=tmp_path / "in").name == "empty"
+    with pytest.raises(InputError, match="too long for a folder's name"):
+        make_brand(tmp_path / ("k" * 300), pictures=tmp_path / "in")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_no_usable_picture_is_one_line_and_nothing_is_made(tmp_path: Path) -> No
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "a.png").touch()
-    with pytest.raises(DatasetError, match=r"bad \(looked at 1 files.*a\.png: is empty"):
+    with pytest.raises(DatasetError, match=r"bad \(looked at 1 file .*a\.png: is empty"):
         make_brand(tmp_path / "kuro", pictures=bad)
     (bad / "a.png").rename(bad / "a.md")
     with pytest.raises(DatasetError, match=r"no picture in .*bad \(looked at 1 file in 1 folder"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from PIL import Image
 
 import onbrand as ob
 from onbrand import generation, road
-from onbrand.errors import ArtifactError, InputError, PromptError
+from onbrand.errors import ArtifactError, InputError, PromptError, StorageError
 from onbrand.events import Event, Skipped, Started, Warned
 from onbrand.road.places import place_of
 
@@ -167,11 +169,58 @@ def test_a_stopped_generation_goes_on_where_it_stopped(
     with pytest.raises(ArtifactError):
         ob.Pictures.load(brand / "generated" / "001")
     told: list[Event] = []
+    sheet = brand / "generated" / "001" / "sheet.png"
     shots = ask(told)
     assert [e.total for e in told if isinstance(e, Started)] == [2]
+    sheet.unlink()  # stopped, or out of space, before the last file
+    assert ask(told).root == shots.root
+    assert sheet.is_file()
     assert shots.root == brand / "generated" / "001"
     assert len(ob.Pictures.load(shots.root)) == 10
     assert ask([]).root == brand / "generated" / "002"
+
+
+def test_two_calls_never_share_a_number(brand: Path) -> None:
+    """A number that another process has just taken is left to it, whatever it holds."""
+    taken = brand / "generated" / "001"
+    taken.mkdir(parents=True)
+    (taken / "half.png").write_bytes(b"being written")
+    shots = ob.generate("waving", brand, num_per_prompt=1, num_steps=1)
+    assert shots.root == brand / "generated" / "002"
+    assert (taken / "half.png").is_file()
+
+
+def test_one_process_at_a_time_trains_or_compares(brand: Path) -> None:
+    """While another process holds the folder, train and report say so at once; then they go on."""
+    hold = (
+        "import sys; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(brand / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StorageError, match="another onbrand is at work in"):
+            ob.train(brand)
+        with pytest.raises(StorageError, match="another onbrand is at work in"):
+            ob.report(brand, num_prompts=1, num_per_prompt=1, num_steps=1)
+        other.communicate()
+    ob.train(brand)
+
+
+def test_captions_that_the_base_cannot_read_whole_are_warned_of(brand: Path) -> None:
+    """Once, with their number."""
+    for text in (brand / "pictures").glob("*.txt"):
+        text.write_text("a red fox sitting " * 60)
+    told: list[Event] = []
+    ob.train(brand, emit=told.append)
+    warnings = [e.message for e in told if isinstance(e, Warned) and "tokens" in e.message]
+    assert len(warnings) == 1
+    assert "captions" in warnings[0]
 
 
 def test_a_failed_gate_keeps_the_model_and_is_an_error(

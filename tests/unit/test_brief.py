@@ -103,6 +103,7 @@ def test_saving_keeps_what_people_wrote(tmp_path: Path) -> None:
         ('name = "a"\nsubject = "fox"\nobjective = "avatr"', "did you mean 'avatar'"),
         ('name = "f"\nsubject = "red fox"\ntrigger = "fox"', "take another, such as"),
         ('name = "!"\nsubject = "fox"', "no word can be made of the name"),
+        (f'name = "a"\nsubject = "fox"\ntrigger = "{"zap" * 30}"', "90 letters long"),
         ('name = "a"\nsubject = "fox"\nprompts = [" "]', "no empty text"),
         ("name = ", "no valid TOML"),
     ],

@@ -6,6 +6,7 @@ or finds the disk full, leaves nothing, and an existing folder is never touched.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -35,6 +36,7 @@ FALLBACK_SUBJECT = "mascot"
 MOST_FOR_PALETTE = 40
 SMALL_PX = 96
 MOST_REMARKS = 6
+LONGEST_NAME_BYTES = 200  # file systems take 255, and the temporary name is longer
 
 Places = str | Path | Sequence[str | Path]
 
@@ -118,6 +120,11 @@ def emit_remarks(finding: Finding, emit: Listener) -> None:
 
 
 def _refuse_existing(place: Path) -> None:
+    if len(os.fsencode(place.name)) > LONGEST_NAME_BYTES:
+        raise InputError(
+            f"{place.name[:20]}… is too long for a folder's name: use at most "
+            f"{LONGEST_NAME_BYTES} letters"
+        )
     if (place / "brief.toml").exists():
         raise InputError(
             f"{place} is a brand already, and stays as it is: put new pictures into "

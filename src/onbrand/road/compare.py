@@ -95,9 +95,10 @@ def compare(
     texts = tuple(prompts) if prompts else _prompts(brief, model, num_prompts)
     seeds = tuple(range(seed, seed + num_per_prompt))
     pack = open_pack(model.base)
-    baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
-    arms = _arms(brief, model, baseline, texts)
-    pictures = _draw_all(places, pack, model, arms, brief, seeds, num_steps, guidance, emit)
+    with places.alone():
+        baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
+        arms = _arms(brief, model, baseline, texts)
+        pictures = _draw_all(places, pack, model, arms, brief, seeds, num_steps, guidance, emit)
 
     references = replace(_references(places, dataset, brief, gallery, held_out_for_memory))
     subject_texts = [brief.class_prompt(text) for text in texts for _ in seeds]

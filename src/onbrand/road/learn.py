@@ -37,11 +37,12 @@ def train(
 
     places = open_brand(brand)
     chosen = _recipe(places, recipe, base)
-    dataset = curate(brand, emit=emit)
-    model = _train(places, places.model, chosen, dataset, arm="onbrand", emit=emit)
-    choice = choice_of(model)
-    model.ship = {"stage": choice.stage, "reason": choice.reason}
-    model.save()
+    with places.alone():
+        dataset = curate(brand, emit=emit)
+        model = _train(places, places.model, chosen, dataset, arm="onbrand", emit=emit)
+        choice = choice_of(model)
+        model.ship = {"stage": choice.stage, "reason": choice.reason}
+        model.save()
     failed = training.failed_gate(model)
     if failed:
         raise GateFailed(failed)
@@ -69,15 +70,16 @@ def train_baseline(
     places = open_brand(brand)
     ours = places.trained()
     dataset = Dataset.load(places.dataset)
-    return _train(
-        places,
-        places.baseline,
-        ours.recipe,
-        dataset,
-        arm="dreambooth_lora",
-        learning_rate=learning_rate,
-        emit=emit,
-    )
+    with places.alone():
+        return _train(
+            places,
+            places.baseline,
+            ours.recipe,
+            dataset,
+            arm="dreambooth_lora",
+            learning_rate=learning_rate,
+            emit=emit,
+        )
 
 
 def _train(

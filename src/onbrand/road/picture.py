@@ -16,7 +16,13 @@ from onbrand.artifacts import BrandModel, Picture, Pictures
 from onbrand.brief import Brief
 from onbrand.errors import InputError, PromptError
 from onbrand.events import Advanced, Event, Finished, Listener, Started, Warned, silent
-from onbrand.files import fingerprint_bytes, fingerprint_file, make_folder, write_json_atomic
+from onbrand.files import (
+    fingerprint_bytes,
+    fingerprint_file,
+    make_folder,
+    storage_errors,
+    write_json_atomic,
+)
 from onbrand.models import open_pack
 from onbrand.road.places import Places, open_brand
 
@@ -223,14 +229,27 @@ def _check(prompts: Sequence[str], num_per_prompt: int, num_steps: int, seed: in
 
 
 def _folder_for(places: Places, request: Request) -> Path:
-    """The next numbered folder, or the last one if it holds this very request unfinished."""
+    """The next numbered folder, made here, so that no other process takes the number; or the last
+    one, if it holds this very request unfinished (the sheet comes last)."""
     taken = sorted(p for p in places.generated.glob("[0-9]*") if p.is_dir())
-    if taken:
-        last = taken[-1]
-        if _claimed(last) == request.fingerprint() and not (last / "manifest.json").is_file():
-            return last
-        return places.generated / f"{int(last.name) + 1:03d}"
-    return places.generated / "001"
+    last = taken[-1] if taken else None
+    if last and _claimed(last) == request.fingerprint() and not (last / SHEET_NAME).is_file():
+        return last
+    make_folder(places.generated)
+    number = int(last.name) + 1 if last else 1
+    while not _made(places.generated / f"{number:03d}"):
+        number += 1
+    return places.generated / f"{number:03d}"
+
+
+def _made(folder: Path) -> bool:
+    """Whether it was made here; False when it was there."""
+    with storage_errors(folder):
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            return False
+    return True
 
 
 def _claimed(root: Path) -> str | None:
@@ -245,7 +264,8 @@ def _claim(root: Path, request: Request) -> None:
     if _claimed(root) == request.fingerprint():
         return
     if root.is_dir():
-        rmtree(root)
+        with storage_errors(root):
+            rmtree(root)
     make_folder(root)
     write_json_atomic(
         root / "request.json", {"fingerprint": request.fingerprint(), **asdict(request)}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from onbrand.artifacts import BrandModel
 from onbrand.brief import Brief
-from onbrand.errors import InputError
+from onbrand.errors import InputError, StorageError
+from onbrand.files import storage_errors
 from onbrand.recipe import Recipe
 
 __all__ = ["Places", "open_brand", "place_of"]
@@ -58,6 +61,27 @@ class Places:
     def judged(self) -> Path:
         """The report's pictures, one Pictures artifact per arm."""
         return self.root / "judged"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While the block trains or compares, no other process may; the block may nest.
+
+        Raises `StorageError` at once when another process holds the folder.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.root / ".lock", timeout=0, is_singleton=True)
+        with storage_errors(self.root):
+            try:
+                lock.acquire()
+            except Timeout as error:  # an OSError, too
+                raise StorageError(
+                    f"another onbrand is at work in {self.root}: wait for its end, or stop it"
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def brief(self) -> Brief:
         """The brief as it stands in the folder now."""

@@ -32,7 +32,8 @@ from torch import Tensor
 
 from onbrand.errors import NonFiniteLoss
 from onbrand.events import Advanced, Finished, Listener, Started, silent
-from onbrand.training.guards import interrupt_flag, storage_errors
+from onbrand.files import make_folder, storage_errors
+from onbrand.training.guards import interrupt_flag
 from onbrand.training.muon import Muon
 
 __all__ = ["Loop", "Settings", "Step", "generator", "learning_rate_at", "noise", "read_log"]
@@ -259,7 +260,7 @@ class Loop:
         if not (extra or last or (period and self.step % period == 0)):
             return
         line = {"step": self.step, "seconds": round(self.seconds, 2), **numbers, **extra}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with (
             storage_errors(self.folder),
             (self.folder / "log.jsonl").open("a", encoding="utf-8") as file,

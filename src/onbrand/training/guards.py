@@ -1,4 +1,4 @@
-"""What guards a long run: a full disk is told in words, Ctrl-C never cuts a step in half."""
+"""What guards a long run: Ctrl-C never cuts a step in half."""
 
 from __future__ import annotations
 
@@ -6,26 +6,8 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
-from onbrand.errors import StorageError
-
-__all__ = ["interrupt_flag", "storage_errors"]
-
-
-@contextlib.contextmanager
-def storage_errors(folder: Path) -> Iterator[None]:
-    """Say what to do when the disk is full; what was saved before stays whole."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"could not write in {folder}: {error}. Free some space, resume."
-        ) from error
-    except Exception as error:  # safetensors raises its own class on a full disk
-        if "I/O error" in str(error) or "No space" in str(error):
-            raise StorageError(f"could not write in {folder}: {error}") from error
-        raise
+__all__ = ["interrupt_flag"]
 
 
 @contextlib.contextmanager

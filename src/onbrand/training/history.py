@@ -17,7 +17,7 @@ from typing import Any
 
 from onbrand.artifacts.brand_model import StageResult
 from onbrand.events import Listener, Noted, Warned
-from onbrand.files import write_json_atomic
+from onbrand.files import storage_errors, write_json_atomic
 
 __all__ = ["History", "digest"]
 
@@ -101,17 +101,18 @@ class History:
         if not folders:
             return False
         aside = self.root / "previous"
-        shutil.rmtree(aside, ignore_errors=True)
-        (aside / "stages").mkdir(parents=True)
-        for name in ("manifest.json", "run.json"):
-            if (self.root / name).exists():
-                shutil.copy2(self.root / name, aside / name)
-        (self.root / "manifest.json").unlink(missing_ok=True)
-        for folder in folders:
-            shutil.move(folder, aside / "stages" / folder.name)
-            for sheet in (self.root / "previews").glob(f"{folder.name}*.png"):
-                (aside / "previews").mkdir(exist_ok=True)
-                shutil.move(sheet, aside / "previews" / sheet.name)
+        with storage_errors(aside):
+            shutil.rmtree(aside, ignore_errors=True)
+            (aside / "stages").mkdir(parents=True)
+            for name in ("manifest.json", "run.json"):
+                if (self.root / name).exists():
+                    shutil.copy2(self.root / name, aside / name)
+            (self.root / "manifest.json").unlink(missing_ok=True)
+            for folder in folders:
+                shutil.move(folder, aside / "stages" / folder.name)
+                for sheet in (self.root / "previews").glob(f"{folder.name}*.png"):
+                    (aside / "previews").mkdir(exist_ok=True)
+                    shutil.move(sheet, aside / "previews" / sheet.name)
         return True
 
     def result(self, index: int) -> StageResult | None:
@@ -145,7 +146,6 @@ class History:
         return data if isinstance(data, dict) and data.get("version") == VERSION else None
 
     def _write(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
         write_json_atomic(
             self.root / "run.json",
             {

@@ -225,7 +225,6 @@ class Session:
                 guidance=validation.guidance,
             )
         path = self.root / "previews" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
         n = validation.num_per_prompt
         rows = [pictures[i : i + n] for i in range(0, len(pictures), n)]
         pixels.write_png(contact_sheet(rows, texts[::n]), path)

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
-from onbrand.errors import DatasetError, RecipeError
+from onbrand.errors import DatasetError, RecipeError, counted
 from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
@@ -86,6 +86,7 @@ def train(
     session = _open_session(dataset, brief, recipe, pack, out, arm, cache, sample, score, emit)
     history = _open_history(session, plans, arm, rate)
     _before_training(session, history, arm)
+    _warn_of_cut_captions(session, arm)
     model = BrandModel(
         root=out,
         arm=arm,
@@ -135,6 +136,19 @@ def _check(
             Warned(
                 f"{len(dataset.train)} training pictures, but batches of {largest}: pictures "
                 "repeat within a batch. Lower batch_size, or add pictures."
+            )
+        )
+
+
+def _warn_of_cut_captions(session: Session, arm: str) -> None:
+    """Tell once which captions are longer than the base reads."""
+    told = [a for a in session.dataset.train if session.model.cut_off(session.speak(a.caption))]
+    if told and arm == "onbrand":
+        session.emit(
+            Warned(
+                f"the base reads {session.model.max_tokens} tokens of a prompt; the end is lost of "
+                f"{counted(len(told), 'caption')}, such as that of {told[0].source}: shorten them, "
+                "or the description in brief.toml."
             )
         )
 

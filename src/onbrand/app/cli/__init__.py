@@ -79,6 +79,8 @@ def _run(words: list[str], *, debug: bool) -> int:
 
     try:
         code = app(words, prog_name="onbrand", standalone_mode=False)
+        if code == EXIT_STOPPED:  # Ctrl-C before or after the long part, which tells more
+            _say("stopped; what was finished is kept.", debug=debug)
         return code if isinstance(code, int) else 0
     except Stopped as stopped:
         _say(str(stopped), debug=debug)

@@ -44,7 +44,7 @@ def command(
     from onbrand.app.cli.render import showing
     from onbrand.errors import counted
 
-    kept = "stopped; pictures of earlier calls are kept, this call's are not."
+    kept = "stopped; finished pictures are kept, and the same command goes on behind them."
     with showing(kept) as emit:
         shots = road.generate(
             prompts,
