@@ -1,8 +1,7 @@
 """Which timesteps a step trains on: functions of (seed, step) alone.
 
-Shapes and marks are decided in the middle of the schedule: real pictures noised to t = 250 of 1000
-and painted back are still the same character, from t = 700 they no longer are (docs/log.md). A
-uniform draw spends half of its samples outside.
+Pretraining draws oftener where edges form (scripts/pretrain/unet.py): uniform draws left them
+blurred. For brands the recipe says; on the pocket base both ways came out alike (docs/log.md).
 """
 
 from __future__ import annotations

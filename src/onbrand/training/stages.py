@@ -142,12 +142,14 @@ def _check(
 
 def _warn_of_cut_captions(session: Session, arm: str) -> None:
     """Tell once which captions are longer than the base reads."""
-    told = [a for a in session.dataset.train if session.model.cut_off(session.speak(a.caption))]
-    if told and arm == "onbrand":
+    if arm == dreambooth.NAME:
+        return  # it reads no captions
+    cut = [a for a in session.dataset.train if session.model.cut_off(session.speak(a.caption))]
+    if cut:
         session.emit(
             Warned(
                 f"the base reads {session.model.max_tokens} tokens of a prompt; the end is lost of "
-                f"{counted(len(told), 'caption')}, such as that of {told[0].source}: shorten them, "
+                f"{counted(len(cut), 'caption')}, such as that of {cut[0].source}: shorten them, "
                 "or the description in brief.toml."
             )
         )
