@@ -1,7 +1,8 @@
-"""Draws labelled pictures: mascots in scenes, with everything that is true about them.
+"""Draws labelled pictures: mascots in scenes and products on stands, with all that is true of them.
 
 Knows nothing of models. `illustrate(character(3), Scene(pose="waving"))` is a picture with caption,
-character id, keypoints and parts.
+character id, keypoints and parts; `illustrate_product(product(3), Shot(stand="wooden table"))` one
+with caption, product and parts. Places, hours, styles and colours are shared by both worlds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,18 @@ from onbrand.illustrator.character import (
     pretraining_character,
 )
 from onbrand.illustrator.draw import Illustration, illustrate
+from onbrand.illustrator.product import (
+    PRODUCT_TRAITS,
+    Product,
+    ProductPicture,
+    Shot,
+    describe_product,
+    illustrate_product,
+    pretraining_product,
+    product,
+    product_caption,
+    random_shot,
+)
 from onbrand.illustrator.scene import (
     ATTRIBUTES,
     Scene,
@@ -29,19 +42,29 @@ from onbrand.illustrator.scene import (
 __all__ = [
     "ATTRIBUTES",
     "PARTS",
+    "PRODUCT_TRAITS",
     "RESERVED_IDS",
     "STYLES",
     "TRAITS",
     "Character",
     "Illustration",
+    "Product",
+    "ProductPicture",
     "Scene",
+    "Shot",
     "action",
     "attributes",
     "caption",
     "character",
     "describe",
+    "describe_product",
     "illustrate",
+    "illustrate_product",
     "lookalikes",
     "pretraining_character",
+    "pretraining_product",
+    "product",
+    "product_caption",
     "random_scene",
+    "random_shot",
 ]

@@ -10,9 +10,9 @@ import numpy as np
 from onbrand.illustrator.canvas import Canvas, Layer, Style
 from onbrand.illustrator.colours import PALE, Colour, darker, hex_colour, lighter, mix
 from onbrand.illustrator.curves import Points, blob, ellipse, rectangle, star
-from onbrand.illustrator.scene import Scene
+from onbrand.illustrator.setting import Setting
 
-__all__ = ["GROUND_Y", "PLACES", "draw_place"]
+__all__ = ["GROUND_Y", "PAINTERS", "draw_place"]
 
 GROUND_Y = 0.86  # where feet stand, full body
 
@@ -289,13 +289,13 @@ def _mountains(layer: Layer, light: Light, rng: np.random.Generator) -> None:
     layer.fill(_hill(rng, 0.80, 0.05), _far(hex_colour("#79b07a"), light, 0.08))
 
 
-PLACES: dict[str, Painter] = {
+PAINTERS: dict[str, Painter] = {
     "meadow": _meadow, "forest": _forest, "beach": _beach, "city": _city, "snow": _snow,
     "market": _market, "room": _room, "desert": _desert, "mountains": _mountains,
 }  # fmt: skip
 
 
-def _celestial(layer: Layer, scene: Scene, rng: np.random.Generator) -> None:
+def _celestial(layer: Layer, scene: Setting, rng: np.random.Generator) -> None:
     x = float(rng.choice([rng.uniform(0.08, 0.24), rng.uniform(0.76, 0.92)]))
     if scene.hour == "night":
         for _ in range(10):
@@ -314,7 +314,7 @@ def _celestial(layer: Layer, scene: Scene, rng: np.random.Generator) -> None:
             layer.fill(ellipse(cx + dx, cy, r * 1.3, r * 0.8), (1, 1, 1))
 
 
-def draw_place(canvas: Canvas, scene: Scene, style: Style, rng: np.random.Generator) -> None:
+def draw_place(canvas: Canvas, scene: Setting, style: Style, rng: np.random.Generator) -> None:
     """Paint the background of a scene."""
     if scene.place == "plain":
         colour = hex_colour(PALE[scene.backdrop])
@@ -329,5 +329,5 @@ def draw_place(canvas: Canvas, scene: Scene, style: Style, rng: np.random.Genera
     layer = Layer()
     if scene.place != "room":
         _celestial(layer, scene, rng)
-    PLACES[scene.place](layer, light, rng)
+    PAINTERS[scene.place](layer, light, rng)
     canvas.paint(layer, style if style.paper else Style("", ""), labelled=False)

@@ -4,12 +4,14 @@ words for it."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from onbrand.illustrator.canvas import STYLES
 from onbrand.illustrator.character import Character, describe, trait_phrases
 from onbrand.illustrator.colours import PALE
+from onbrand.illustrator.setting import Setting, where
 
 __all__ = ["ATTRIBUTES", "Scene", "action", "attributes", "caption", "random_scene"]
 
@@ -40,20 +42,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "ball",
         "flag",
     ),
-    "place": (
-        "plain",
-        "meadow",
-        "forest",
-        "beach",
-        "city",
-        "snow",
-        "market",
-        "room",
-        "desert",
-        "mountains",
-    ),
-    "hour": ("day", "sunset", "night"),
-    "style": tuple(STYLES),
+    **{name: Setting.WORDS[name] for name in ("place", "hour", "style")},
     "framing": ("full body", "close-up"),
 }
 
@@ -66,12 +55,6 @@ _FACE = {
     "angry": "an angry face", "surprised": "a surprised face", "sleepy": "a sleepy face",
     "winking": "a wink", "calm": "a calm face",
 }  # fmt: skip
-_PLACE = {
-    "meadow": "in a meadow", "forest": "in a forest", "beach": "on a beach",
-    "city": "in a city street", "snow": "on snowy hills", "market": "at a market",
-    "room": "in a cosy room", "desert": "in a desert", "mountains": "in the mountains",
-}  # fmt: skip
-_HOUR = {"day": "by day", "sunset": "at sunset", "night": "at night"}
 _POSE = {
     "standing": "standing", "waving": "waving", "cheering": "cheering with both arms up",
     "jumping": "jumping", "running": "running", "sitting": "sitting", "dancing": "dancing",
@@ -81,29 +64,18 @@ _PROP = {"ice cream": "an ice cream", "umbrella": "an umbrella"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """One picture's circumstances; values are words of ATTRIBUTES. `mirrored` swaps left and right
-    hands; `backdrop` names the colour of a plain background; `seed` varies the rest."""
+class Scene(Setting):
+    """A mascot's circumstances; values are words of ATTRIBUTES. `mirrored` swaps left and right
+    hands."""
+
+    WORDS: ClassVar[dict[str, tuple[str, ...]]] = {**Setting.WORDS, **ATTRIBUTES}
 
     pose: str = "standing"
     expression: str = "happy"
     view: str = "front"
     prop: str = "none"
-    place: str = "plain"
-    hour: str = "day"
-    style: str = "outlined"
     framing: str = "full body"
-    backdrop: str = "pale blue"
     mirrored: bool = False
-
-    def __post_init__(self) -> None:
-        for name, words in ATTRIBUTES.items():
-            if getattr(self, name) not in words:
-                raise ValueError(
-                    f"{name} is one of {', '.join(words)}; got {getattr(self, name)!r}"
-                )
-        if self.backdrop not in PALE:
-            raise ValueError(f"backdrop is one of {', '.join(PALE)}; got {self.backdrop!r}")
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
@@ -133,14 +105,6 @@ def random_scene(rng: np.random.Generator) -> Scene:
     )
 
 
-def _where(scene: Scene) -> str:
-    if scene.place == "plain":
-        return f"on a plain {scene.backdrop} background"
-    if scene.place == "room":
-        return _PLACE["room"]
-    return f"{_PLACE[scene.place]} {_HOUR[scene.hour]}"
-
-
 def _holding(scene: Scene) -> str:
     return _PROP.get(scene.prop, f"a {scene.prop}")
 
@@ -148,7 +112,7 @@ def _holding(scene: Scene) -> str:
 def action(scene: Scene) -> str:
     """What the subject does and where, without the subject: 'waving happily in a forest at night,
     holding a lantern'."""
-    parts = [f"{scene.pose} {_MANNER[scene.expression]} {_where(scene)}"]
+    parts = [f"{scene.pose} {_MANNER[scene.expression]} {where(scene)}"]
     if scene.prop != "none":
         parts.append(f"holding {_holding(scene)}")
     return ", ".join(parts)
@@ -195,7 +159,7 @@ def caption(
     """A sentence fragment in natural, varied English. `subject` replaces the description of the
     character (a brand's trigger word, say)."""
     who = subject or _subject(person, rng)
-    manner, where = _MANNER[scene.expression], _where(scene)
+    manner, there = _MANNER[scene.expression], where(scene)
     pose = _POSE[scene.pose] if rng.random() < 0.5 else scene.pose
     if rng.random() < 0.7:
         doing = f"{pose} {manner}" if "with" not in pose else f"{pose}, {manner}"
@@ -212,7 +176,7 @@ def caption(
     roll = rng.random()
     if roll < 0.55:
         head = ("an " if style[0] in "aeiou" else "a ") + style
-        return f"{head} of {who}, {', '.join(pieces)}, {where}"
+        return f"{head} of {who}, {', '.join(pieces)}, {there}"
     if roll < 0.85:
-        return f"{who}, {', '.join(pieces)}, {where}, {style}"
-    return f"{style}, {where}, {who}, {', '.join(pieces)}"
+        return f"{who}, {', '.join(pieces)}, {there}, {style}"
+    return f"{style}, {there}, {who}, {', '.join(pieces)}"
