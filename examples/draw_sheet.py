@@ -2,38 +2,51 @@
 
 python examples/draw_sheet.py docs/pictures/mascots.webp
 python examples/draw_sheet.py docs/pictures/products.webp --world products --num 39 --columns 13
+python examples/draw_sheet.py docs/pictures/fashion.webp --world fashion --num 24
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.illustrator import (
-    RESERVED_IDS,
     character,
+    garment,
     illustrate,
+    illustrate_fashion,
     illustrate_product,
+    person,
     product,
+    random_fashion_scene,
     random_scene,
     random_shot,
 )
 
+Drawer = Callable[[int, np.random.Generator, int], NDArray[np.uint8]]
+DRAW: dict[str, Drawer] = {
+    "mascots": lambda k, rng, px: illustrate(character(k), random_scene(rng), px, seed=k).pixels,
+    "products": lambda k, rng, px: (
+        illustrate_product(product(k), random_shot(rng), px, seed=k).pixels
+    ),
+    "fashion": lambda k, rng, px: (
+        illustrate_fashion(person(k), garment(k), random_fashion_scene(rng), px, seed=k).pixels
+    ),
+}
+
 
 def sheet(world: str, num: int, num_columns: int, size_px: int, seed: int) -> Image.Image:
-    """`num` pictures of as many characters or products, in random scenes and styles."""
+    """`num` pictures of a world's first characters, products or people, in random scenes."""
     rng = np.random.default_rng(seed)
     rows = -(-num // num_columns)
     page = Image.new("RGB", (num_columns * size_px, rows * size_px), "white")
     for k in range(num):
-        if world == "products":
-            pixels = illustrate_product(product(k), random_shot(rng), size_px, seed=k).pixels
-        else:
-            who = character(RESERVED_IDS[k])
-            pixels = illustrate(who, random_scene(rng), size_px, seed=k).pixels
+        pixels = DRAW[world](k, rng, size_px)
         row, column = divmod(k, num_columns)
         page.paste(Image.fromarray(pixels), (column * size_px, row * size_px))
     return page
@@ -43,7 +56,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path)
-    parser.add_argument("--world", choices=("mascots", "products"), default="mascots")
+    parser.add_argument("--world", choices=tuple(DRAW), default="mascots")
     parser.add_argument("--num", type=int, default=24)
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--size", type=int, default=160, help="side of a picture in pixels")

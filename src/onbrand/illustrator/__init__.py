@@ -1,8 +1,9 @@
-"""Draws labelled pictures: mascots in scenes and products on stands, with all that is true of them.
+"""Draws labelled pictures of three worlds, with all that is true of them; knows nothing of models.
 
-Knows nothing of models. `illustrate(character(3), Scene(pose="waving"))` is a picture with caption,
-character id, keypoints and parts; `illustrate_product(product(3), Shot(stand="wooden table"))` one
-with caption, product and parts. Places, hours, styles and colours are shared by both worlds.
+`illustrate(character(3), Scene(pose="waving"))` is a mascot with caption, character id, keypoints
+and parts; `illustrate_product(product(3), Shot(stand="wooden table"))` a product with its mask;
+`illustrate_fashion(person(3), garment(5), FashionScene(pose="walking"))` a garment worn, with
+COCO-17 keypoints and parsing masks. Places, hours, styles and colours are shared by all.
 """
 
 from __future__ import annotations
@@ -18,6 +19,21 @@ from onbrand.illustrator.character import (
     pretraining_character,
 )
 from onbrand.illustrator.draw import Illustration, illustrate
+from onbrand.illustrator.fashion import (
+    FashionPicture,
+    FashionScene,
+    Garment,
+    Person,
+    describe_garment,
+    describe_person,
+    fashion_caption,
+    garment,
+    illustrate_fashion,
+    person,
+    pretraining_garment,
+    pretraining_person,
+    random_fashion_scene,
+)
 from onbrand.illustrator.product import (
     PRODUCT_TRAITS,
     Product,
@@ -47,7 +63,11 @@ __all__ = [
     "STYLES",
     "TRAITS",
     "Character",
+    "FashionPicture",
+    "FashionScene",
+    "Garment",
     "Illustration",
+    "Person",
     "Product",
     "ProductPicture",
     "Scene",
@@ -57,14 +77,23 @@ __all__ = [
     "caption",
     "character",
     "describe",
+    "describe_garment",
+    "describe_person",
     "describe_product",
+    "fashion_caption",
+    "garment",
     "illustrate",
+    "illustrate_fashion",
     "illustrate_product",
     "lookalikes",
+    "person",
     "pretraining_character",
+    "pretraining_garment",
+    "pretraining_person",
     "pretraining_product",
     "product",
     "product_caption",
+    "random_fashion_scene",
     "random_scene",
     "random_shot",
 ]

@@ -20,6 +20,8 @@ __all__ = ["PARTS", "STYLES", "Canvas", "Layer", "Shape", "Style"]
 PARTS: tuple[str, ...] = (
     "background", "tail", "legs", "body", "belly", "arms", "outfit", "ears", "head", "muzzle",
     "mouth", "eyes", "mark", "accessory", "prop", "product", "trim", "label", "stand",
+    "skin", "face", "hair", "shoes", "mannequin", "dress", "shirt", "t-shirt", "sweater", "skirt",
+    "trousers", "coat",
 )  # fmt: skip
 _PART_IDS = {name: k for k, name in enumerate(PARTS)}
 _SHIFT = 4  # cv2 takes points in 1/16 pixel

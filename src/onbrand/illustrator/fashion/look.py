@@ -1,0 +1,202 @@
+"""The fashion world's picture: a person or mannequin wears a garment somewhere; with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onbrand.illustrator.canvas import PARTS, STYLES, Canvas, Layer
+from onbrand.illustrator.colours import PALE, hex_colour
+from onbrand.illustrator.curves import ellipse
+from onbrand.illustrator.fashion.body import (
+    Body,
+    body_of,
+    draw_arms,
+    draw_legs,
+    draw_torso,
+)
+from onbrand.illustrator.fashion.garment import (
+    Garment,
+    describe_garment,
+    draw_sleeves,
+    wear,
+)
+from onbrand.illustrator.fashion.head import draw_hair_behind, draw_head
+from onbrand.illustrator.fashion.person import Person, describe_person
+from onbrand.illustrator.fashion.poses import FASHION_POSES
+from onbrand.illustrator.places import GROUND_Y, draw_place
+from onbrand.illustrator.setting import PLACES, Setting, where
+
+__all__ = [
+    "FashionPicture",
+    "FashionScene",
+    "fashion_caption",
+    "illustrate_fashion",
+    "random_fashion_scene",
+]
+
+_BASICS = ("white", "black", "grey", "blue")
+_SHOES = ("#3d3a44", "#f3efe8", "#8a5a3c", "#b8484f")
+
+
+@dataclass(frozen=True, slots=True)
+class FashionScene(Setting):
+    """Pose, framing and setting of a fashion picture. On a plain place it is a studio."""
+
+    WORDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        **Setting.WORDS, "pose": tuple(FASHION_POSES), "framing": ("whole", "upper body"),
+    }  # fmt: skip
+
+    pose: str = "standing"
+    framing: str = "whole"
+    mirrored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FashionPicture:
+    """`pixels` (size, size, 3) uint8 and what is true of them.
+
+    `parts` (size, size) uint8, indices into PARTS: garments by kind, skin, face, hair, shoes,
+    mannequin. `keypoints`: COCO-17's names -> (x_px, y_px, inside the picture); a mannequin has
+    none of the face's.
+    """
+
+    pixels: NDArray[np.uint8]
+    parts: NDArray[np.uint8]
+    caption: str
+    person: Person
+    garment: Garment
+    scene: FashionScene
+    keypoints: Mapping[str, tuple[float, float, bool]]
+
+    @property
+    def garment_mask(self) -> NDArray[np.bool_]:
+        """(size, size) where the garment is that is sold; the rest of the outfit is left out."""
+        return np.asarray(self.parts == PARTS.index(self.garment.kind))
+
+
+def random_fashion_scene(rng: np.random.Generator) -> FashionScene:
+    """As often met in shops: half in the studio, the rest outside."""
+
+    def pick(words: tuple[str, ...]) -> str:
+        return words[int(rng.integers(len(words)))]
+
+    style, backdrop = pick(tuple(STYLES)), pick(tuple(PALE))
+    pose, mirrored = pick(tuple(FASHION_POSES)), bool(rng.random() < 0.5)
+    framing = "upper body" if rng.random() < 0.2 else "whole"
+    if style == "sticker" or rng.random() < 0.5:
+        return FashionScene("plain", "day", style, backdrop, pose, framing, mirrored)
+    place = "city" if rng.random() < 0.4 else pick(tuple(p for p in PLACES if p != "plain"))
+    hour = "day" if place == "room" else pick(("day", "day", "sunset", "night"))
+    return FashionScene(place, hour, style, backdrop, pose, framing, mirrored)
+
+
+def fashion_caption(
+    who: Person, what: Garment, scene: FashionScene, rng: np.random.Generator
+) -> str:
+    """A sentence fragment in natural, varied English."""
+    noun = describe_person(who)
+    if not who.is_mannequin and rng.random() < 0.4:
+        noun = f"a {who.age} {who.kind}" if who.age != "old" else f"an old {who.kind}"
+    pose = (
+        scene.pose
+        if scene.pose in ("standing", "walking", "waving", "turning")
+        else f"standing {scene.pose}"
+    )
+    there = (
+        "in a studio, " + where(scene)
+        if scene.place == "plain" and rng.random() < 0.4
+        else where(scene)
+    )
+    close = ["upper body"] if scene.framing == "upper body" else []
+    style = STYLES[scene.style].phrase
+    wearing = f"{noun}, wearing {describe_garment(what)}"
+    roll = rng.random()
+    if roll < 0.5:
+        head = f"{'an' if style[0] in 'aeiou' else 'a'} {style} of {wearing}"
+        return ", ".join([head, pose, *close, there])
+    if roll < 0.8:
+        return ", ".join([wearing, pose, *close, there, style])
+    return ", ".join(
+        ["fashion picture of " + describe_garment(what), "on " + noun, pose, *close, there, style]
+    )
+
+
+def _rest(what: Garment, who: Person) -> list[Garment]:
+    """Plain basics that complete the outfit, lowest first. A mannequin has what it is given."""
+    rng = np.random.default_rng((what.id, who.id, 0xBA))
+    words = [c for c in _BASICS if c != what.colour]
+    below, above = (words[int(k)] for k in rng.choice(len(words), 2, replace=False))
+    trousers = Garment(-1, "trousers", below, below, length="long")
+    top = Garment(-1, "t-shirt", above, above, sleeves="short")
+    if what.covers == "both":
+        return []
+    if what.covers == "bottom":
+        return [top]
+    return [trousers, top] if what.kind == "coat" else [trousers]
+
+
+def _stand_of_mannequin(layer: Layer) -> None:
+    layer.fill(ellipse(0, 0.045, 0.12, 0.018), hex_colour("#8d8f98"), "mannequin")
+
+
+def _dress_up(b: Body, what: Garment) -> Layer:
+    """The dressed figure, back to front."""
+    layer = Layer()
+    rng = np.random.default_rng((what.id, b.who.id, 0x5E))
+    if b.who.is_mannequin:
+        _stand_of_mannequin(layer)
+    shoes = b.skin if b.who.is_mannequin else hex_colour(_SHOES[int(rng.integers(len(_SHOES)))])
+    draw_hair_behind(b, layer)
+    draw_legs(b, layer, shoes)
+    draw_torso(b, layer)
+    under = _rest(what, b.who)
+    lower = [g for g in (*under, what) if g.covers == "bottom"]
+    upper = [g for g in (*under, what) if g.covers != "bottom"]
+    tucked = what.kind in ("skirt", "trousers")
+    for worn in (upper + lower) if tucked else (lower + upper):
+        wear(layer, b, worn)
+    draw_arms(b, layer)
+    for worn in upper:
+        draw_sleeves(layer, b, worn)
+    draw_head(b, layer)
+    layer.keypoints.update(b.at)
+    return layer
+
+
+def illustrate_fashion(
+    who: Person, what: Garment, scene: FashionScene, size_px: int = 128, seed: int = 0
+) -> FashionPicture:
+    """Draw the person in the garment; `seed` varies what the scene leaves open.
+
+    Raises:
+        ValueError: for a size below 16 px.
+    """
+    if size_px < 16:
+        raise ValueError(f"size_px is 16 or more, got {size_px}")
+    rng = np.random.default_rng((seed, who.id, what.id, 0xD2))
+    style = STYLES[scene.style]
+    canvas = Canvas(size_px, rng)
+    draw_place(canvas, scene, style, rng)
+    near = scene.framing == "upper body"
+    scale = rng.uniform(1.35, 1.5) if near else rng.uniform(0.76, 0.84)
+    x, ground = 0.5 + rng.uniform(-0.05, 0.05), GROUND_Y + rng.uniform(0.03, 0.06)
+    if near:
+        ground = 0.06 + 1.0 * scale + rng.uniform(0.0, 0.03)
+    layer = _dress_up(body_of(who, FASHION_POSES[scene.pose], scene.mirrored), what)
+    layer = layer.placed(x, ground, scale, rng.normal(0, 0.008))
+    if not near and not style.border:
+        canvas.soft(x, ground + 0.022, 0.17 * scale, 0.030 * scale, (0.16, 0.11, 0.26), 0.42)
+    canvas.paint(layer, style)
+    if scene.place not in ("plain", "room") and scene.hour != "day":
+        canvas.grade((1.0, 0.9, 0.82) if scene.hour == "sunset" else (0.80, 0.84, 1.0), 0.5)
+    points = {
+        name: (px * size_px, py * size_px, bool(0 <= px < 1 and 0 <= py < 1))
+        for name, (px, py) in layer.keypoints.items()
+    }
+    words = fashion_caption(who, what, scene, rng)
+    return FashionPicture(canvas.finish(), canvas.parts, words, who, what, scene, points)
