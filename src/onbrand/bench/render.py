@@ -26,9 +26,10 @@ ABOUT = {
 Reserved characters, which the base never met, each learned from {num_train} drawings and judged on
 {num_prompts} prompts × {num_per_prompt} seeds by encoders that took no part in training or in
 choosing. Retrieval is among 180 identities: the character, 19 others, and 8 look-alikes of each
-that differ in one trait (chance {chance:.1%}). Intervals are resampled by character
-({num_characters}). `dreambooth_lora` saw as many pictures; its learning rate, {rate:g}, was
-{found}.
+that differ in one trait (chance {chance:.1%}). Memorised is what lies nearer to a training picture
+than 99 % of new real pictures do, so one real picture in a hundred would count, too. Intervals are
+resampled by character ({num_characters}). `dreambooth_lora` saw as many pictures; its learning
+rate, {rate:g}, was {found}.
 """,
     "pack": """\
 The built-in base before any brand. Attributes are named in the prompt and read back by a classifier
