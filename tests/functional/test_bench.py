@@ -208,7 +208,7 @@ def test_readme_is_rendered_and_never_typed(tmp_path: Path) -> None:
     (tmp_path / "consistency.json").write_text(json.dumps(found), "utf-8")
     text = render_readme(tmp_path)
     assert "| Identity error ↓ | 0.100 (0.100–0.100) |" in text
-    assert "0.0002, was\ngiven, not searched" in text
+    assert "0.0002, was given, not searched" in " ".join(text.split())
     assert "≥ 90\u202f% met" in text
     assert "DreamBooth LoRA" in text
     assert str(machine()["processor"]) in text
