@@ -65,7 +65,7 @@ def train_baseline(
     """Trains the dreambooth_lora baseline of a trained brand: same data, recipe and pictures seen.
 
     One stage, reconstruction and prior preservation, as diffusers' example does it.
-    `learning_rate` is for the search; None takes that of our own first stage.
+    `learning_rate` is for the search; None takes a quarter of our own first stage's.
     """
     places = open_brand(brand)
     ours = places.trained()

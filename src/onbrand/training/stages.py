@@ -73,14 +73,14 @@ def train(
     """Train the brand's adapter on the pack's base into the folder `out`; resume what is there.
 
     `arm` is "onbrand" (the recipe's stages) or "dreambooth_lora" (the baseline; `learning_rate` is
-    its own, by default that of the recipe's first stage: a poor rate would flatter us). `cache` may
+    its own, by default a quarter of our first stage's: a poor rate would flatter us). `cache` may
     be shared between arms. `stop_after` names a stage to end with for now.
     A gate that fails ends the run: the result is saved, `ship` names the last good stage, and
     `failed_gate` gives the sentence. Raises RecipeError and DatasetError before any work,
     NonFiniteLoss, StorageError, and KeyboardInterrupt after the checkpoint is saved.
     """
     plans = plan(dataset, recipe, arm)
-    rate = recipe.stage[0].learning_rate if learning_rate is None else learning_rate
+    rate = learning_rate or dreambooth.RATE_SHARE * recipe.stage[0].learning_rate
     _check(dataset, arm, plans, stop_after, emit)
     out = Path(out)
     session = _open_session(dataset, brief, recipe, pack, out, arm, cache, sample, score, emit)
