@@ -281,7 +281,7 @@ def test_the_baseline_sees_as_many_pictures_as_the_recipe(
     model = run(dataset, tiny_recipe(), tiny_pack, tmp_path / "model", arm="dreambooth_lora")
     assert [s.name for s in model.stages] == ["dreambooth_lora"]
     log = training.loss_curves(model.root)["dreambooth_lora"]
-    assert {line["learning_rate"] for line in log} == {tiny_recipe().stage[0].learning_rate}
+    assert {line["learning_rate"] for line in log} == {tiny_recipe().stage[0].learning_rate / 4}
     assert all(
         line["loss"] == pytest.approx(line["reconstruction"] + line["prior"], abs=1e-6)
         for line in log
