@@ -8,7 +8,6 @@ from onbrand import errors
 from onbrand.errors import InputError, OnbrandError, nearest
 from onbrand.events import Finished, Noted, Started, silent
 
-
 HELPERS = ("counted", "nearest")
 
 
