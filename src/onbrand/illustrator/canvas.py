@@ -89,6 +89,13 @@ class Layer:
         """Add an open line with round ends."""
         self.shapes.append(Shape(points, colour, part, width, clip, alpha, False))
 
+    def points_px(self, size_px: int) -> dict[str, tuple[float, float, bool]]:
+        """The named points of a placed drawing: name -> (x_px, y_px, inside the picture)."""
+        return {
+            name: (x * size_px, y * size_px, bool(0 <= x < 1 and 0 <= y < 1))
+            for name, (x, y) in self.keypoints.items()
+        }
+
     def placed(self, x: float, y: float, scale: float, angle: float = 0.0) -> Layer:
         """The same drawing, scaled, turned about its origin by `angle` and moved to (x, y)."""
         c, s = np.cos(angle) * scale, np.sin(angle) * scale
@@ -115,9 +122,14 @@ class Layer:
 
 
 class Canvas:
-    """A square picture being painted: `pixels` (S, S, 3) uint8 at `scale` times the final size."""
+    """A square picture being painted: `pixels` (S, S, 3) uint8 at `scale` times the final size.
+
+    Raises ValueError for a final size below 16 px.
+    """
 
     def __init__(self, size_px: int, rng: np.random.Generator) -> None:
+        if size_px < 16:
+            raise ValueError(f"size_px is 16 or more, got {size_px}")
         self.size_px = size_px
         self.scale = 2 if size_px <= 512 else 1
         self.side = size_px * self.scale

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from onbrand.illustrator.chance import unreserved
 from onbrand.illustrator.colours import COLOURS
 from onbrand.illustrator.species import SPECIES
 
@@ -25,7 +26,6 @@ __all__ = [
 ]
 
 RESERVED_IDS = range(256)
-_PRETRAINING_OFFSET = 1_000_000
 
 TRAITS: dict[str, tuple[str, ...]] = {
     "species": tuple(SPECIES),
@@ -127,10 +127,7 @@ def pretraining_character(index: int) -> Character:
 
     Never a reserved id, and never one that looks like a reserved character or its look-alikes.
     """
-    identity = _PRETRAINING_OFFSET + index
-    while character(identity).signature in _reserved_signatures():
-        identity += 500_000_000
-    return character(identity)
+    return unreserved(character, lambda made: made.signature, _reserved_signatures(), index)
 
 
 _NEAR = {

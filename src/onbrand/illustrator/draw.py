@@ -13,7 +13,7 @@ from onbrand.illustrator.canvas import STYLES, Canvas, Layer
 from onbrand.illustrator.character import Character
 from onbrand.illustrator.ears import draw_ears
 from onbrand.illustrator.face import draw_face, draw_head
-from onbrand.illustrator.places import GROUND_Y, draw_place
+from onbrand.illustrator.places import GROUND_Y, draw_light, draw_place
 from onbrand.illustrator.props import PROPS
 from onbrand.illustrator.scene import Scene, caption
 from onbrand.illustrator.wardrobe import draw_accessory, draw_cape, draw_neckwear, draw_outfit
@@ -139,8 +139,6 @@ def illustrate(who: Character, scene: Scene, size_px: int = 128, seed: int = 0) 
     Raises:
         ValueError: for a size below 16 px.
     """
-    if size_px < 16:
-        raise ValueError(f"size_px is 16 or more, got {size_px}")
     rng = np.random.default_rng((seed, who.id, 0xD0))
     style = STYLES[scene.style]
     canvas = Canvas(size_px, rng)
@@ -157,10 +155,6 @@ def illustrate(who: Character, scene: Scene, size_px: int = 128, seed: int = 0) 
         reach = (0.27 - 0.5 * pose.lift) * scale
         canvas.soft(x, ground + 0.002, reach * 1.15, 0.052 * scale / 0.7, (0.16, 0.11, 0.26), 0.42)
     canvas.paint(layer, style)
-    if scene.place not in ("plain", "room") and scene.hour != "day":
-        canvas.grade((1.0, 0.9, 0.82) if scene.hour == "sunset" else (0.80, 0.84, 1.0), 0.5)
-    points = {
-        name: (px * size_px, py * size_px, bool(0 <= px < 1 and 0 <= py < 1))
-        for name, (px, py) in layer.keypoints.items()
-    }
+    draw_light(canvas, scene)
+    points = layer.points_px(size_px)
     return Illustration(canvas.finish(), canvas.parts, caption(who, scene, rng), who, scene, points)

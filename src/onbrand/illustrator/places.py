@@ -12,7 +12,7 @@ from onbrand.illustrator.colours import PALE, Colour, darker, hex_colour, lighte
 from onbrand.illustrator.curves import Points, blob, ellipse, rectangle, star
 from onbrand.illustrator.setting import Setting
 
-__all__ = ["GROUND_Y", "PAINTERS", "draw_place"]
+__all__ = ["GROUND_Y", "PAINTERS", "draw_light", "draw_place"]
 
 GROUND_Y = 0.86  # where feet stand, full body
 
@@ -331,3 +331,9 @@ def draw_place(canvas: Canvas, scene: Setting, style: Style, rng: np.random.Gene
         _celestial(layer, scene, rng)
     PAINTERS[scene.place](layer, light, rng)
     canvas.paint(layer, style if style.paper else Style("", ""), labelled=False)
+
+
+def draw_light(canvas: Canvas, scene: Setting) -> None:
+    """Colour the finished picture by its hour; a plain place and a room have their own light."""
+    if scene.place not in ("plain", "room") and scene.hour != "day":
+        canvas.grade((1.0, 0.9, 0.82) if scene.hour == "sunset" else (0.80, 0.84, 1.0), 0.5)

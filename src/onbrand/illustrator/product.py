@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onbrand.illustrator.canvas import PARTS, STYLES, Canvas, Layer
+from onbrand.illustrator.chance import pick, unreserved
 from onbrand.illustrator.character import RESERVED_IDS
 from onbrand.illustrator.colours import COLOURS, PALE, darker, hex_colour, lighter, named
 from onbrand.illustrator.curves import arc, ellipse
-from onbrand.illustrator.goods import GOODS, PRINTS, UNPRINTED, Paint
-from onbrand.illustrator.places import draw_place
+from onbrand.illustrator.goods import GOODS, PRINT_WORDS, PRINTS, UNPRINTED, Paint
+from onbrand.illustrator.places import draw_light, draw_place
 from onbrand.illustrator.setting import PLACES, Setting, where
 
 __all__ = [
@@ -35,12 +37,10 @@ PRODUCT_TRAITS: dict[str, tuple[str, ...]] = {
     "accent": tuple(COLOURS),
     "pattern": PRINTS,
 }
-_PRETRAINING_OFFSET = 1_000_000
 _ON = {
     "paper": "on seamless paper", "wooden table": "on a wooden table",
     "stone podium": "on a stone podium", "linen cloth": "on a linen cloth",
 }  # fmt: skip
-_PRINT = {"striped": "stripes", "dotted": "dots", "checked": "checks", "starred": "stars"}
 _SUBJECT = [PARTS.index(part) for part in ("product", "trim", "label")]
 
 
@@ -101,20 +101,19 @@ def product(identity: int) -> Product:
     return Product(identity, kind, colour, accent, "plain" if kind in UNPRINTED else pattern, tone)
 
 
-_RESERVED_LOOKS = frozenset(product(identity).look for identity in RESERVED_IDS)
+@lru_cache(maxsize=1)
+def _reserved_looks() -> frozenset[tuple[str, ...]]:
+    return frozenset(product(identity).look for identity in RESERVED_IDS)
 
 
 def pretraining_product(number: int) -> Product:
     """The n-th product that models may learn from: none that looks like a reserved one."""
-    identity = _PRETRAINING_OFFSET + number
-    while product(identity).look in _RESERVED_LOOKS:
-        identity += _PRETRAINING_OFFSET
-    return product(identity)
+    return unreserved(product, lambda made: made.look, _reserved_looks(), number)
 
 
 def describe_product(what: Product) -> str:
     """All its traits as a noun phrase: 'a red mug with blue stripes'."""
-    printed = _PRINT.get(what.pattern, "details")
+    printed = PRINT_WORDS.get(what.pattern, "details")
     pair = "pair of " if what.kind.startswith("pair of ") else ""
     noun = f"{pair}{what.colour} {what.kind.removeprefix(pair)}"
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun} with {what.accent} {printed}"
@@ -123,16 +122,15 @@ def describe_product(what: Product) -> str:
 def random_shot(rng: np.random.Generator) -> Shot:
     """As often met in shops: half on seamless paper, the rest on something, somewhere."""
 
-    def pick(words: tuple[str, ...]) -> str:
-        return words[int(rng.integers(len(words)))]
-
-    style, backdrop = pick(tuple(STYLES)), pick(tuple(PALE))
+    style, backdrop = pick(rng, tuple(STYLES)), pick(rng, tuple(PALE))
     framing = "close-up" if rng.random() < 0.15 else "whole"
     if style == "sticker" or rng.random() < 0.45:
         return Shot(style=style, backdrop=backdrop, framing=framing)
-    place = "plain" if rng.random() < 0.25 else pick(tuple(p for p in PLACES if p != "plain"))
-    hour = "day" if place in ("plain", "room") else pick(("day", "day", "sunset", "night"))
-    return Shot(place, hour, style, backdrop, pick(tuple(s for s in _ON if s != "paper")), framing)
+    place = "plain" if rng.random() < 0.25 else pick(rng, tuple(p for p in PLACES if p != "plain"))
+    hour = "day" if place in ("plain", "room") else pick(rng, ("day", "day", "sunset", "night"))
+    return Shot(
+        place, hour, style, backdrop, pick(rng, tuple(s for s in _ON if s != "paper")), framing
+    )
 
 
 def product_caption(
@@ -192,8 +190,6 @@ def illustrate_product(
     Raises:
         ValueError: for a size below 16 px.
     """
-    if size_px < 16:
-        raise ValueError(f"size_px is 16 or more, got {size_px}")
     rng = np.random.default_rng((seed, what.id, 0xD1))
     style = STYLES[shot.style]
     canvas = Canvas(size_px, rng)
@@ -213,7 +209,6 @@ def illustrate_product(
         canvas.soft(x + 0.06 * scale, ground, reach * 1.35, 0.07 * scale, (0.16, 0.11, 0.26), 0.30)
         canvas.soft(x, ground - 0.003, reach * 0.95, 0.03 * scale, (0.13, 0.09, 0.22), 0.55)
     canvas.paint(layer, style)
-    if shot.place not in ("plain", "room") and shot.hour != "day":
-        canvas.grade((1.0, 0.9, 0.82) if shot.hour == "sunset" else (0.80, 0.84, 1.0), 0.5)
+    draw_light(canvas, shot)
     words = product_caption(what, shot, rng)
     return ProductPicture(canvas.finish(), canvas.parts, words, what, shot)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from onbrand.illustrator.canvas import Layer
+from onbrand.illustrator.chance import pick, unreserved
 from onbrand.illustrator.character import RESERVED_IDS
 from onbrand.illustrator.colours import COLOURS, Colour, darker, named
 from onbrand.illustrator.curves import Points, bezier, blob, ellipse, limb
 from onbrand.illustrator.fashion.body import Body, sleeve, torso
-from onbrand.illustrator.goods import PRINTS, Paint
+from onbrand.illustrator.goods import PRINT_WORDS, PRINTS, Paint
 
 __all__ = [
     "GARMENT_TRAITS",
@@ -38,7 +40,6 @@ _LENGTHS = {"dress": ("short", "knee-length", "long"), "skirt": ("short", "knee-
             "trousers": ("short", "long"), "coat": ("short", "knee-length")}  # fmt: skip
 _SHEER = ("dress", "skirt", "shirt")
 _HEM_Y = {"short": -0.375, "knee-length": -0.25, "long": -0.085}
-_PRETRAINING_OFFSET = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +73,33 @@ def garment(identity: int) -> Garment:
     """The garment of an id, always the same; ids of RESERVED_IDS are kept for evaluation."""
     rng = np.random.default_rng((identity, 0x6A))
 
-    def pick(words: tuple[str, ...]) -> str:
-        return words[int(rng.integers(len(words)))]
-
     kind = GARMENT_TRAITS["kind"][identity % len(GARMENT_TRAITS["kind"])]
     colour, accent = (list(COLOURS)[int(k)] for k in rng.choice(len(COLOURS), 2, replace=False))
     pattern = PRINTS[int(rng.choice(len(PRINTS), p=(0.44, 0.14, 0.14, 0.14, 0.14)))]
-    sleeves, length = pick(_SLEEVES.get(kind, ("none",))), pick(_LENGTHS.get(kind, ("short",)))
+    sleeves, length = (
+        pick(rng, _SLEEVES.get(kind, ("none",))),
+        pick(rng, _LENGTHS.get(kind, ("short",))),
+    )
     sheer = "yes" if kind in _SHEER and rng.random() < 0.25 else "no"
     tone = int(rng.integers(3))
     return Garment(identity, kind, colour, accent, pattern, sleeves, length, sheer, tone)
 
 
-_RESERVED_LOOKS = frozenset(garment(identity).look for identity in RESERVED_IDS)
+@lru_cache(maxsize=1)
+def _reserved_looks() -> frozenset[tuple[str, ...]]:
+    return frozenset(garment(identity).look for identity in RESERVED_IDS)
 
 
 def pretraining_garment(number: int) -> Garment:
     """The n-th garment that models may learn from: none that looks like a reserved one."""
-    identity = _PRETRAINING_OFFSET + number
-    while garment(identity).look in _RESERVED_LOOKS:
-        identity += _PRETRAINING_OFFSET
-    return garment(identity)
+    return unreserved(garment, lambda made: made.look, _reserved_looks(), number)
 
 
 def describe_garment(what: Garment) -> str:
     """A noun phrase: 'a long red dress with white dots and short sleeves'."""
-    printed = {"striped": "stripes", "dotted": "dots", "checked": "checks", "starred": "stars"}
     words = [what.length] if what.kind in _LENGTHS else []
     plural = what.kind == "trousers"
-    extras = [f"{what.accent} {printed[what.pattern]}"] if what.pattern in printed else []
+    extras = [f"{what.accent} {PRINT_WORDS[what.pattern]}"] if what.pattern in PRINT_WORDS else []
     if what.kind in ("dress", "shirt"):
         extras.append("no sleeves" if what.sleeves == "none" else f"{what.sleeves} sleeves")
     if what.sheer == "yes":

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onbrand.illustrator.canvas import PARTS, STYLES, Canvas, Layer
+from onbrand.illustrator.chance import pick
 from onbrand.illustrator.colours import PALE, hex_colour
 from onbrand.illustrator.curves import ellipse
 from onbrand.illustrator.fashion.body import (
@@ -28,7 +29,7 @@ from onbrand.illustrator.fashion.garment import (
 from onbrand.illustrator.fashion.head import draw_hair_behind, draw_head
 from onbrand.illustrator.fashion.person import Person, describe_person
 from onbrand.illustrator.fashion.poses import FASHION_POSES
-from onbrand.illustrator.places import GROUND_Y, draw_place
+from onbrand.illustrator.places import GROUND_Y, draw_light, draw_place
 from onbrand.illustrator.setting import PLACES, Setting, where
 
 __all__ = [
@@ -82,16 +83,13 @@ class FashionPicture:
 def random_fashion_scene(rng: np.random.Generator) -> FashionScene:
     """As often met in shops: half in the studio, the rest outside."""
 
-    def pick(words: tuple[str, ...]) -> str:
-        return words[int(rng.integers(len(words)))]
-
-    style, backdrop = pick(tuple(STYLES)), pick(tuple(PALE))
-    pose, mirrored = pick(tuple(FASHION_POSES)), bool(rng.random() < 0.5)
+    style, backdrop = pick(rng, tuple(STYLES)), pick(rng, tuple(PALE))
+    pose, mirrored = pick(rng, tuple(FASHION_POSES)), bool(rng.random() < 0.5)
     framing = "upper body" if rng.random() < 0.2 else "whole"
     if style == "sticker" or rng.random() < 0.5:
         return FashionScene("plain", "day", style, backdrop, pose, framing, mirrored)
-    place = "city" if rng.random() < 0.4 else pick(tuple(p for p in PLACES if p != "plain"))
-    hour = "day" if place == "room" else pick(("day", "day", "sunset", "night"))
+    place = "city" if rng.random() < 0.4 else pick(rng, tuple(p for p in PLACES if p != "plain"))
+    hour = "day" if place == "room" else pick(rng, ("day", "day", "sunset", "night"))
     return FashionScene(place, hour, style, backdrop, pose, framing, mirrored)
 
 
@@ -176,8 +174,6 @@ def illustrate_fashion(
     Raises:
         ValueError: for a size below 16 px.
     """
-    if size_px < 16:
-        raise ValueError(f"size_px is 16 or more, got {size_px}")
     rng = np.random.default_rng((seed, who.id, what.id, 0xD2))
     style = STYLES[scene.style]
     canvas = Canvas(size_px, rng)
@@ -192,11 +188,7 @@ def illustrate_fashion(
     if not near and not style.border:
         canvas.soft(x, ground + 0.022, 0.17 * scale, 0.030 * scale, (0.16, 0.11, 0.26), 0.42)
     canvas.paint(layer, style)
-    if scene.place not in ("plain", "room") and scene.hour != "day":
-        canvas.grade((1.0, 0.9, 0.82) if scene.hour == "sunset" else (0.80, 0.84, 1.0), 0.5)
-    points = {
-        name: (px * size_px, py * size_px, bool(0 <= px < 1 and 0 <= py < 1))
-        for name, (px, py) in layer.keypoints.items()
-    }
+    draw_light(canvas, scene)
+    points = layer.points_px(size_px)
     words = fashion_caption(who, what, scene, rng)
     return FashionPicture(canvas.finish(), canvas.parts, words, who, what, scene, points)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from onbrand.illustrator.chance import pick, unreserved
 from onbrand.illustrator.character import RESERVED_IDS
 from onbrand.illustrator.colours import Colour, hex_colour
 
@@ -40,7 +42,6 @@ _OF_KIND = {
     "woman": {"hair": ("short", "bob", "long", "curly", "bun", "ponytail"), "no face": ("beard",)},
     "man": {"hair": ("short", "curly", "bald", "long"), "no face": ()},
 }
-_PRETRAINING_OFFSET = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +73,26 @@ def person(identity: int) -> Person:
     """The person of an id, always the same; ids of RESERVED_IDS are kept for evaluation."""
     rng = np.random.default_rng((identity, 0xFA))
 
-    def pick(words: tuple[str, ...]) -> str:
-        return words[int(rng.integers(len(words)))]
-
     kind = ("woman", "man", "woman", "man", "woman", "mannequin", "man")[identity % 7]
-    build = pick(PERSON_TRAITS["build"])
+    build = pick(rng, PERSON_TRAITS["build"])
     if kind == "mannequin":
         return Person(identity, kind, build=build, hair="bald")
     faces = tuple(f for f in PERSON_TRAITS["face"] if f not in _OF_KIND[kind]["no face"])
     age = PERSON_TRAITS["age"][int(rng.choice(3, p=(0.6, 0.25, 0.15)))]
-    colour = pick(tuple(HAIR)[:4]) if age != "old" or rng.random() < 0.25 else "grey"
-    face = pick(faces) if rng.random() < 0.6 else "plain"
-    hair = pick(_OF_KIND[kind]["hair"])
-    return Person(identity, kind, pick(tuple(SKIN)), age, build, hair, colour, face)
+    colour = pick(rng, tuple(HAIR)[:4]) if age != "old" or rng.random() < 0.25 else "grey"
+    face = pick(rng, faces) if rng.random() < 0.6 else "plain"
+    hair = pick(rng, _OF_KIND[kind]["hair"])
+    return Person(identity, kind, pick(rng, tuple(SKIN)), age, build, hair, colour, face)
 
 
-_RESERVED_LOOKS = frozenset(
-    made.look for made in map(person, RESERVED_IDS) if not made.is_mannequin
-)
+@lru_cache(maxsize=1)
+def _reserved_looks() -> frozenset[tuple[str, ...]]:
+    return frozenset(person(k).look for k in RESERVED_IDS if not person(k).is_mannequin)
 
 
 def pretraining_person(number: int) -> Person:
     """The n-th person that models may learn from: none that looks like a reserved one."""
-    identity = _PRETRAINING_OFFSET + number
-    while person(identity).look in _RESERVED_LOOKS:
-        identity += _PRETRAINING_OFFSET
-    return person(identity)
+    return unreserved(person, lambda made: made.look, _reserved_looks(), number)
 
 
 def describe_person(who: Person) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from onbrand.illustrator.canvas import Layer
 from onbrand.illustrator.goods.home import HOME
-from onbrand.illustrator.goods.paint import PRINTS, Paint
+from onbrand.illustrator.goods.paint import PRINT_WORDS, PRINTS, Paint
 from onbrand.illustrator.goods.used import USED
 from onbrand.illustrator.goods.worn import WORN
 
-__all__ = ["GOODS", "PRINTS", "UNPRINTED", "Paint"]
+__all__ = ["GOODS", "PRINTS", "PRINT_WORDS", "UNPRINTED", "Paint"]
 
 GOODS: dict[str, Callable[[Layer, Paint], None]] = {**HOME, **WORN, **USED}
 

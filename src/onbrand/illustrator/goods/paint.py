@@ -10,9 +10,10 @@ from onbrand.illustrator.canvas import Layer
 from onbrand.illustrator.colours import Colour, lighter
 from onbrand.illustrator.curves import Points, ellipse, rectangle, star
 
-__all__ = ["PRINTS", "Paint"]
+__all__ = ["PRINTS", "PRINT_WORDS", "Paint"]
 
-PRINTS = ("plain", "striped", "dotted", "checked", "starred")
+PRINT_WORDS = {"striped": "stripes", "dotted": "dots", "checked": "checks", "starred": "stars"}
+PRINTS = ("plain", *PRINT_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
