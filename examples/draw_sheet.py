@@ -3,6 +3,7 @@
 python examples/draw_sheet.py docs/pictures/mascots.webp
 python examples/draw_sheet.py docs/pictures/products.webp --world products --num 39 --columns 13
 python examples/draw_sheet.py docs/pictures/fashion.webp --world fashion --num 24
+python examples/draw_sheet.py docs/pictures/faults.webp --world faults --num 36 --columns 12
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.illustrator import (
+    FAULTS,
+    FashionScene,
+    Fault,
+    Scene,
+    Shot,
     character,
     garment,
     illustrate,
@@ -28,6 +34,22 @@ from onbrand.illustrator import (
     random_shot,
 )
 
+
+def faults(k: int, rng: np.random.Generator, size_px: int) -> NDArray[np.uint8]:
+    """Four pictures to a tag: without the fault, then slight, clear and severe."""
+    n, severity = divmod(k, 4)
+    tag = list(FAULTS)[n % len(FAULTS)]
+    planted = [Fault(tag, severity)] if severity else []
+    if tag in ("hand", "face", "contact"):
+        scene = Scene("meadow", style="outlined", pose="waving")
+        return illustrate(character(n), scene, size_px, seed=n, faults=planted).pixels
+    if tag in ("product", "scale", "text"):
+        shot = Shot("room", style="outlined", stand="wooden table")
+        return illustrate_product(product(n), shot, size_px, seed=n, faults=planted).pixels
+    look = FashionScene("city", style="shaded", pose="with open arms")
+    return illustrate_fashion(person(n), garment(n), look, size_px, seed=n, faults=planted).pixels
+
+
 Drawer = Callable[[int, np.random.Generator, int], NDArray[np.uint8]]
 DRAW: dict[str, Drawer] = {
     "mascots": lambda k, rng, px: illustrate(character(k), random_scene(rng), px, seed=k).pixels,
@@ -37,6 +59,7 @@ DRAW: dict[str, Drawer] = {
     "fashion": lambda k, rng, px: (
         illustrate_fashion(person(k), garment(k), random_fashion_scene(rng), px, seed=k).pixels
     ),
+    "faults": faults,
 }
 
 

@@ -3,7 +3,8 @@
 `illustrate(character(3), Scene(pose="waving"))` is a mascot with caption, character id, keypoints
 and parts; `illustrate_product(product(3), Shot(stand="wooden table"))` a product with its mask;
 `illustrate_fashion(person(3), garment(5), FashionScene(pose="walking"))` a garment worn, with
-COCO-17 keypoints and parsing masks. Places, hours, styles and colours are shared by all.
+COCO-17 keypoints and parsing masks. `faults=[Fault("hand", 3)]` spoils any of them. Places, hours,
+styles and colours are shared by all.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from onbrand.illustrator.character import (
     lookalikes,
     pretraining_character,
 )
-from onbrand.illustrator.draw import Illustration, illustrate
+from onbrand.illustrator.draw import Illustration, illustrate, mascot_faults
 from onbrand.illustrator.fashion import (
     FashionPicture,
     FashionScene,
@@ -27,6 +28,7 @@ from onbrand.illustrator.fashion import (
     describe_garment,
     describe_person,
     fashion_caption,
+    fashion_faults,
     garment,
     illustrate_fashion,
     person,
@@ -34,6 +36,7 @@ from onbrand.illustrator.fashion import (
     pretraining_person,
     random_fashion_scene,
 )
+from onbrand.illustrator.faults import FAULTS, Fault
 from onbrand.illustrator.product import (
     PRODUCT_TRAITS,
     Product,
@@ -44,6 +47,7 @@ from onbrand.illustrator.product import (
     pretraining_product,
     product,
     product_caption,
+    product_faults,
     random_shot,
 )
 from onbrand.illustrator.scene import (
@@ -57,6 +61,7 @@ from onbrand.illustrator.scene import (
 
 __all__ = [
     "ATTRIBUTES",
+    "FAULTS",
     "PARTS",
     "PRODUCT_TRAITS",
     "RESERVED_IDS",
@@ -65,6 +70,7 @@ __all__ = [
     "Character",
     "FashionPicture",
     "FashionScene",
+    "Fault",
     "Garment",
     "Illustration",
     "Person",
@@ -81,11 +87,13 @@ __all__ = [
     "describe_person",
     "describe_product",
     "fashion_caption",
+    "fashion_faults",
     "garment",
     "illustrate",
     "illustrate_fashion",
     "illustrate_product",
     "lookalikes",
+    "mascot_faults",
     "person",
     "pretraining_character",
     "pretraining_garment",
@@ -93,6 +101,7 @@ __all__ = [
     "pretraining_product",
     "product",
     "product_caption",
+    "product_faults",
     "random_fashion_scene",
     "random_scene",
     "random_shot",

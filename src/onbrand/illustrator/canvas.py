@@ -163,6 +163,17 @@ class Canvas:
         graded = cv2.LUT(self.pixels, table[:, None, :].reshape(256, 1, 3))
         self.pixels = np.asarray(graded, np.uint8)
 
+    def bend(self, shift: NDArray[np.float32]) -> None:
+        """Take every pixel, and its part, from `shift` (side, side, 2) away: (dx, dy) in pixels."""
+        rows, columns = np.mgrid[: self.side, : self.side].astype(np.float32)
+        x, y = columns + shift[..., 0], rows + shift[..., 1]
+        bent = cv2.remap(self.pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        self.pixels = np.asarray(bent, np.uint8)
+        step = self.scale
+        x, y = (np.ascontiguousarray(v[::step, ::step]) / step for v in (x, y))
+        parts = cv2.remap(self.parts, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
+        self.parts = np.asarray(parts, np.uint8)
+
     # -- shapes ----------------------------------------------------------------------------------
     def paint(self, layer: Layer, style: Style, *, labelled: bool = True) -> None:
         """Paint a display list; parts are written to the label map when `labelled`."""

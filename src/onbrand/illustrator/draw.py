@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,12 +13,14 @@ from onbrand.illustrator.canvas import STYLES, Canvas, Layer
 from onbrand.illustrator.character import Character
 from onbrand.illustrator.ears import draw_ears
 from onbrand.illustrator.face import draw_face, draw_head
-from onbrand.illustrator.places import GROUND_Y, draw_light, draw_place
+from onbrand.illustrator.faults import Fault, name_faults, paint_subject, possible_faults
+from onbrand.illustrator.places import GROUND_Y, draw_place
 from onbrand.illustrator.props import PROPS
 from onbrand.illustrator.scene import Scene, caption
+from onbrand.illustrator.subject import Shadow, Subject
 from onbrand.illustrator.wardrobe import draw_accessory, draw_cape, draw_neckwear, draw_outfit
 
-__all__ = ["Illustration", "illustrate"]
+__all__ = ["Illustration", "illustrate", "mascot_faults"]
 
 _TURNS = {"left": -1.0, "front": 0.0, "right": 1.0}
 # hands that already hold something up keep their place; others come forward with the prop
@@ -129,15 +131,29 @@ def _give(layer: Layer, scene: Scene) -> None:
     layer.shapes += item.placed(hand[0] + 0.02 * side, hand[1] + pose.drop * 0.4, 1.0).shapes
 
 
-def illustrate(who: Character, scene: Scene, size_px: int = 128, seed: int = 0) -> Illustration:
+def mascot_faults(who: Character, scene: Scene) -> tuple[str, ...]:
+    """Tags of the faults that could be seen in this picture."""
+    near, wears = scene.framing == "close-up", who.outfit != "none" or who.accessory != "none"
+    goods = wears or scene.prop != "none"
+    return possible_faults(scene, near=near, limbs=True, face=True, goods=goods)
+
+
+def illustrate(
+    who: Character,
+    scene: Scene,
+    size_px: int = 128,
+    seed: int = 0,
+    faults: Sequence[Fault] = (),
+) -> Illustration:
     """Draw `who` in `scene`.
 
     Args:
         size_px: side of the square picture.
         seed: varies what the scene leaves open: exact place, scenery, tilt, the caption's words.
+        faults: what shall be wrong with it, of `mascot_faults`; the caption names them.
 
     Raises:
-        ValueError: for a size below 16 px.
+        ValueError: for a size below 16 px, or a fault that could not be seen.
     """
     rng = np.random.default_rng((seed, who.id, 0xD0))
     style = STYLES[scene.style]
@@ -151,10 +167,12 @@ def illustrate(who: Character, scene: Scene, size_px: int = 128, seed: int = 0) 
     layer = _draw_figure(who, scene, pose).placed(
         x, ground - pose.lift * scale, scale, pose.lean * 0.5 + rng.normal(0, 0.015)
     )
+    subject = Subject(layer, (x, ground), limb=0.092 * scale)
     if not close and not style.border:
         reach = (0.27 - 0.5 * pose.lift) * scale
-        canvas.soft(x, ground + 0.002, reach * 1.15, 0.052 * scale / 0.7, (0.16, 0.11, 0.26), 0.42)
-    canvas.paint(layer, style)
-    draw_light(canvas, scene)
-    points = layer.points_px(size_px)
-    return Illustration(canvas.finish(), canvas.parts, caption(who, scene, rng), who, scene, points)
+        subject.shadows += [Shadow(x, ground + 0.002, reach * 1.15, 0.052 * scale / 0.7, 0.42)]
+    possible = mascot_faults(who, scene)
+    paint_subject(canvas, subject, scene, possible=possible, faults=faults, seed=seed)
+    points = subject.layer.points_px(size_px)
+    words = name_faults(caption(who, scene, rng), faults)
+    return Illustration(canvas.finish(), canvas.parts, words, who, scene, points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -14,9 +15,11 @@ from onbrand.illustrator.chance import pick, unreserved
 from onbrand.illustrator.character import RESERVED_IDS
 from onbrand.illustrator.colours import COLOURS, PALE, darker, hex_colour, lighter, named
 from onbrand.illustrator.curves import arc, ellipse
+from onbrand.illustrator.faults import Fault, name_faults, paint_subject, possible_faults
 from onbrand.illustrator.goods import GOODS, PRINT_WORDS, PRINTS, UNPRINTED, Paint
-from onbrand.illustrator.places import draw_light, draw_place
+from onbrand.illustrator.places import draw_place
 from onbrand.illustrator.setting import PLACES, Setting, where
+from onbrand.illustrator.subject import Shadow, Subject
 
 __all__ = [
     "PRODUCT_TRAITS",
@@ -28,6 +31,7 @@ __all__ = [
     "pretraining_product",
     "product",
     "product_caption",
+    "product_faults",
     "random_shot",
 ]
 
@@ -121,7 +125,6 @@ def describe_product(what: Product) -> str:
 
 def random_shot(rng: np.random.Generator) -> Shot:
     """As often met in shops: half on seamless paper, the rest on something, somewhere."""
-
     style, backdrop = pick(rng, tuple(STYLES)), pick(rng, tuple(PALE))
     framing = "close-up" if rng.random() < 0.15 else "whole"
     if style == "sticker" or rng.random() < 0.45:
@@ -182,13 +185,20 @@ def _stand(layer: Layer, stand: str, y: float, rng: np.random.Generator) -> None
             layer.stroke(np.array(fold), darker(linen, 0.10), 0.012, "stand", alpha=0.7)
 
 
+def product_faults(shot: Shot) -> tuple[str, ...]:
+    """Tags of the faults that could be seen in this picture."""
+    near = shot.framing == "close-up"
+    return possible_faults(shot, near=near, limbs=False, face=False, goods=True)
+
+
 def illustrate_product(
-    what: Product, shot: Shot, size_px: int = 128, seed: int = 0
+    what: Product, shot: Shot, size_px: int = 128, seed: int = 0, faults: Sequence[Fault] = ()
 ) -> ProductPicture:
-    """Draw the product in a shot; `seed` varies what the shot leaves open.
+    """Draw the product in a shot; `seed` varies what the shot leaves open, `faults` (of
+    `product_faults`) are planted and named in the caption.
 
     Raises:
-        ValueError: for a size below 16 px.
+        ValueError: for a size below 16 px, or a fault that could not be seen.
     """
     rng = np.random.default_rng((seed, what.id, 0xD1))
     style = STYLES[shot.style]
@@ -204,11 +214,14 @@ def illustrate_product(
     paint = Paint(named(what.colour, what.tone), named(what.accent), what.pattern)
     GOODS[what.kind](layer, paint)
     layer = layer.placed(x, ground, scale, rng.normal(0, 0.01))
+    subject = Subject(layer, (x, ground))
     if not style.border:
         reach = max(float(np.ptp(s.points[:, 0])) for s in layer.shapes) / 2
-        canvas.soft(x + 0.06 * scale, ground, reach * 1.35, 0.07 * scale, (0.16, 0.11, 0.26), 0.30)
-        canvas.soft(x, ground - 0.003, reach * 0.95, 0.03 * scale, (0.13, 0.09, 0.22), 0.55)
-    canvas.paint(layer, style)
-    draw_light(canvas, shot)
-    words = product_caption(what, shot, rng)
+        subject.shadows = [
+            Shadow(x + 0.06 * scale, ground, reach * 1.35, 0.07 * scale, 0.30),
+            Shadow(x, ground - 0.003, reach * 0.95, 0.03 * scale, 0.55, (0.13, 0.09, 0.22)),
+        ]
+    possible = product_faults(shot)
+    paint_subject(canvas, subject, shot, possible=possible, faults=faults, seed=seed)
+    words = name_faults(product_caption(what, shot, rng), faults)
     return ProductPicture(canvas.finish(), canvas.parts, words, what, shot)

@@ -17,6 +17,7 @@ from onbrand.illustrator.fashion.look import (
     FashionPicture,
     FashionScene,
     fashion_caption,
+    fashion_faults,
     illustrate_fashion,
     random_fashion_scene,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "describe_garment",
     "describe_person",
     "fashion_caption",
+    "fashion_faults",
     "garment",
     "illustrate_fashion",
     "person",

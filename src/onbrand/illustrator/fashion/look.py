@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,13 +29,16 @@ from onbrand.illustrator.fashion.garment import (
 from onbrand.illustrator.fashion.head import draw_hair_behind, draw_head
 from onbrand.illustrator.fashion.person import Person, describe_person
 from onbrand.illustrator.fashion.poses import FASHION_POSES
-from onbrand.illustrator.places import GROUND_Y, draw_light, draw_place
+from onbrand.illustrator.faults import Fault, name_faults, paint_subject, possible_faults
+from onbrand.illustrator.places import GROUND_Y, draw_place
 from onbrand.illustrator.setting import PLACES, Setting, where
+from onbrand.illustrator.subject import Shadow, Subject
 
 __all__ = [
     "FashionPicture",
     "FashionScene",
     "fashion_caption",
+    "fashion_faults",
     "illustrate_fashion",
     "random_fashion_scene",
 ]
@@ -82,7 +85,6 @@ class FashionPicture:
 
 def random_fashion_scene(rng: np.random.Generator) -> FashionScene:
     """As often met in shops: half in the studio, the rest outside."""
-
     style, backdrop = pick(rng, tuple(STYLES)), pick(rng, tuple(PALE))
     pose, mirrored = pick(rng, tuple(FASHION_POSES)), bool(rng.random() < 0.5)
     framing = "upper body" if rng.random() < 0.2 else "whole"
@@ -166,13 +168,25 @@ def _dress_up(b: Body, what: Garment) -> Layer:
     return layer
 
 
+def fashion_faults(who: Person, scene: FashionScene) -> tuple[str, ...]:
+    """Tags of the faults that could be seen in this picture."""
+    near = scene.framing == "upper body"
+    return possible_faults(scene, near=near, limbs=True, face=not who.is_mannequin, goods=True)
+
+
 def illustrate_fashion(
-    who: Person, what: Garment, scene: FashionScene, size_px: int = 128, seed: int = 0
+    who: Person,
+    what: Garment,
+    scene: FashionScene,
+    size_px: int = 128,
+    seed: int = 0,
+    faults: Sequence[Fault] = (),
 ) -> FashionPicture:
-    """Draw the person in the garment; `seed` varies what the scene leaves open.
+    """Draw the person in the garment; `seed` varies what the scene leaves open, `faults` (of
+    `fashion_faults`) are planted and named in the caption.
 
     Raises:
-        ValueError: for a size below 16 px.
+        ValueError: for a size below 16 px, or a fault that could not be seen.
     """
     rng = np.random.default_rng((seed, who.id, what.id, 0xD2))
     style = STYLES[scene.style]
@@ -185,10 +199,11 @@ def illustrate_fashion(
         ground = 0.06 + 1.0 * scale + rng.uniform(0.0, 0.03)
     layer = _dress_up(body_of(who, FASHION_POSES[scene.pose], scene.mirrored), what)
     layer = layer.placed(x, ground, scale, rng.normal(0, 0.008))
+    subject = Subject(layer, (x, ground), limb=0.040 * scale)
     if not near and not style.border:
-        canvas.soft(x, ground + 0.022, 0.17 * scale, 0.030 * scale, (0.16, 0.11, 0.26), 0.42)
-    canvas.paint(layer, style)
-    draw_light(canvas, scene)
-    points = layer.points_px(size_px)
-    words = fashion_caption(who, what, scene, rng)
+        subject.shadows += [Shadow(x, ground + 0.022, 0.17 * scale, 0.030 * scale, 0.42)]
+    possible = fashion_faults(who, scene)
+    paint_subject(canvas, subject, scene, possible=possible, faults=faults, seed=seed)
+    points = subject.layer.points_px(size_px)
+    words = name_faults(fashion_caption(who, what, scene, rng), faults)
     return FashionPicture(canvas.finish(), canvas.parts, words, who, what, scene, points)
