@@ -1,11 +1,11 @@
-"""Draws the pretraining set: four pictures of each character and one of a look-alike.
+"""Draws a pretraining set: five pictures of each subject of a world (worlds.py), packed.
 
-Row 5c+j of character c: j = 0..3 are the character in four scenes, j = 4 is a look-alike (one
-trait changed) in the scene of picture 0. A row depends on its index alone, so a killed run goes on
-where it stopped. Never draws a reserved character, nor one that looks like one.
+Row 5n+j is picture j of subject n. A row depends on its index alone, so a killed run goes on where
+it stopped.
 
-    python scripts/pretrain/draw.py --characters 10000 --processes 2
-    python scripts/pretrain/draw.py --characters 500 --first 900000 --out pretrain/drawn-held-out
+    python scripts/pretrain/draw.py --subjects 14000 --processes 2
+    python scripts/pretrain/draw.py --subjects 200 --first 900000 --out pretrain/drawn-held-out
+    python scripts/pretrain/draw.py --world fashion --subjects 6000 --processes 2
 """
 
 from __future__ import annotations
@@ -16,57 +16,24 @@ import json
 import multiprocessing
 import time
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from worlds import PICTURES_EACH, SIZE_PX, WORLDS
 
-from onbrand.illustrator import (
-    RESERVED_IDS,
-    TRAITS,
-    Character,
-    Scene,
-    attributes,
-    caption,
-    character,
-    illustrate,
-    lookalikes,
-    pretraining_character,
-    random_scene,
-)
+from onbrand.illustrator import RESERVED_IDS, character, illustrate, random_scene
 
-__all__ = ["PICTURES_EACH", "Drawn", "people_and_scenes"]
+__all__ = ["PICTURES_EACH", "Drawn", "draw_shard"]
 
 Pixels = NDArray[np.uint8]
-PICTURES_EACH = 5
-SHARD = 100  # characters
-SIZE_PX = 128
-CAPTIONS_EACH = 3
+SHARD = 100  # subjects
 
 
-@lru_cache(maxsize=1)
-def _reserved() -> frozenset[tuple[str, ...]]:
-    people = [character(k) for k in RESERVED_IDS]
-    return frozenset(p.signature for q in people for p in [q, *lookalikes(q)])
-
-
-def people_and_scenes(index: int) -> Iterator[tuple[Character, Scene, int]]:
-    """The five (character, scene, picture seed) of the index-th pretraining character."""
-    person = pretraining_character(index)
-    rng = np.random.default_rng((index, 0xD5A3))
-    scenes = [random_scene(rng) for _ in range(PICTURES_EACH - 1)]
-    for j, scene in enumerate(scenes):
-        yield person, scene, PICTURES_EACH * index + j
-    allowed = [d for d in lookalikes(person) if d.signature not in _reserved()]
-    double = allowed[int(rng.integers(len(allowed)))]
-    yield double, scenes[0], PICTURES_EACH * index
-
-
-def draw_shard(root: Path, first: int, shard: int, num: int) -> int:
-    """Draw characters of one shard into the maps; its labels file, written last, marks it done."""
+def draw_shard(root: Path, world: str, first: int, shard: int, num: int) -> int:
+    """Draw subjects of one shard into the maps; its labels file, written last, marks it done."""
     done = root / f"labels-{shard:05d}.jsonl"
     if done.exists():
         return 0
@@ -74,22 +41,11 @@ def draw_shard(root: Path, first: int, shard: int, num: int) -> int:
     pixels = np.load(root / "pixels.npy", mmap_mode="r+")
     parts = np.load(root / "parts.npy", mmap_mode="r+")
     lines = []
-    for c in range(shard * SHARD, min(num, (shard + 1) * SHARD)):
-        for j, (person, scene, seed) in enumerate(people_and_scenes(first + c)):
-            row = PICTURES_EACH * c + j
-            drawn = illustrate(person, scene, size_px=SIZE_PX, seed=seed)
+    for n in range(shard * SHARD, min(num, (shard + 1) * SHARD)):
+        for j, (drawn, label) in enumerate(WORLDS[world](first + n)):
+            row = PICTURES_EACH * n + j
             pixels[row], parts[row] = drawn.pixels, drawn.parts
-            rng = np.random.default_rng((first + c, j, 0xCA97))
-            lines.append(
-                {
-                    "row": row,
-                    "character": first + c,
-                    "changed_trait": person.changed_trait,
-                    "attributes": attributes(person, scene),
-                    "traits": {name: getattr(person, name) for name in TRAITS},
-                    "captions": [caption(person, scene, rng) for _ in range(CAPTIONS_EACH)],
-                }
-            )
+            lines.append({"row": row, "subject": first + n, **label})
     pixels.flush()
     parts.flush()
     fresh = done.with_suffix(".tmp")
@@ -150,15 +106,20 @@ class Drawn:
 
 def main(arguments: list[str] | None = None) -> None:
     """Draw what is missing."""
-    p = argparse.ArgumentParser(prog="pretrain draw", description=__doc__)
-    p.add_argument("--characters", type=int, default=10_000)
-    p.add_argument("--first", type=int, default=0, help="index of the first character")
-    p.add_argument("--processes", type=int, default=2)
-    p.add_argument(
-        "--out", type=Path, default=Path(__file__).resolve().parents[2] / "pretrain/drawn"
+    p = argparse.ArgumentParser(
+        prog="pretrain draw",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    p.add_argument("--world", choices=tuple(WORLDS), default="mascots")
+    p.add_argument("--subjects", type=int, default=10_000, help="characters, products or people")
+    p.add_argument("--first", type=int, default=0, help="index of the first one")
+    p.add_argument("--processes", type=int, default=2)
+    p.add_argument("--out", type=Path, help="pretrain/drawn, or pretrain/drawn-WORLD")
     options = p.parse_args(arguments)
-    root, num = options.out, options.characters
+    name = "drawn" if options.world == "mascots" else f"drawn-{options.world}"
+    root = options.out or Path(__file__).resolve().parents[2] / "pretrain" / name
+    num = options.subjects
     root.mkdir(parents=True, exist_ok=True)
     rows = num * PICTURES_EACH
     for name, shape in (
@@ -167,21 +128,22 @@ def main(arguments: list[str] | None = None) -> None:
     ):
         if not (root / f"{name}.npy").exists():
             np.lib.format.open_memmap(root / f"{name}.npy", "w+", np.uint8, shape)
-    jobs = [(root, options.first, s, num) for s in range((num + SHARD - 1) // SHARD)]
+    shards = range((num + SHARD - 1) // SHARD)
+    jobs = [(root, options.world, options.first, s, num) for s in shards]
     began, total = time.monotonic(), 0
     with contextlib.ExitStack() as stack:
-        shards: Iterator[int] = map(_draw_job, jobs)
+        counts: Iterator[int] = map(_draw_job, jobs)
         if options.processes > 1:  # fresh processes: a fork of a program with threads may hang
             pool = multiprocessing.get_context("spawn").Pool(options.processes)
-            shards = stack.enter_context(pool).imap_unordered(_draw_job, jobs)
-        for done in shards:
+            counts = stack.enter_context(pool).imap_unordered(_draw_job, jobs)
+        for done in counts:
             total += done
             if done:
                 seconds = time.monotonic() - began
                 print(f"{total} pictures, {total / seconds:.0f} a second", flush=True)
 
 
-def _draw_job(job: tuple[Path, int, int, int]) -> int:
+def _draw_job(job: tuple[Path, str, int, int, int]) -> int:
     return draw_shard(*job)
 
 

@@ -1,4 +1,4 @@
-"""The drawn set and the emoji as fp16 latents of the frozen VAE, encoded when first asked for.
+"""The drawn sets and the emoji as fp16 latents of the frozen VAE, encoded when first asked for.
 
 latents.npy [n, 4, s, s] float16 (the distribution's mode) and filled.npy [n] are memory maps, so a
 row is encoded once, whichever script needs it first. Drawn rows come first, then the emoji, laid
@@ -8,6 +8,7 @@ on white and on pale backdrops, their style in the caption. Run as a script it f
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from options import WORK, parser, prepare
 from pictures import HELD_OUT_EVERY, Pixels, pack_emoji, to_tensor
 from tokens import emoji_caption
 from torch import Tensor
+from worlds import WORLDS
 
 from onbrand.illustrator import PARTS
 
@@ -31,23 +33,26 @@ BACKDROPS = {
     "pale yellow": (252, 240, 200),
 }  # fmt: skip
 
-FINE = ("eyes", "mouth", "muzzle", "ears", "mark", "accessory", "prop")
+FINE = (
+    "eyes", "mouth", "muzzle", "ears", "mark", "accessory", "prop", "face", "label", "trim",
+)  # fmt: skip
 _FINE = np.array([part in FINE for part in PARTS], np.float32)
 
 
 class Latents:
     """`captions[i]` are row i's captions; the first `num_drawn` rows are drawn, the rest emoji."""
 
-    def __init__(self, root: Path, vae: AutoencoderKL, drawn: Drawn | None, emoji: Pixels,
+    def __init__(self, root: Path, vae: AutoencoderKL, drawn: Sequence[Drawn], emoji: Pixels,
                  things: list[dict[str, Any]]) -> None:  # fmt: skip
         self.vae, self.drawn, self.emoji = vae, drawn, emoji
-        self.num_drawn = len(drawn) if drawn else 0
+        self.places = [(one, i) for one in drawn for i in range(len(one))]
+        self.num_drawn = len(self.places)
         self.kept = [i for i in range(len(things)) if i % HELD_OUT_EVERY]
         self.backdrops = np.random.default_rng(0).choice(
             len(BACKDROPS), len(things), p=(0.4, 0.2, 0.2, 0.2)
         )
         self.captions: list[list[str]] = [
-            label["captions"] for label in (drawn.labels if drawn else [])
+            label["captions"] for one in drawn for label in one.labels
         ]
         names = list(BACKDROPS)
         for i in self.kept:
@@ -75,8 +80,9 @@ class Latents:
 
     def pixels(self, row: int) -> Pixels:
         """[128, 128, 3] uint8 of a row."""
-        if self.drawn is not None and row < self.num_drawn:
-            return self.drawn.pixels(row)
+        if row < self.num_drawn:
+            one, index = self.places[row]
+            return one.pixels(index)
         i = self.kept[row - self.num_drawn]
         alpha = self.emoji[i][..., 3:].astype(np.float32) / 255
         back = np.array(list(BACKDROPS.values())[self.backdrops[i]])
@@ -98,19 +104,24 @@ class Latents:
         """[b, 1, s, s] loss weights: `detail` on the FINE parts and a cell around them, else 1."""
         out = torch.ones(len(rows), 1, self.size, self.size)
         for k, row in enumerate(rows):
-            if self.drawn is not None and row < self.num_drawn:
-                fine = torch.from_numpy(_FINE[self.drawn.parts(int(row))])[None]
+            if row < self.num_drawn:
+                one, index = self.places[row]
+                fine = torch.from_numpy(_FINE[one.parts(index)])[None]
                 cells = F.max_pool2d(fine, 128 // self.size)
                 out[k] += (detail - 1) * F.max_pool2d(cells, 3, stride=1, padding=1)
         return out
 
     @staticmethod
     def open(options: argparse.Namespace) -> Latents:
-        """From a script's options: latents, vae, drawn, emoji."""
+        """From a script's options: latents, vae, emoji, and drawn with what lies beside it of the
+        other worlds (drawn-products and so on)."""
         vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
         vae = vae.to(options.device, memory_format=torch.channels_last).eval()
         emoji, things = pack_emoji(options.emoji, options.work)
-        return Latents(options.latents, vae, Drawn.open(options.drawn), emoji, things)
+        others = [options.drawn.with_name(f"drawn-{world}") for world in WORLDS]
+        sets = [Drawn.open(root) for root in (options.drawn, *others)]
+        drawn = [one for one in sets if one is not None]
+        return Latents(options.latents, vae, drawn, emoji, things)
 
 
 def latent_options(p: argparse.ArgumentParser) -> None:

@@ -46,7 +46,10 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import draw
 
     for name in ("drawn", "drawn-held-out"):
-        draw.main(["--characters", "5", "--processes", "1", "--out", str(root / name)])
+        draw.main(["--subjects", "5", "--processes", "1", "--out", str(root / name)])
+    for name in ("products", "fashion", "faults"):
+        arguments = ["--world", name, "--subjects", "2", "--processes", "1"]
+        draw.main([*arguments, "--out", str(root / f"drawn-{name}")])
     return root
 
 
@@ -62,6 +65,7 @@ def common(work: Path, role: str) -> list[str]:
 def test_the_drawn_set_is_deterministic_and_never_reserved(work: Path, tmp_path: Path) -> None:
     """Drawing again gives the same bytes; what is done is skipped; no reserved look is there."""
     import draw
+    import worlds
 
     from onbrand.illustrator import RESERVED_IDS, character, lookalikes
 
@@ -71,14 +75,29 @@ def test_the_drawn_set_is_deterministic_and_never_reserved(work: Path, tmp_path:
         p.signature for k in RESERVED_IDS for p in [character(k), *lookalikes(character(k))]
     }
     for index in range(5):
-        for person, _, _ in draw.people_and_scenes(index):
+        for person, _, _ in worlds.people_and_scenes(index):
             assert person.id not in RESERVED_IDS
             assert person.signature not in reserved
-    assert draw.draw_shard(work / "drawn", 0, 0, 5) == 0
-    draw.main(["--characters", "5", "--processes", "1", "--out", str(tmp_path)])
+    assert draw.draw_shard(work / "drawn", "mascots", 0, 0, 5) == 0
+    draw.main(["--subjects", "5", "--processes", "1", "--out", str(tmp_path)])
     assert (draw.Drawn(tmp_path).pixels_map == drawn.pixels_map).all()
     assert drawn.labels[4]["changed_trait"] is not None
     assert (drawn.pixels(4) != drawn.pixels(0)).any()
+
+
+def test_the_other_worlds_are_drawn_and_captioned(work: Path) -> None:
+    """Ten pictures each, no two alike, with captions; a fault's caption says what is wrong."""
+    import draw
+
+    from onbrand.illustrator import FAULTS
+
+    for name in ("products", "fashion", "faults"):
+        drawn = draw.Drawn(work / f"drawn-{name}")
+        assert len({drawn.pixels(i).tobytes() for i in range(10)}) == len(drawn) == 10
+        assert all(caption for label in drawn.labels for caption in label["captions"])
+        if name == "faults":
+            for label in drawn.labels:
+                assert label["captions"][0].endswith(FAULTS[label["fault"]].words)
 
 
 def test_vae_folds_its_statistics_and_resumes(work: Path) -> None:
@@ -178,8 +197,8 @@ def test_faces_weigh_more_than_the_sky(work: Path) -> None:
 
     drawn = Drawn(work / "drawn")
     rows = latents.Latents.__new__(latents.Latents)
-    rows.drawn, rows.num_drawn, rows.size = drawn, len(drawn), 32
-    weights = rows.weights(np.array([0, len(drawn)]), 4.0)
+    rows.places, rows.num_drawn, rows.size = [(drawn, 0)], 1, 32
+    weights = rows.weights(np.array([0, 1]), 4.0)
     assert weights.shape == (2, 1, 32, 32)
     assert set(weights[0].unique().tolist()) == {1.0, 4.0}
     eyes = drawn.parts(0) == latents.PARTS.index("eyes")

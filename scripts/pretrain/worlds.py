@@ -1,0 +1,154 @@
+"""What each world's pretraining pictures show: five of a subject, a function of its index alone.
+
+Mascots: four scenes of a character, and a look-alike (one trait changed) in the first of them, for
+the eyes. Products and people: five shots of a product, five garments on a person. Faults: the three
+worlds in turn, every picture spoiled and its caption saying so, or negative prompts would be inert.
+Never a reserved subject, nor one that looks like one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from onbrand.illustrator import (
+    RESERVED_IDS,
+    TRAITS,
+    Character,
+    FashionPicture,
+    Fault,
+    Illustration,
+    ProductPicture,
+    Scene,
+    attributes,
+    caption,
+    character,
+    fashion_caption,
+    fashion_faults,
+    illustrate,
+    illustrate_fashion,
+    illustrate_product,
+    lookalikes,
+    mascot_faults,
+    pretraining_character,
+    pretraining_garment,
+    pretraining_person,
+    pretraining_product,
+    product_caption,
+    product_faults,
+    random_fashion_scene,
+    random_scene,
+    random_shot,
+)
+
+__all__ = ["PICTURES_EACH", "SIZE_PX", "WORLDS", "people_and_scenes"]
+
+PICTURES_EACH = 5
+SIZE_PX = 128
+CAPTIONS_EACH = 3
+
+Picture = Illustration | ProductPicture | FashionPicture
+Label = dict[str, Any]
+
+
+@lru_cache(maxsize=1)
+def _reserved() -> frozenset[tuple[str, ...]]:
+    people = [character(k) for k in RESERVED_IDS]
+    return frozenset(p.signature for q in people for p in [q, *lookalikes(q)])
+
+
+def people_and_scenes(index: int) -> Iterator[tuple[Character, Scene, int]]:
+    """The five (character, scene, picture seed) of the index-th pretraining character."""
+    person = pretraining_character(index)
+    rng = np.random.default_rng((index, 0xD5A3))
+    scenes = [random_scene(rng) for _ in range(PICTURES_EACH - 1)]
+    for j, scene in enumerate(scenes):
+        yield person, scene, PICTURES_EACH * index + j
+    allowed = [d for d in lookalikes(person) if d.signature not in _reserved()]
+    double = allowed[int(rng.integers(len(allowed)))]
+    yield double, scenes[0], PICTURES_EACH * index
+
+
+def mascots(index: int) -> Iterator[tuple[Picture, Label]]:
+    """Labels: attributes, traits, changed_trait, captions."""
+    for j, (person, scene, seed) in enumerate(people_and_scenes(index)):
+        rng = np.random.default_rng((index, j, 0xCA97))
+        yield (
+            illustrate(person, scene, SIZE_PX, seed),
+            {
+                "changed_trait": person.changed_trait,
+                "attributes": attributes(person, scene),
+                "traits": {name: getattr(person, name) for name in TRAITS},
+                "captions": [caption(person, scene, rng) for _ in range(CAPTIONS_EACH)],
+            },
+        )
+
+
+def products(index: int) -> Iterator[tuple[Picture, Label]]:
+    """Labels: captions."""
+    what, rng = pretraining_product(index), np.random.default_rng((index, 0xD5A4))
+    for j in range(PICTURES_EACH):
+        shot = random_shot(rng)
+        words = [product_caption(what, shot, rng) for _ in range(CAPTIONS_EACH)]
+        seed = PICTURES_EACH * index + j
+        yield illustrate_product(what, shot, SIZE_PX, seed), {"captions": words}
+
+
+def fashion(index: int) -> Iterator[tuple[Picture, Label]]:
+    """Labels: captions."""
+    who, rng = pretraining_person(index), np.random.default_rng((index, 0xD5A5))
+    for j in range(PICTURES_EACH):
+        seed = PICTURES_EACH * index + j
+        what, scene = pretraining_garment(seed), random_fashion_scene(rng)
+        words = [fashion_caption(who, what, scene, rng) for _ in range(CAPTIONS_EACH)]
+        yield illustrate_fashion(who, what, scene, SIZE_PX, seed), {"captions": words}
+
+
+def faults(index: int) -> Iterator[tuple[Picture, Label]]:
+    """Labels: captions, fault, severity (2 or 3)."""
+    rng = np.random.default_rng((index, 0xD5A6))
+    for j in range(PICTURES_EACH):
+        seed = 7_000_000 + PICTURES_EACH * index + j
+        draw, possible = _spoilable((index + j) % 3, seed, rng)
+        fault = Fault(possible[int(rng.integers(len(possible)))], int(rng.integers(2, 4)))
+        drawn = draw(seed, fault)
+        label = {"captions": [drawn.caption], "fault": fault.tag, "severity": fault.severity}
+        yield drawn, label
+
+
+def _spoilable(
+    world: int, number: int, rng: np.random.Generator
+) -> tuple[Callable[[int, Fault], Picture], tuple[str, ...]]:
+    """A picture of a world that waits for its fault, and the tags that can be seen in it."""
+    if world == 0:
+        scene, mascot = random_scene(rng), pretraining_character(number)
+        return (
+            lambda seed, f: illustrate(mascot, scene, SIZE_PX, seed, [f]),
+            mascot_faults(mascot, scene),
+        )
+    if world == 1:
+        shot, thing = random_shot(rng), pretraining_product(number)
+        return (
+            lambda seed, f: illustrate_product(thing, shot, SIZE_PX, seed, [f]),
+            product_faults(shot),
+        )
+    look, who, what = (
+        random_fashion_scene(rng),
+        pretraining_person(number),
+        pretraining_garment(number),
+    )
+    return (
+        lambda seed, f: illustrate_fashion(who, what, look, SIZE_PX, seed, [f]),
+        fashion_faults(who, look),
+    )
+
+
+WORLDS: dict[str, Callable[[int], Iterator[tuple[Picture, Label]]]] = {
+    "mascots": mascots,
+    "products": products,
+    "fashion": fashion,
+    "faults": faults,
+}
