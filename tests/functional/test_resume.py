@@ -65,7 +65,7 @@ def in_a_process(*arguments: object) -> int | None:
     context.set_forkserver_preload(PRELOAD)
     process = context.Process(target=train_and_die, args=arguments)
     process.start()
-    process.join(120)
+    process.join(600)  # a loaded machine takes minutes to import what is preloaded
     return process.exitcode
 
 
