@@ -123,12 +123,13 @@ class Stage(_Settings):
 
 class Gate(_Settings):
     """What must hold after a stage of kind `after` before the next may begin: `metric` is at least
-    `at_least`, and those in `not_worse` are no worse than before that stage."""
+    `at_least`, and those in `not_worse` lose no more than the share `tolerance` in that stage."""
 
     after: str
     metric: str
     at_least: float
     not_worse: list[str] = []
+    tolerance: float = Field(default=0.05, ge=0, lt=1)
 
 
 class Recipe(_Settings):

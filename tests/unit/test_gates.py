@@ -48,6 +48,16 @@ def test_not_worse_grants_five_percent(alignment: float, passes: bool) -> None:
     assert verdict.passed is passes
 
 
+def test_a_recipe_may_grant_more() -> None:
+    """A fifth less is too much by default, and within a tolerance of a quarter."""
+    metrics = {"identity": 0.9, "alignment": 0.24}
+    wide = Gate(
+        after="detail", metric="identity", at_least=0.8, not_worse=["alignment"], tolerance=0.25
+    )
+    verdicts = [judge_gates([g], metrics, BEFORE) for g in (gate(), wide)]
+    assert [v is not None and v.passed for v in verdicts] == [False, True]
+
+
 def test_missing_or_nan_figures_fail() -> None:
     """A figure that could not be measured never opens a gate."""
     for metrics in ({}, {"identity": math.nan, "alignment": 0.3}, {"identity": 0.9}):

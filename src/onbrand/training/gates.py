@@ -2,7 +2,7 @@
 
 A gate reads the training-side figures of the validation pictures. `at_least` is absolute;
 `not_worse` compares with the stage before (the untouched base for the first stage) and grants
-`TOLERANCE_FRACTION`, because a handful of pictures measures no finer.
+`tolerance`, because a handful of pictures measures no finer.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from dataclasses import dataclass
 
 from onbrand.recipe import Gate
 
-__all__ = ["TOLERANCE_FRACTION", "Verdict", "judge_gates"]
-
-TOLERANCE_FRACTION = 0.05
+__all__ = ["Verdict", "judge_gates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def judge_gates(
         for name in gate.not_worse:
             was = before.get(name, math.nan)
             now = metrics.get(name, math.nan)
-            good = math.isnan(was) or now >= was - abs(was) * TOLERANCE_FRACTION
+            good = math.isnan(was) or now >= was - abs(was) * gate.tolerance
             note = f"{name} {was:.3f} → {now:.3f}"
             (reached if good else missed).append(note if good else f"{note} is worse")
     if missed:
