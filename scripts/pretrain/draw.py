@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from worlds import PICTURES_EACH, SIZE_PX, WORLDS
 
 from onbrand.illustrator import RESERVED_IDS, character, illustrate, random_scene
+from onbrand.illustrator.skeleton import COCO_17, coco_17
 
 __all__ = ["PICTURES_EACH", "Drawn", "draw_shard"]
 
@@ -40,14 +41,17 @@ def draw_shard(root: Path, world: str, first: int, shard: int, num: int) -> int:
     cv2.setNumThreads(1)
     pixels = np.load(root / "pixels.npy", mmap_mode="r+")
     parts = np.load(root / "parts.npy", mmap_mode="r+")
+    joints = np.load(root / "joints.npy", mmap_mode="r+")
     lines = []
     for n in range(shard * SHARD, min(num, (shard + 1) * SHARD)):
         for j, (drawn, label) in enumerate(WORLDS[world](first + n)):
             row = PICTURES_EACH * n + j
             pixels[row], parts[row] = drawn.pixels, drawn.parts
+            joints[row] = coco_17(getattr(drawn, "keypoints", {}))
             lines.append({"row": row, "subject": first + n, **label})
     pixels.flush()
     parts.flush()
+    joints.flush()
     fresh = done.with_suffix(".tmp")
     fresh.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     fresh.replace(done)
@@ -55,7 +59,8 @@ def draw_shard(root: Path, world: str, first: int, shard: int, num: int) -> int:
 
 
 class Drawn:
-    """A packed set as far as it is drawn: `labels[i]` describes `pixels(i)` and `parts(i)`."""
+    """A packed set as far as it is drawn: `labels[i]` describes `pixels(i)`, `parts(i)` and
+    `joints(i)`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -67,6 +72,7 @@ class Drawn:
         self.rows = np.array([label["row"] for label in self.labels], np.int64)
         self.pixels_map: Pixels = np.load(root / "pixels.npy", mmap_mode="r")
         self.parts_map: Pixels = np.load(root / "parts.npy", mmap_mode="r")
+        self.joints_map: NDArray[np.float32] = np.load(root / "joints.npy", mmap_mode="r")
 
     @staticmethod
     def open(root: Path) -> Drawn | None:
@@ -83,6 +89,10 @@ class Drawn:
     def parts(self, index: int) -> Pixels:
         """[128, 128] uint8, indices into the illustrator's PARTS; 0 is background."""
         return np.asarray(self.parts_map[self.rows[index]])
+
+    def joints(self, index: int) -> NDArray[np.float32]:
+        """COCO-17's joints, [17, 3]: x_px, y_px and 1 where seen; none of a product."""
+        return np.asarray(self.joints_map[self.rows[index]])
 
     def crops(self, rng: np.random.Generator, num: int, crop_px: int) -> Pixels:
         """Random crops [num, crop, crop, 3], flipped half of the time."""
@@ -117,17 +127,19 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--processes", type=int, default=2)
     p.add_argument("--out", type=Path, help="pretrain/drawn, or pretrain/drawn-WORLD")
     options = p.parse_args(arguments)
-    name = "drawn" if options.world == "mascots" else f"drawn-{options.world}"
-    root = options.out or Path(__file__).resolve().parents[2] / "pretrain" / name
+    place = "drawn" if options.world == "mascots" else f"drawn-{options.world}"
+    root = options.out or Path(__file__).resolve().parents[2] / "pretrain" / place
     num = options.subjects
     root.mkdir(parents=True, exist_ok=True)
     rows = num * PICTURES_EACH
-    for name, shape in (
-        ("pixels", (rows, SIZE_PX, SIZE_PX, 3)),
-        ("parts", (rows, SIZE_PX, SIZE_PX)),
-    ):
+    maps: dict[str, tuple[type, tuple[int, ...]]] = {
+        "pixels": (np.uint8, (rows, SIZE_PX, SIZE_PX, 3)),
+        "parts": (np.uint8, (rows, SIZE_PX, SIZE_PX)),
+        "joints": (np.float32, (rows, len(COCO_17), 3)),
+    }
+    for name, (kind, shape) in maps.items():
         if not (root / f"{name}.npy").exists():
-            np.lib.format.open_memmap(root / f"{name}.npy", "w+", np.uint8, shape)
+            np.lib.format.open_memmap(root / f"{name}.npy", "w+", kind, shape)
     shards = range((num + SHARD - 1) // SHARD)
     jobs = [(root, options.world, options.first, s, num) for s in shards]
     began, total = time.monotonic(), 0

@@ -29,6 +29,7 @@ ROLES = {
     "alignment": ("alignment", "alignment"),
     "twin_identity": ("identity-twin", "twins/identity"),
     "attributes": ("attributes", "twins/attributes"),
+    "controlnet": ("controlnet", "controlnet"),
 }  # role: (folder of the run, folder in the pack)
 
 
@@ -40,7 +41,15 @@ def mib(folder: Path) -> float:
 def facts_of(work: Path) -> dict[str, dict[str, Any]]:
     """Steps and seconds per run, from its checkpoint, and what it measured when it ended."""
     facts: dict[str, dict[str, Any]] = {}
-    for run in ("vae", "unet", "identity", "identity-twin", "alignment", "attributes"):
+    for run in (
+        "vae",
+        "unet",
+        "identity",
+        "identity-twin",
+        "alignment",
+        "attributes",
+        "controlnet",
+    ):
         if not (work / run / "resume.safetensors").exists():
             continue
         with safe_open(str(work / run / "resume.safetensors"), "pt") as file:

@@ -100,6 +100,13 @@ class Latents:
             self.maps["filled"][missing] = True
         return torch.from_numpy(np.asarray(self.maps["latents"][rows], np.float32))
 
+    def joints(self, row: int) -> NDArray[np.float32]:
+        """[17, 3] of a row's figure (`Drawn.joints`); zeros where there is none."""
+        if row >= self.num_drawn:
+            return np.zeros((17, 3), np.float32)
+        one, index = self.places[row]
+        return one.joints(index)
+
     def weights(self, rows: NDArray[np.int64], detail: float) -> Tensor:
         """[b, 1, s, s] loss weights: `detail` on the FINE parts and a cell around them, else 1."""
         out = torch.ones(len(rows), 1, self.size, self.size)

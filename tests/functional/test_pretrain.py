@@ -222,6 +222,7 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     """Tokenizer, U-Net, eyes, export: the pack opens with every role and draws a picture."""
     import alignment
     import attributes
+    import controlnet
     import export
     import identity
     import tokens
@@ -229,6 +230,7 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     import vae
     import words
 
+    from onbrand.models.control import load_controlnet
     from onbrand.models.packs import open_pack
 
     if not (work / "vae" / "vae").exists():
@@ -270,10 +272,20 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     again = work / "unet-again" / "pipeline" / "unet" / "config.json"
     assert json.loads(again.read_text())["block_out_channels"] == [16, 16, 16]
+    controlnet.main(
+        [
+            *common(work, "controlnet"), *latents, "--base", str(tmp_path / "pocket"),
+            "--steps", "2", "--batch", "2", "--num", "2",
+        ]
+    )  # fmt: skip
+    assert (work / "controlnet" / "samples" / "000002.png").exists()
     shutil.rmtree(work / "alignment")
     export.main(["--work", str(work), "--out", str(tmp_path / "pocket"), "--revision", "2"])
     pack = open_pack(tmp_path / "pocket")
-    assert set(pack.roles) == {"identity", "alignment", "twin_identity", "attributes"}
+    assert set(pack.roles) == {
+        "identity", "alignment", "twin_identity", "attributes", "controlnet",
+    }  # fmt: skip
+    load_controlnet(pack)
     assert "| alignment | 1 |" in (tmp_path / "pocket" / "README.md").read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onbrand.generation.control import edge_drawing, pose_drawing
 from onbrand.generation.sample import sample
 
-__all__ = ["sample"]
+__all__ = ["edge_drawing", "pose_drawing", "sample"]

@@ -35,6 +35,9 @@ def sample(
     negative_prompt: str = "",
     size_px: int | None = None,
     batch_size: int = 8,
+    controlnet: Any = None,
+    drawings: Sequence[Image.Image] = (),
+    control_strength: float = 1.0,
     emit: Listener = silent,
 ) -> list[Image.Image]:
     """One RGB picture per pair (prompts[i], seeds[i]), in their order.
@@ -42,6 +45,8 @@ def sample(
     `guidance` is classifier-free guidance (1 switches it off, arXiv 2207.12598), `guidance_rescale`
     the share of its contrast that is taken back (arXiv 2305.08891, section 3.4), `size_px` the side
     of the picture (default: the pack's). The model's adapter, if one is attached, takes part.
+    With a `controlnet` (models.control) picture i follows `drawings[i]` (generation.control), its
+    residuals weighed by `control_strength`. guidance_rescale has no effect then.
     Raises PromptError for an empty prompt, unequal counts or impossible settings, and ModelError
     when the model makes something that is no number.
     """
@@ -51,6 +56,8 @@ def sample(
 
     side_px = size_px or model.num_px
     _check(model, prompts, seeds, num_steps, batch_size, side_px)
+    if controlnet is not None and len(drawings) != len(prompts):
+        raise PromptError(f"{len(prompts)} prompts but {len(drawings)} drawings to follow.")
     for prompt in dict.fromkeys([*prompts, negative_prompt]):
         lost = model.cut_off(prompt)
         if lost:
@@ -67,6 +74,9 @@ def sample(
                 torch.stack([known[negative_prompt] for _ in chosen]),
                 starting_noise(model, [seeds[i] for i in chosen], side_px),
                 (num_steps, guidance, guidance_rescale),
+                controlnet,
+                [drawings[i] for i in chosen] if controlnet is not None else [],
+                control_strength,
             )
             pictures += _to_pictures(model.decode(latents), [prompts[i] for i in chosen])
             emit(Advanced(TASK, len(pictures), {}))
@@ -145,20 +155,26 @@ def _denoise(
     negative: Tensor,
     noise: Tensor,
     settings: tuple[int, float, float],
+    controlnet: Any,
+    drawings: Sequence[Image.Image],
+    control_strength: float,
 ) -> Tensor:
     """Clean latents [b, c, h, w] from noise through diffusers' pipeline and the model's sampler."""
     num_steps, guidance, rescale = settings
     side_px = noise.shape[-1] * model.vae_factor
-    output: Any = model.pipeline()(
+    more: dict[str, Any] = {"guidance_rescale": rescale}
+    if controlnet is not None:
+        more = {"image": list(drawings), "controlnet_conditioning_scale": control_strength}
+    output: Any = model.pipeline(controlnet)(
         prompt_embeds=embeddings,
         negative_prompt_embeds=negative,
         latents=noise.to(model.device, model.dtype),
         num_inference_steps=num_steps,
         guidance_scale=guidance,
-        guidance_rescale=rescale,
         height=side_px,
         width=side_px,
         output_type="latent",
+        **more,
     )
     latents: Tensor = output.images
     return latents

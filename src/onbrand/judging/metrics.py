@@ -19,6 +19,7 @@ from onbrand.judging.colour import srgb_to_lab
 __all__ = [
     "centroid",
     "diversity",
+    "edge_f1",
     "identity_error",
     "identity_scores",
     "layout_distance",
@@ -144,3 +145,28 @@ def diversity(layout: Floats, groups: Sequence[str]) -> tuple[Floats, list[str]]
         values.append(float(layout_distance(rows, rows)[np.triu_indices(len(rows), k=1)].mean()))
         names.append(name)
     return np.array(values), names
+
+
+def edge_f1(drawn: Image.Image, wanted: Image.Image, tolerance_px: int = 2) -> float:
+    """F1 of two edge drawings (white on black, one size): an edge pixel is right when the other
+    drawing has one within `tolerance_px` (Martin et al. 2004, matched by distance alone).
+
+    1 when both are empty, 0 when one of them is.
+
+    Raises:
+        ValueError: for unequal sizes.
+    """
+    if drawn.size != wanted.size:
+        raise ValueError(f"edge drawings of {drawn.size} and {wanted.size} px cannot be compared")
+    ours, theirs = (np.asarray(d.convert("L")) > 127 for d in (drawn, wanted))
+    if not ours.any() or not theirs.any():
+        return float(ours.any() == theirs.any())
+    precision = float((_distance(theirs)[ours] <= tolerance_px).mean())
+    recall = float((_distance(ours)[theirs] <= tolerance_px).mean())
+    return 2 * precision * recall / max(precision + recall, 1e-12)
+
+
+def _distance(edges: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Distance of every pixel to the nearest edge pixel, in pixels."""
+    away = cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(away, np.float32)

@@ -224,12 +224,14 @@ class DiffusionModel:
         with quiet_libraries():
             return DPMSolverMultistepScheduler.from_config(self._schedule)
 
-    def pipeline(self) -> Any:
-        """diffusers' StableDiffusionPipeline over these very modules, with a fresh sampler."""
+    def pipeline(self, controlnet: Any = None) -> Any:
+        """diffusers' StableDiffusionPipeline over these very modules, with a fresh sampler; its
+        StableDiffusionControlNetPipeline when there is a ControlNet."""
         with quiet_libraries():
-            from diffusers import StableDiffusionPipeline
+            from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
-            pipe = StableDiffusionPipeline(
+            kind: Any = StableDiffusionControlNetPipeline if controlnet else StableDiffusionPipeline
+            pipe = kind(
                 vae=self.vae,
                 text_encoder=self.text_encoder,
                 tokenizer=self.tokenizer,
@@ -238,6 +240,7 @@ class DiffusionModel:
                 safety_checker=None,
                 feature_extractor=None,
                 requires_safety_checker=False,
+                **({"controlnet": controlnet} if controlnet else {}),
             )
         pipe.set_progress_bar_config(disable=True)
         return pipe

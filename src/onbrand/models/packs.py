@@ -12,6 +12,7 @@ model_index.json may name more roles, each a subfolder in transformers' layout:
     alignment = "alignment"            # VisionTextDualEncoderModel
     twin_identity = "twins/identity"   # an image classifier; evaluation only
     attributes = "twins/attributes"    # an image classifier, labels "species:fox"; evaluation only
+    controlnet = "controlnet"          # a ControlNetModel of this very base
 
 A plain diffusers folder has no pack.toml: judges then come from the default pack. This module
 reads names and JSON only; it never imports torch and never opens a pickle.
@@ -44,6 +45,7 @@ __all__ = ["DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "open_pack"]
 DEFAULT_PACK = "pocket"
 BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
 JUDGE_ROLES = ("identity", "alignment", "twin_identity", "attributes")
+ROLES = (*JUDGE_ROLES, "controlnet")
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
@@ -194,7 +196,7 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
     repo, _, revision = text.partition("@")
     endings = ("*.json", "*.txt", "*.safetensors")
     wanted = ["model_index.json", "README.md", "pack.toml", "vocabulary.json"]
-    wanted += [f"{part}/{end}" for part in (*PARTS, *JUDGE_ROLES, "twins") for end in endings]
+    wanted += [f"{part}/{end}" for part in (*PARTS, *ROLES, "twins") for end in endings]
     try:
         root = huggingface_hub.snapshot_download(
             repo,
