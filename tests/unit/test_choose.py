@@ -20,11 +20,13 @@ def test_choose_takes_the_most_alike_that_still_follows_prompts() -> None:
     assert "detail is more alike but lost 17 % of the base's prompt alignment" in choice.reason
 
 
-def test_choose_prefers_less_training_when_stages_tie() -> None:
-    """Equal likeness goes to the earlier stage."""
-    one = {"identity": 0.800, "alignment": 0.30}
-    two = {"identity": 0.803, "alignment": 0.30}
-    assert choose({"appearance": one, "detail": two}, base=BASE).stage == "appearance"
+def test_choose_prefers_the_later_stage_when_stages_tie() -> None:
+    """Equal likeness goes to the later stage, whose gates have passed; less does not."""
+    one = {"identity": 0.803, "alignment": 0.30}
+    two = {"identity": 0.800, "alignment": 0.30}
+    assert choose({"appearance": one, "detail": two}, base=BASE).stage == "detail"
+    worse = {"identity": 0.79, "alignment": 0.30}
+    assert choose({"appearance": one, "detail": worse}, base=BASE).stage == "appearance"
 
 
 def test_choose_says_when_nothing_is_good_enough() -> None:

@@ -21,12 +21,14 @@ from onbrand.illustrator.character import (
 )
 from onbrand.illustrator.draw import Illustration, illustrate, mascot_faults
 from onbrand.illustrator.fashion import (
+    FASHION_ATTRIBUTES,
     FashionPicture,
     FashionScene,
     Garment,
     Person,
     describe_garment,
     describe_person,
+    fashion_attributes,
     fashion_caption,
     fashion_faults,
     garment,
@@ -38,6 +40,7 @@ from onbrand.illustrator.fashion import (
 )
 from onbrand.illustrator.faults import FAULTS, Fault
 from onbrand.illustrator.product import (
+    PRODUCT_ATTRIBUTES,
     PRODUCT_TRAITS,
     Product,
     ProductPicture,
@@ -46,6 +49,7 @@ from onbrand.illustrator.product import (
     illustrate_product,
     pretraining_product,
     product,
+    product_attributes,
     product_caption,
     product_faults,
     random_shot,
@@ -61,8 +65,10 @@ from onbrand.illustrator.scene import (
 
 __all__ = [
     "ATTRIBUTES",
+    "FASHION_ATTRIBUTES",
     "FAULTS",
     "PARTS",
+    "PRODUCT_ATTRIBUTES",
     "PRODUCT_TRAITS",
     "RESERVED_IDS",
     "STYLES",
@@ -86,6 +92,7 @@ __all__ = [
     "describe_garment",
     "describe_person",
     "describe_product",
+    "fashion_attributes",
     "fashion_caption",
     "fashion_faults",
     "garment",
@@ -100,6 +107,7 @@ __all__ = [
     "pretraining_person",
     "pretraining_product",
     "product",
+    "product_attributes",
     "product_caption",
     "product_faults",
     "random_fashion_scene",

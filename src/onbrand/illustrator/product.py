@@ -22,6 +22,7 @@ from onbrand.illustrator.setting import PLACES, Setting, where
 from onbrand.illustrator.subject import Shadow, Subject
 
 __all__ = [
+    "PRODUCT_ATTRIBUTES",
     "PRODUCT_TRAITS",
     "Product",
     "ProductPicture",
@@ -30,6 +31,7 @@ __all__ = [
     "illustrate_product",
     "pretraining_product",
     "product",
+    "product_attributes",
     "product_caption",
     "product_faults",
     "random_shot",
@@ -78,6 +80,13 @@ class Shot(Setting):
     framing: str = "whole"
 
 
+PRODUCT_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    **{name: PRODUCT_TRAITS[name.removeprefix("product_")]
+       for name in ("product_kind", "product_colour", "product_pattern")},
+    **{name: Shot.WORDS[name] for name in ("stand", "place", "hour", "style")},
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class ProductPicture:
     """`pixels` (size, size, 3) uint8 and what is true of them; `parts` (size, size) uint8, indices
@@ -121,6 +130,16 @@ def describe_product(what: Product) -> str:
     pair = "pair of " if what.kind.startswith("pair of ") else ""
     noun = f"{pair}{what.colour} {what.kind.removeprefix(pair)}"
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun} with {what.accent} {printed}"
+
+
+def product_attributes(what: Product, shot: Shot) -> dict[str, str]:
+    """The ground truth that a classifier can be asked to read back."""
+    return {
+        name: getattr(what, name.removeprefix("product_"))
+        if name.startswith("product_")
+        else getattr(shot, name)
+        for name in PRODUCT_ATTRIBUTES
+    }
 
 
 def random_shot(rng: np.random.Generator) -> Shot:

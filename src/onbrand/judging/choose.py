@@ -55,8 +55,9 @@ def choose(
     the prompt (alignment within 3 % of the base's) and still vary (half the base's diversity).
 
     `stages` maps names, in training order, to {"identity", "alignment", "diversity"?}; `base` holds
-    the same for the untouched base. Ties (0.005) go to the earlier stage: less training, less
-    drift. When no stage keeps both, the one with the best alignment is named and `good` is False.
+    the same for the untouched base. Ties (0.005) go to the later stage: the recipe has it because
+    it helps as a rule, and its gates have seen what it lost. When no stage keeps both, the one with
+    the best alignment is named and `good` is False.
     """
     if not stages:
         raise ValueError("there is no stage to choose from: train at least one")
@@ -66,7 +67,7 @@ def choose(
         lost = _lost(stages[name], base)
         return Choice(name, f"{_said(name)} is the least bad: even it {lost}.", good=False)
     best = max(n["identity"] for n in kept.values())
-    name = next(s for s, n in kept.items() if n["identity"] >= best - IDENTITY_TIE)
+    name = next(s for s in reversed(kept) if kept[s]["identity"] >= best - IDENTITY_TIE)
     own = kept[name]["identity"]
     if base is not None and own <= base.get("identity", -1.0):
         start = f"{_said(name)} has identity {own:.2f}, the base {base['identity']:.2f}"

@@ -14,8 +14,10 @@ from onbrand.illustrator.fashion.garment import (
     pretraining_garment,
 )
 from onbrand.illustrator.fashion.look import (
+    FASHION_ATTRIBUTES,
     FashionPicture,
     FashionScene,
+    fashion_attributes,
     fashion_caption,
     fashion_faults,
     illustrate_fashion,
@@ -32,6 +34,7 @@ from onbrand.illustrator.fashion.poses import COCO_17, FASHION_POSES
 
 __all__ = [
     "COCO_17",
+    "FASHION_ATTRIBUTES",
     "FASHION_POSES",
     "GARMENT_TRAITS",
     "PERSON_TRAITS",
@@ -41,6 +44,7 @@ __all__ = [
     "Person",
     "describe_garment",
     "describe_person",
+    "fashion_attributes",
     "fashion_caption",
     "fashion_faults",
     "garment",

@@ -21,6 +21,7 @@ from onbrand.illustrator.fashion.body import (
     draw_torso,
 )
 from onbrand.illustrator.fashion.garment import (
+    GARMENT_TRAITS,
     Garment,
     describe_garment,
     draw_sleeves,
@@ -35,8 +36,10 @@ from onbrand.illustrator.setting import PLACES, Setting, where
 from onbrand.illustrator.subject import Shadow, Subject
 
 __all__ = [
+    "FASHION_ATTRIBUTES",
     "FashionPicture",
     "FashionScene",
+    "fashion_attributes",
     "fashion_caption",
     "fashion_faults",
     "illustrate_fashion",
@@ -58,6 +61,15 @@ class FashionScene(Setting):
     pose: str = "standing"
     framing: str = "whole"
     mirrored: bool = False
+
+
+FASHION_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    **{name: GARMENT_TRAITS[name.removeprefix("garment_")]
+       for name in ("garment_kind", "garment_colour", "garment_pattern")},
+    "person": ("woman", "man", "mannequin"),
+    "person_pose": FashionScene.WORDS["pose"],
+    **{name: FashionScene.WORDS[name] for name in ("place", "hour", "style")},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,14 @@ def _dress_up(b: Body, what: Garment) -> Layer:
     draw_head(b, layer)
     layer.keypoints.update(b.at)
     return layer
+
+
+def fashion_attributes(who: Person, what: Garment, scene: FashionScene) -> dict[str, str]:
+    """The ground truth that a classifier can be asked to read back."""
+    worn = {name: getattr(what, name.removeprefix("garment_")) for name in
+            ("garment_kind", "garment_colour", "garment_pattern")}  # fmt: skip
+    shown = {name: getattr(scene, name) for name in ("place", "hour", "style")}
+    return {**worn, "person": who.kind, "person_pose": scene.pose, **shown}
 
 
 def fashion_faults(who: Person, scene: FashionScene) -> tuple[str, ...]:
