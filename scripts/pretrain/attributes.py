@@ -1,7 +1,8 @@
-"""Role twins/attributes: reads species, colour, pose, expression, prop, place … from a picture.
+"""Role twins/attributes: reads species, colour, pose, garment, product, place … from a picture.
 
 Evaluation only. One linear head over a ResNet; id2label names "group:value", and a softmax runs
-over each group. Trained on the illustrator's ground truth.
+over each group. Trained on the illustrator's ground truth of all worlds; a group that a world does
+not have (a product's species) is not asked of its pictures.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from draw import Drawn
+from draw import Beside
 from eyes import eye_options, fit, held_out_batches, resnet, views
 from options import parser, prepare
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from onbrand.illustrator import ATTRIBUTES, TRAITS
+from onbrand.illustrator import ATTRIBUTES, FASHION_ATTRIBUTES, PRODUCT_ATTRIBUTES, TRAITS
 
 __all__ = ["GROUPS", "build", "loss_of", "main", "measure"]
 
 GROUPS: dict[str, tuple[str, ...]] = {
     **{name: TRAITS[name] for name in ("species", "colour", "outfit", "accessory")},
     **ATTRIBUTES,
+    **PRODUCT_ATTRIBUTES,
+    **FASHION_ATTRIBUTES,
 }
 
 
@@ -36,9 +39,11 @@ def build() -> PreTrainedModel:
 
 
 def targets_of(labels: list[dict[str, Any]]) -> Tensor:
-    """[n, groups] index of the true value in each group."""
+    """[n, groups] index of the true value in each group, -1 where there is none."""
+    facts = [label.get("attributes", {}) for label in labels]
     rows = [
-        [values.index(label["attributes"][g]) for g, values in GROUPS.items()] for label in labels
+        [values.index(fact[g]) if g in fact else -1 for g, values in GROUPS.items()]
+        for fact in facts
     ]
     return torch.tensor(rows)
 
@@ -49,15 +54,16 @@ def split(logits_bn: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
-    """Accuracy per group on held-out characters' pictures."""
+def measure(model: PreTrainedModel, held_out: Beside, batches: list[Tensor]) -> dict[str, float]:
+    """Accuracy per group on the pictures of held-out subjects that have it, and the mean."""
     model.eval()
     logits = split(torch.cat([model(b).logits for b in batches]).cpu())
     model.train()
     truth = targets_of(held_out.labels)
     scores = {
-        name: round(float((part.argmax(1) == truth[:, i]).float().mean()), 4)
+        name: round(float((part.argmax(1) == truth[:, i])[truth[:, i] >= 0].float().mean()), 4)
         for i, (name, part) in enumerate(zip(GROUPS, logits, strict=True))
+        if bool((truth[:, i] >= 0).any())
     }
     return {**scores, "mean": round(sum(scores.values()) / len(scores), 4)}
 
@@ -65,10 +71,16 @@ def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> d
 def loss_of(
     model: PreTrainedModel, x_bchw: Tensor, truth_bg: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """Mean cross-entropy of the groups."""
+    """Mean over pictures of their groups' mean cross-entropy."""
     parts = split(model(x_bchw).logits.float())
-    losses = [F.cross_entropy(part, truth_bg[:, i]) for i, part in enumerate(parts)]
-    return torch.stack(losses).mean(), {}
+    each_bg = torch.stack(
+        [
+            F.cross_entropy(part, truth_bg[:, i], ignore_index=-1, reduction="none")
+            for i, part in enumerate(parts)
+        ],
+        dim=1,
+    )
+    return (each_bg.sum(1) / (truth_bg >= 0).sum(1)).mean(), {}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -77,12 +89,13 @@ def main(arguments: list[str] | None = None) -> None:
     eye_options(p)
     options = p.parse_args(arguments)
     prepare(options)
-    drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
+    drawn, held_out = Beside.open(options.drawn), Beside.open(options.held_out)
     truth, batches = targets_of(drawn.labels), held_out_batches(held_out, options.device)
+    readable = np.nonzero((truth >= 0).any(1).numpy())[0]  # faults are not read
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
-        rows = rng.integers(0, len(drawn), options.batch)
+        rows = rng.choice(readable, options.batch)
         # views are never mirrored: left and right are read; backgrounds stay: they are read too
         return views(drawn, rows, rng, 0.0, options.warp, flip=False), truth[rows]
 

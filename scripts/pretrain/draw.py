@@ -15,7 +15,7 @@ import contextlib
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from worlds import PICTURES_EACH, SIZE_PX, WORLDS
 from onbrand.illustrator import RESERVED_IDS, character, illustrate, random_scene
 from onbrand.illustrator.skeleton import COCO_17, coco_17
 
-__all__ = ["PICTURES_EACH", "Drawn", "draw_shard"]
+__all__ = ["PICTURES_EACH", "Beside", "Drawn", "draw_shard"]
 
 Pixels = NDArray[np.uint8]
 SHARD = 100  # subjects
@@ -112,6 +112,39 @@ class Drawn:
             scene = random_scene(np.random.default_rng((k, 0xE7A1)))
             out.append(illustrate(character(k), scene, size_px=SIZE_PX, seed=k).pixels)
         return np.stack(out)
+
+
+class Beside:
+    """Several packed sets read as one, in their order."""
+
+    def __init__(self, sets: Sequence[Drawn]) -> None:
+        self.places = [(one, i) for one in sets for i in range(len(one))]
+        self.labels = [label for one in sets for label in one.labels]
+
+    @staticmethod
+    def open(root: Path) -> Beside:
+        """The set at root and those of other worlds beside it (root-products and so on), as far as
+        they are drawn."""
+        roots = [root, *(root.with_name(f"{root.name}-{world}") for world in WORLDS)]
+        return Beside([one for one in map(Drawn.open, roots) if one is not None])
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def pixels(self, index: int) -> Pixels:
+        """[128, 128, 3] uint8."""
+        one, i = self.places[index]
+        return one.pixels(i)
+
+    def parts(self, index: int) -> Pixels:
+        """[128, 128] uint8, indices into the illustrator's PARTS."""
+        one, i = self.places[index]
+        return one.parts(i)
+
+    def joints(self, index: int) -> NDArray[np.float32]:
+        """[17, 3]: x_px, y_px and 1 where seen."""
+        one, i = self.places[index]
+        return one.joints(i)
 
 
 def main(arguments: list[str] | None = None) -> None:

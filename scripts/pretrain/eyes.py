@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from draw import PICTURES_EACH, Drawn
+from draw import PICTURES_EACH, Beside, Drawn
 from halves import Ahead
 from numpy.typing import NDArray
 from options import WORK, autocast, printer
@@ -83,7 +83,7 @@ def augment(
 
 
 def views(
-    drawn: Drawn,
+    drawn: Drawn | Beside,
     indices: NDArray[np.int64],
     rng: np.random.Generator,
     blackout: float,
@@ -112,7 +112,7 @@ def characters_of(drawn: Drawn) -> NDArray[np.int64]:
     return np.arange(len(drawn)).reshape(-1, PICTURES_EACH)
 
 
-def held_out_batches(drawn: Drawn, device: str, batch: int = 50) -> list[torch.Tensor]:
+def held_out_batches(drawn: Drawn | Beside, device: str, batch: int = 50) -> list[torch.Tensor]:
     """All pictures as they are, in order, on the device."""
     rows = range(0, len(drawn), batch)
     return [

@@ -8,7 +8,6 @@ on white and on pale backdrops, their style in the caption. Run as a script it f
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from draw import Drawn
+from draw import Beside
 from numpy.typing import NDArray
 from options import WORK, parser, prepare
 from pictures import HELD_OUT_EVERY, Pixels, pack_emoji, to_tensor
 from tokens import emoji_caption
 from torch import Tensor
-from worlds import WORLDS
 
 from onbrand.illustrator import PARTS
 
@@ -42,18 +40,15 @@ _FINE = np.array([part in FINE for part in PARTS], np.float32)
 class Latents:
     """`captions[i]` are row i's captions; the first `num_drawn` rows are drawn, the rest emoji."""
 
-    def __init__(self, root: Path, vae: AutoencoderKL, drawn: Sequence[Drawn], emoji: Pixels,
+    def __init__(self, root: Path, vae: AutoencoderKL, drawn: Beside, emoji: Pixels,
                  things: list[dict[str, Any]]) -> None:  # fmt: skip
         self.vae, self.drawn, self.emoji = vae, drawn, emoji
-        self.places = [(one, i) for one in drawn for i in range(len(one))]
-        self.num_drawn = len(self.places)
+        self.num_drawn = len(drawn)
         self.kept = [i for i in range(len(things)) if i % HELD_OUT_EVERY]
         self.backdrops = np.random.default_rng(0).choice(
             len(BACKDROPS), len(things), p=(0.4, 0.2, 0.2, 0.2)
         )
-        self.captions: list[list[str]] = [
-            label["captions"] for one in drawn for label in one.labels
-        ]
+        self.captions: list[list[str]] = [label["captions"] for label in drawn.labels]
         names = list(BACKDROPS)
         for i in self.kept:
             text = emoji_caption(things[i]["text"], things[i]["style"])
@@ -81,8 +76,7 @@ class Latents:
     def pixels(self, row: int) -> Pixels:
         """[128, 128, 3] uint8 of a row."""
         if row < self.num_drawn:
-            one, index = self.places[row]
-            return one.pixels(index)
+            return self.drawn.pixels(row)
         i = self.kept[row - self.num_drawn]
         alpha = self.emoji[i][..., 3:].astype(np.float32) / 255
         back = np.array(list(BACKDROPS.values())[self.backdrops[i]])
@@ -104,16 +98,14 @@ class Latents:
         """[17, 3] of a row's figure (`Drawn.joints`); zeros where there is none."""
         if row >= self.num_drawn:
             return np.zeros((17, 3), np.float32)
-        one, index = self.places[row]
-        return one.joints(index)
+        return self.drawn.joints(row)
 
     def weights(self, rows: NDArray[np.int64], detail: float) -> Tensor:
         """[b, 1, s, s] loss weights: `detail` on the FINE parts and a cell around them, else 1."""
         out = torch.ones(len(rows), 1, self.size, self.size)
         for k, row in enumerate(rows):
             if row < self.num_drawn:
-                one, index = self.places[row]
-                fine = torch.from_numpy(_FINE[one.parts(index)])[None]
+                fine = torch.from_numpy(_FINE[self.drawn.parts(int(row))])[None]
                 cells = F.max_pool2d(fine, 128 // self.size)
                 out[k] += (detail - 1) * F.max_pool2d(cells, 3, stride=1, padding=1)
         return out
@@ -125,10 +117,7 @@ class Latents:
         vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
         vae = vae.to(options.device, memory_format=torch.channels_last).eval()
         emoji, things = pack_emoji(options.emoji, options.work)
-        others = [options.drawn.with_name(f"drawn-{world}") for world in WORLDS]
-        sets = [Drawn.open(root) for root in (options.drawn, *others)]
-        drawn = [one for one in sets if one is not None]
-        return Latents(options.latents, vae, drawn, emoji, things)
+        return Latents(options.latents, vae, Beside.open(options.drawn), emoji, things)
 
 
 def latent_options(p: argparse.ArgumentParser) -> None:

@@ -26,6 +26,7 @@ from onbrand.illustrator import (
     attributes,
     caption,
     character,
+    fashion_attributes,
     fashion_caption,
     fashion_faults,
     illustrate,
@@ -37,6 +38,7 @@ from onbrand.illustrator import (
     pretraining_garment,
     pretraining_person,
     pretraining_product,
+    product_attributes,
     product_caption,
     product_faults,
     random_fashion_scene,
@@ -88,23 +90,25 @@ def mascots(index: int) -> Iterator[tuple[Picture, Label]]:
 
 
 def products(index: int) -> Iterator[tuple[Picture, Label]]:
-    """Labels: captions."""
+    """Labels: attributes, captions."""
     what, rng = pretraining_product(index), np.random.default_rng((index, 0xD5A4))
     for j in range(PICTURES_EACH):
         shot = random_shot(rng)
         words = [product_caption(what, shot, rng) for _ in range(CAPTIONS_EACH)]
         seed = PICTURES_EACH * index + j
-        yield illustrate_product(what, shot, SIZE_PX, seed), {"captions": words}
+        label = {"attributes": product_attributes(what, shot), "captions": words}
+        yield illustrate_product(what, shot, SIZE_PX, seed), label
 
 
 def fashion(index: int) -> Iterator[tuple[Picture, Label]]:
-    """Labels: captions."""
+    """Labels: attributes, captions."""
     who, rng = pretraining_person(index), np.random.default_rng((index, 0xD5A5))
     for j in range(PICTURES_EACH):
         seed = PICTURES_EACH * index + j
         what, scene = pretraining_garment(seed), random_fashion_scene(rng)
         words = [fashion_caption(who, what, scene, rng) for _ in range(CAPTIONS_EACH)]
-        yield illustrate_fashion(who, what, scene, SIZE_PX, seed), {"captions": words}
+        label = {"attributes": fashion_attributes(who, what, scene), "captions": words}
+        yield illustrate_fashion(who, what, scene, SIZE_PX, seed), label
 
 
 def faults(index: int) -> Iterator[tuple[Picture, Label]]:

@@ -193,11 +193,11 @@ def test_thirds_stay_thirds_when_stacks_are_joined() -> None:
 def test_faces_weigh_more_than_the_sky(work: Path) -> None:
     """Weights are 1 on background, `detail` on eyes and mouths; emoji rows are 1 everywhere."""
     import latents
-    from draw import Drawn
+    from draw import Beside, Drawn
 
     drawn = Drawn(work / "drawn")
     rows = latents.Latents.__new__(latents.Latents)
-    rows.places, rows.num_drawn, rows.size = [(drawn, 0)], 1, 32
+    rows.drawn, rows.num_drawn, rows.size = Beside([drawn]), 1, 32
     weights = rows.weights(np.array([0, 1]), 4.0)
     assert weights.shape == (2, 1, 32, 32)
     assert set(weights[0].unique().tolist()) == {1.0, 4.0}
