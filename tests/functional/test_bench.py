@@ -12,6 +12,7 @@ from rich.console import Console
 from onbrand.bench import BENCHES, render_readme, run_consistency, run_pack, table
 from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe, trigger_word
 from onbrand.bench.pack import psnr_db
+from onbrand.bench.read_back import WORLDS, ask, hits
 from onbrand.bench.record import machine, mean_metric, metric
 from onbrand.bench.summary import summarise
 from onbrand.brief import Brief
@@ -108,6 +109,25 @@ def test_pack_bench_measures_and_resumes(tiny_pack: Pack, tmp_path: Path) -> Non
     again = run_pack(**settings, mascot=tmp_path / "nowhere")
     assert again["metrics"] == found["metrics"]
     assert "Time per picture" in printed(found)
+
+
+def test_prompts_name_what_is_read_back() -> None:
+    """Every world's prompts name their attributes; the truth is read at 100 %, a lie at 0."""
+    for world in WORLDS:
+        asked = ask(world, 6, seed=3, size_px=32)
+        assert asked[0].picture.size == (32, 32)
+        assert [one.prompt for one in ask(world, 6, seed=3, size_px=32)] == [
+            one.prompt for one in asked
+        ]
+        for one in asked:
+            kind = next(value for name, value in one.attributes.items() if name != "species")
+            assert kind.removeprefix("pair of ") in one.prompt
+        truth = [dict(one.attributes) for one in asked]
+        name = "attributes_fraction" if world == "mascots" else f"{world}_attributes_fraction"
+        assert hits(world, asked, truth, 0)[name]["value"] == 1
+        lies = [dict.fromkeys(one.attributes, "?") for one in asked]
+        assert hits(world, asked, lies, 0)[name]["value"] == 0
+        assert hits(world, asked, [{"place": "room"}] * 6, 0) == {}
 
 
 def test_pack_bench_reads_a_real_mascot_inside_its_alpha(tiny_pack: Pack, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """What a pack can do before any brand: reconstruct, draw what a prompt names, how fast, how small.
 
-Attributes named in prompts (species, colour, pose, expression, prop, place) are read back from the
-generated pictures by the pack's AttributeReader, which is first checked on real drawings of the
-same prompts: that column is the most that could be read. Finished parts are kept under `work`.
+Attributes named in prompts (species, colour, pose, expression, prop, place; a product's or a
+garment's kind, colour and print) are read back from the generated pictures by the pack's
+AttributeReader, which is first checked on real drawings of the same prompts: that column is the
+most that could be read. Finished parts are kept under `work`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from onbrand.bench.characters import named_attributes
+from onbrand.bench.read_back import WORLDS, ask, hits
 from onbrand.bench.record import Result, mean_metric, metric, result
 from onbrand.errors import PackError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
 from onbrand.illustrator import (
     RESERVED_IDS,
-    attributes,
-    caption,
     character,
     illustrate,
     random_scene,
@@ -89,7 +88,7 @@ def run_pack(
         metrics["psnr_mascot_db"] = mean_metric(real["psnr"], bar=24.0, seed=seed)
     else:
         emit(Noted(f"{mascot} is not there: its reconstruction is not measured"))
-    read, by_steps = _attributes(pack, model, folder, num, steps, seed, emit)
+    read, by_steps = _attributes(pack, model, folder, num, steps, main_steps, seed, emit)
     if read:
         metrics |= _with_bars(by_steps[main_steps])
     timed = _kept(folder / "seconds.json", lambda: _seconds(model, main_steps, 1 if quick else 5))
@@ -180,11 +179,13 @@ def _attributes(
     folder: Path,
     num: int,
     steps: Sequence[int],
+    main_steps: int,
     seed: int,
     emit: Listener,
 ) -> tuple[dict[str, Result], dict[int, dict[str, Result]]]:
     """(read from real drawings, read from generated pictures per step count); empty without a
-    reader. The prompts name every attribute that is read."""
+    reader. Worlds that the reader knows nothing of are left out; others than mascots are drawn at
+    `main_steps` alone."""
     from onbrand.judging import open_eyes
 
     try:
@@ -194,24 +195,28 @@ def _attributes(
     if reader is None:
         emit(Noted(f"pack {pack.name} has no attribute reader: read-back is not measured"))
         return {}, {}
-    rng = np.random.default_rng([seed, 0xA2])
-    asked, prompts, real = [], [], []
-    for n in range(num):
-        who, scene = character(int(rng.choice(len(RESERVED_IDS)))), random_scene(rng)
-        asked.append(named_attributes(attributes(who, scene)))
-        prompts.append(caption(who, scene, rng, subject=f"a {who.colour} {who.species}"))
-        drawn = illustrate(who, scene, size_px=model.num_px, seed=n)
-        real.append(Image.fromarray(drawn.pixels))
-    true = _hits(asked, reader(real), seed)
-    by_steps = {}
-    for count in steps:
-        file = folder / f"attributes-{count:02d}.json"
-        if not file.is_file():
-            write_json_atomic(file, {"seen": reader(_drawn(model, prompts, count, emit))})
-        seen = json.loads(file.read_text(encoding="utf-8"))["seen"]
-        by_steps[count] = _hits(asked, seen, seed)
-        mean = float(by_steps[count]["attributes_fraction"]["value"])
-        emit(Advanced("pack", len(by_steps), {f"attributes at {count} steps": mean}))
+    true: dict[str, Result] = {}
+    by_steps: dict[int, dict[str, Result]] = {count: {} for count in steps}
+    done = 0
+    for world in WORLDS:
+        asked = ask(world, num, seed=seed, size_px=model.num_px)
+        real = hits(world, asked, reader([one.picture for one in asked]), seed)
+        if not real:
+            emit(Noted(f"pack {pack.name}'s reader does not know the world of {world}"))
+            continue
+        true |= real
+        for count in steps if world == "mascots" else (main_steps,):
+            name = "attributes" if world == "mascots" else f"attributes-{world}"
+            file = folder / f"{name}-{count:02d}.json"
+            if not file.is_file():
+                pictures = _drawn(model, [one.prompt for one in asked], count, emit)
+                write_json_atomic(file, {"seen": reader(pictures)})
+            seen = json.loads(file.read_text(encoding="utf-8"))["seen"]
+            found = hits(world, asked, seen, seed)
+            by_steps[count] |= found
+            mean = float(next(iter(found.values()))["value"])
+            done += 1
+            emit(Advanced("pack", done, {f"{world}, attributes at {count} steps": mean}))
     return true, by_steps
 
 
@@ -222,20 +227,6 @@ def _drawn(
 
     seeds = range(5000, 5000 + len(prompts))
     return sample(model, prompts, seeds=seeds, num_steps=num_steps, guidance=GUIDANCE, emit=emit)
-
-
-def _hits(
-    asked: Sequence[Mapping[str, str]], seen: Sequence[Mapping[str, str]], seed: int
-) -> dict[str, Result]:
-    """Share of prompts whose attribute is seen, per attribute, and the mean of all."""
-    names = [name for name in asked[0] if name in seen[0]]
-    hits = {
-        name: [float(a[name] == s[name]) for a, s in zip(asked, seen, strict=True)]
-        for name in names
-    }
-    found = {f"attribute_{name}_fraction": mean_metric(hits[name], seed=seed) for name in names}
-    every = [float(np.mean(row)) for row in zip(*hits.values(), strict=True)]
-    return {"attributes_fraction": mean_metric(every, seed=seed), **found}
 
 
 def _with_bars(found: Mapping[str, Result]) -> dict[str, Result]:
