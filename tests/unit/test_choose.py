@@ -66,6 +66,17 @@ def test_verdict_is_one_plain_sentence() -> None:
     )
 
 
+def test_verdict_explains_a_choice_that_is_not_the_best_here() -> None:
+    """The validation pictures chose; the report's own figures do not overrule them."""
+    stages = {"appearance": arm("appearance", identity=0.78), "detail": arm("detail", identity=0.8)}
+    chosen = choose({"appearance": {"identity": 0.86}, "detail": {"identity": 0.85}})
+    found = verdict(chosen, stages, {"prompt_only": arm("prompt_only", identity=0.55)})
+    assert found.sentence.startswith(
+        "Ship appearance, which the validation pictures chose: its identity 0.78 stays under "
+        "detail's 0.80 here, "
+    )
+
+
 def test_verdict_vetoes_but_never_switches() -> None:
     """When the twins contradict the choice nothing ships, and the advice says what to try."""
     stages = {

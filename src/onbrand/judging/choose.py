@@ -225,13 +225,16 @@ def _sentence(stage: str, stages: Mapping[str, Arm], baselines: Mapping[str, Arm
     values = _values(stages[stage])
     rivals = {n: a for n, a in (*stages.items(), *baselines.items()) if n not in (stage, "real")}
     below = {n: _values(a)["identity"] for n, a in rivals.items() if "identity" in a.metrics}
-    parts = [f"its identity is {values['identity']:.2f}"]
+    head, parts = f"Ship {stage}", [f"its identity is {values['identity']:.2f}"]
     if below:
         rival = max(below, key=lambda n: below[n])
         own, other = values["identity"], below[rival]
         word = "beats" if own > other + IDENTITY_TIE else "equals"
         word = "stays under" if own < other - IDENTITY_TIE else word
         parts = [f"its identity {own:.2f} {word} {rival}'s {other:.2f}"]
+        if word == "stays under" and rival in stages:  # what chooses never grades, nor the reverse
+            parts[0] += " here"
+            head += ", which the validation pictures chose"
     if "alignment_ratio" in values:
         parts.append(f"alignment is {_against(values['alignment_ratio'], 1.0)}")
     memorised = values.get("memorised_fraction", 0.0)
@@ -240,7 +243,7 @@ def _sentence(stage: str, stages: Mapping[str, Arm], baselines: Mapping[str, Arm
         if memorised == 0
         else f"{_percent(memorised)} of the pictures come close to a training picture"
     )
-    return f"Ship {stage}: {', '.join(parts[:-1])}, and {parts[-1]}."
+    return f"{head}: {', '.join(parts[:-1])}, and {parts[-1]}."
 
 
 def _against(own: float, base: float) -> str:
