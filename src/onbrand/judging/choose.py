@@ -163,7 +163,7 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
     if values.get("alignment_ratio", 1.0) < 1 - ALIGNMENT_TOLERANCE:
         said.append(
             f"Prompts are followed at {_percent(values['alignment_ratio'])} of the base's "
-            "strength: raise the prior weight, or stop at an earlier stage."
+            "strength: lower the learning rate, or stop at an earlier stage."
         )
     if values.get("memorised_fraction", 0.0) > 0:
         said.append(
