@@ -12,16 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import ControlNetModel
-from halves import Ahead, Halves
+from halves import stepper
 from latents import Latents, latent_options
 from numpy.typing import NDArray
-from options import autocast, parser, prepare, printer
+from options import parser, prepare, printer
 from PIL import Image
 from torch import Tensor, nn
 from unet import captions_of, rows_of, schedule
@@ -129,6 +128,13 @@ class Source:
         }
 
 
+def loss_of(guided: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Mean squared error of v."""
+    v = guided(batch["x"], batch["t"], batch["tokens"], batch["drawn"]).float()
+    error = (v - batch["v"]).square().mean()
+    return error, {"error": float(error.detach())}
+
+
 def as_tensor(drawings: list[Image.Image]) -> Tensor:
     """[b, 3, h, w] in [0, 1], as diffusers' pipelines give them to a ControlNet."""
     stack = np.stack([np.asarray(d, np.float32) for d in drawings]) / 255
@@ -188,8 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     latents = Latents.open(options)
     model = load_diffusion(open_pack(options.base), device=options.device)
     net = build(model)
-    guided = Guided(model, net)
-    source = Source(options, latents, model)
+    guided, source = Guided(model, net), Source(options, latents, model)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         floor_fraction=0.05, weight_decay=0.01, ema_decay=0.995, checkpoint_every=250, log_every=50,
@@ -199,22 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
         task="controlnet", emit=printer(),
     )  # fmt: skip
     loop.resume()
-    halves = Halves(guided, options.threads)
-    size = options.batch // halves.num
-    shares = [
-        Ahead(partial(source, share=slice(k * size, (k + 1) * size)), options.workers)
-        for k in range(halves.num)
-    ]
-
-    def loss(replica: nn.Module, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
-        batch = {name: x.to(options.device) for name, x in shares[k](index).items()}
-        with autocast(options):
-            v = replica(batch["x"], batch["t"], batch["tokens"], batch["drawn"]).float()
-        error = (v - batch["v"]).square().mean()
-        return error, {"error": float(error.detach())}
-
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        return halves.gradients(partial(loss, index=index))
+    step = stepper(guided, source, loss_of, options)
 
     def save(done: int) -> None:
         began = time.monotonic()

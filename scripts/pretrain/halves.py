@@ -6,15 +6,18 @@ else wants a core. Replicas on one thread each meet once a step, and scale bette
 
 from __future__ import annotations
 
+import argparse
 import copy
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
+from options import autocast
 from torch import Tensor, nn
 
-__all__ = ["Ahead", "Halves"]
+__all__ = ["Ahead", "Halves", "stepper"]
 
 Loss = Callable[[nn.Module, int], tuple[Tensor, dict[str, float]]]
 """(replica, its number) -> (mean loss of its share of the batch, numbers)."""
@@ -76,3 +79,29 @@ class Halves:
             first.grad /= self.num
         mean = torch.stack([value for value, _ in results]).mean()
         return mean, {k: sum(n[k] for _, n in results) / self.num for k in results[0][1]}
+
+
+def stepper(
+    module: nn.Module,
+    source: Callable[..., dict[str, Tensor]],
+    loss_of: Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, float]]],
+    options: argparse.Namespace,
+) -> Callable[[int], tuple[Tensor, dict[str, float]]]:
+    """`step(index)` for the engine's loop, on as many replicas as there are threads.
+
+    `source(step, share=slice)` makes the tensors of a share of the batch, ahead of time, and
+    `loss_of(replica, tensors)` its mean loss and numbers, in mixed precision.
+    """
+    halves = Halves(module, options.threads)
+    size = options.batch // halves.num
+    shares = [
+        Ahead(partial(source, share=slice(k * size, (k + 1) * size)), options.workers)
+        for k in range(halves.num)
+    ]
+
+    def loss(replica: nn.Module, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
+        batch = {name: x.to(options.device) for name, x in shares[k](index).items()}
+        with autocast(options):
+            return loss_of(replica, batch)
+
+    return lambda index: halves.gradients(partial(loss, index=index))

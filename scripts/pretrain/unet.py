@@ -18,16 +18,15 @@ import copy
 import json
 import shutil
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from halves import Ahead, Halves
+from halves import stepper
 from latents import Latents, latent_options
 from numpy.typing import NDArray
-from options import WORK, autocast, parser, prepare, printer
+from options import WORK, parser, prepare, printer
 from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -259,20 +258,7 @@ def main(arguments: list[str] | None = None) -> None:
         task="unet", emit=printer(),
     )  # fmt: skip
     loop.resume()
-    halves = Halves(joint, options.threads)
-    size = options.batch // halves.num
-    shares = [
-        Ahead(partial(source, share=slice(k * size, (k + 1) * size)), options.workers)
-        for k in range(halves.num)
-    ]
-
-    def loss(replica: nn.Module, k: int, index: int) -> tuple[Tensor, dict[str, float]]:
-        batch = {name: x.to(options.device) for name, x in shares[k](index).items()}
-        with autocast(options):
-            return loss_of(replica, batch)
-
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        return halves.gradients(partial(loss, index=index))
+    step = stepper(joint, source, loss_of, options)
 
     def save(done: int) -> None:
         began = time.monotonic()

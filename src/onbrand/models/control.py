@@ -8,6 +8,7 @@ import torch
 
 from onbrand.errors import PackError, WeightsError
 from onbrand.models.diffusion import Dtype, quiet_libraries
+from onbrand.models.layout import said
 from onbrand.models.packs import Pack
 
 __all__ = ["load_controlnet"]
@@ -36,9 +37,8 @@ def load_controlnet(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu"
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # each library has its own classes for a damaged file
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise WeightsError(
-                f"the ControlNet of pack '{pack.name}' in {folder} cannot be loaded: {reason}"
+                f"the ControlNet of pack '{pack.name}' in {folder} cannot be loaded: {said(error)}"
             ) from error
     net.requires_grad_(False)
     return net.to(device).eval()

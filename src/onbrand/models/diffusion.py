@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from onbrand.errors import PackError, WeightsError
+from onbrand.models.layout import said
 from onbrand.models.packs import Pack
 
 __all__ = ["DiffusionModel", "load_diffusion", "quiet_libraries"]
@@ -288,9 +289,8 @@ def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu")
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # each library has its own classes for a damaged file
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise WeightsError(
-                f"the weights of pack '{pack.name}' in {root} cannot be loaded: {reason} "
+                f"the weights of pack '{pack.name}' in {root} cannot be loaded: {said(error)} "
                 "The folder is damaged or incomplete; fetch or build it again."
             ) from error
     unet = unet.to(device, memory_format=torch.channels_last)

@@ -21,6 +21,7 @@ __all__ = [
     "picture_size",
     "read_json",
     "refuse_file",
+    "said",
 ]
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
@@ -161,6 +162,11 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(value, dict):
         raise PackError(f"{path} is damaged: a JSON object was expected.")
     return value
+
+
+def said(error: Exception) -> str:
+    """The first line of a library's complaint, or its class where it says nothing."""
+    return (str(error).strip().splitlines() or [repr(error)])[0]
 
 
 def _class_of(entry: object) -> str | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from onbrand.errors import WeightsError
 from onbrand.models.diffusion import quiet_libraries
+from onbrand.models.layout import said
 from onbrand.models.packs import Pack
 
 __all__ = [
@@ -56,9 +57,8 @@ def load_role(pack: Pack, role: str, class_name: str, device: str = "cpu") -> An
                     folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
                 )
         except Exception as error:  # each library has its own classes for a damaged file
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise WeightsError(
-                f"the role '{role}' in {folder} cannot be loaded: {reason}"
+                f"the role '{role}' in {folder} cannot be loaded: {said(error)}"
             ) from error
     if module is None:
         raise WeightsError(
