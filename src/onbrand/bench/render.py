@@ -116,6 +116,7 @@ def _where(found: Mapping[str, Any]) -> str:
     accelerator = "" if machine["accelerator"] == "none" else f", {machine['accelerator']}"
     return (
         f"Made by onbrand {found['version']} ({found['commit']}), seed {found['seed']}, in {took} "
+        "(what earlier runs had finished was kept and is not counted) "
         f"on {machine['processor']} ({machine['cores']} cores, {machine['memory_gib']} GiB"
         f"{accelerator}), torch {machine['torch']}.\n"
     )
