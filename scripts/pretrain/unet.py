@@ -52,6 +52,10 @@ PROMPTS = (
     "a pencil sketch of a brown dog, standing calmly, holding a flower",
     "a 3d emoji of a red apple", "a flat colour emoji of a house", "a 3d emoji of a rocket",
     "a gopher mascot riding a bicycle",
+    "product picture of a red mug with white dots, on seamless paper, flat illustration",
+    "a soft shaded illustration of a blue backpack with yellow details, on a wooden table",
+    "an outlined cartoon of a woman, wearing a long red dress, walking, in a city street by day",
+    "a mannequin, wearing a green coat, standing, on a plain cream background, flat illustration",
 )  # fmt: skip
 
 
@@ -173,7 +177,7 @@ def sheet(pipe: StableDiffusionPipeline, path: Path, num_steps: int = 20) -> Non
             generator=seeds,
         ).images  # fmt: skip
     side = pictures[0].width
-    whole = Image.new("RGB", (4 * side, 4 * side))
+    whole = Image.new("RGB", (4 * side, len(pictures) // 4 * side))
     for k, picture in enumerate(pictures):
         whole.paste(picture, (k % 4 * side, k // 4 * side))
     path.parent.mkdir(parents=True, exist_ok=True)
