@@ -218,8 +218,8 @@ def paint_subject(
     possible: Sequence[str],
     faults: Sequence[Fault],
     seed: int,
-) -> Subject:
-    """Paint a subject into its place and light it, with the faults wanted; gives what was painted.
+) -> None:
+    """Paint a subject into its place and light it, with the faults wanted planted in both.
 
     Raises:
         ValueError: for a fault that could not be seen in this picture.
@@ -239,7 +239,6 @@ def paint_subject(
     for fault, rng in zip(faults, chances, strict=True):
         if (spoil := FAULTS[fault.tag].spoil) is not None:
             spoil(canvas, fault.severity, rng)
-    return subject
 
 
 def _hand_of(points: dict[str, tuple[float, float]], side: str) -> tuple[float, float]:
