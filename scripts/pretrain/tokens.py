@@ -1,8 +1,9 @@
 """Role tokenizer: CLIP's byte-pair encoding over the project's own words, about 6k entries.
 
-Trained on the drawn set's captions, the emoji's texts and words.txt (ordinary English words), so
+Trained on the drawn sets' captions, the emoji's texts and words.txt (ordinary English words), so
 that what people ask for breaks into few pieces. Also writes vocabulary.json: the words that the
-base has seen in captions, for the warning about unseen words.
+base has seen in captions, for the warning about unseen words. A base that goes on learning keeps
+its tokenizer (--keep): then only the words that it has seen are listed anew.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import argparse
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
-from draw import Drawn
+from draw import Beside
 from options import ROOT, parser, prepare
 from pictures import pack_emoji
 from transformers import CLIPTokenizer
@@ -57,19 +59,24 @@ def main(arguments: list[str] | None = None) -> None:
     """Train on what is drawn and save tokenizer/ and vocabulary.json."""
     p: argparse.ArgumentParser = parser("tokenizer", steps=0, batch=0)
     p.add_argument("--size", type=int, default=6000)
+    p.add_argument("--keep", type=Path, help="a tokenizer/ that a base was trained with")
     options = p.parse_args(arguments)
     prepare(options)
-    drawn = Drawn.open(options.drawn)
-    captions = [c for label in (drawn.labels if drawn else []) for c in label["captions"]]
+    captions = [c for label in Beside.open(options.drawn).labels for c in label["captions"]]
     _, things = pack_emoji(options.emoji, options.work)
     captions += [emoji_caption(t["text"], t["style"]) for t in things]
     words = (ROOT / "scripts/pretrain/words.txt").read_text("utf-8").split()
-    tokenizer = train(captions, words, options.size)
+    tokenizer = (
+        CLIPTokenizer.from_pretrained(options.keep)
+        if options.keep
+        else train(captions, words, options.size)
+    )
     tokenizer.save_pretrained(options.out / "tokenizer")
     seen = sorted({w for c in captions for w in words_of(c)})
     (options.out / "vocabulary.json").write_text(json.dumps({"words": seen}))
     again = CLIPTokenizer.from_pretrained(options.out / "tokenizer")
-    lengths = [len(x) for x in again(captions[:2000])["input_ids"]]
+    some = captions[:: max(1, len(captions) // 5000)]
+    lengths = [len(x) for x in again(some)["input_ids"]]
     print(
         f"{len(again)} entries, captions of {sum(lengths) / len(lengths):.1f} tokens,"
         f" longest {max(lengths)}; {len(seen)} words seen",
