@@ -16,6 +16,7 @@ from onbrand.bench.read_back import WORLDS, ask
 from onbrand.generation import sample
 from onbrand.models import open_pack
 from onbrand.models.diffusion import load_diffusion
+from onbrand.sheet import tiles
 
 SEED = 64
 
@@ -23,15 +24,12 @@ SEED = 64
 def sheet(base: str, world: str, num: int, num_columns: int, num_steps: int) -> Image.Image:
     """`num` pictures of a world's prompts about reserved subjects, in rows."""
     model = load_diffusion(open_pack(base))
-    side = model.num_px
-    asked = ask(world, num, seed=SEED, size_px=side)
-    page = Image.new("RGB", (num_columns * side, -(-num // num_columns) * side), "white")
+    prompts = [one.prompt for one in ask(world, num, seed=SEED, size_px=model.num_px)]
+    made: list[Image.Image] = []
     for first in track(range(0, num, num_columns), description=world):
-        prompts = [one.prompt for one in asked[first : first + num_columns]]
-        seeds = range(first, first + len(prompts))
-        for column, picture in enumerate(sample(model, prompts, seeds=seeds, num_steps=num_steps)):
-            page.paste(picture, (column * side, first // num_columns * side))
-    return page
+        row = prompts[first : first + num_columns]
+        made += sample(model, row, seeds=range(first, first + len(row)), num_steps=num_steps)
+    return tiles(made, num_columns)
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from onbrand.illustrator import (
     random_scene,
     random_shot,
 )
+from onbrand.sheet import tiles
 
 
 def faults(k: int, rng: np.random.Generator, size_px: int) -> NDArray[np.uint8]:
@@ -66,13 +67,7 @@ DRAW: dict[str, Drawer] = {
 def sheet(world: str, num: int, num_columns: int, size_px: int, seed: int) -> Image.Image:
     """`num` pictures of a world's first characters, products or people, in random scenes."""
     rng = np.random.default_rng(seed)
-    rows = -(-num // num_columns)
-    page = Image.new("RGB", (num_columns * size_px, rows * size_px), "white")
-    for k in range(num):
-        pixels = DRAW[world](k, rng, size_px)
-        row, column = divmod(k, num_columns)
-        page.paste(Image.fromarray(pixels), (column * size_px, row * size_px))
-    return page
+    return tiles([Image.fromarray(DRAW[world](k, rng, size_px)) for k in range(num)], num_columns)
 
 
 def main() -> None:

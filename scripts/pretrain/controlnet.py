@@ -41,6 +41,7 @@ from onbrand.illustrator.skeleton import coco_17
 from onbrand.judging.metrics import edge_f1
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.packs import open_pack
+from onbrand.sheet import tiles
 from onbrand.training.engine import Loop, Settings, noise
 from onbrand.training.noise_levels import NoiseLevels
 
@@ -167,12 +168,8 @@ def evaluate(model: DiffusionModel, net: ControlNetModel, path: Path, num: int) 
     seeds = list(range(num))
     plain = sample(model, prompts, seeds=seeds)
     guided = sample(model, prompts, seeds=seeds, controlnet=net, drawings=drawings)
-    page = Image.new("RGB", (num * SIZE_PX, 4 * SIZE_PX))
-    for row, shown in enumerate((pictures, drawings, guided, plain)):
-        for k, picture in enumerate(shown):
-            page.paste(picture, (k * SIZE_PX, row * SIZE_PX))
     path.parent.mkdir(parents=True, exist_ok=True)
-    page.save(path)
+    tiles([*pictures, *drawings, *guided, *plain], num).save(path)
     found = {}
     for name, shown in (("edge_f1", guided), ("edge_f1_unguided", plain)):
         scores = [edge_f1(edge_drawing(shown[k]), drawings[k]) for k in range(0, num, 2)]

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 from words import build as text_encoder
 
+from onbrand.sheet import tiles
 from onbrand.training.engine import Loop, Settings, generator, noise
 from onbrand.training.noise_levels import NoiseLevels, logit_normal
 
@@ -176,12 +177,8 @@ def sheet(pipe: StableDiffusionPipeline, path: Path, num_steps: int = 20) -> Non
             list(PROMPTS[i : i + 4]), num_inference_steps=num_steps, guidance_scale=4.0,
             generator=seeds,
         ).images  # fmt: skip
-    side = pictures[0].width
-    whole = Image.new("RGB", (4 * side, len(pictures) // 4 * side))
-    for k, picture in enumerate(pictures):
-        whole.paste(picture, (k % 4 * side, k // 4 * side))
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole.save(path)
+    tiles(pictures, 4).save(path)
 
 
 class Source:

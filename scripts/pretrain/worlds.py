@@ -9,13 +9,12 @@ Never a reserved subject, nor one that looks like one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from onbrand.illustrator import (
-    RESERVED_IDS,
     TRAITS,
     Character,
     FashionPicture,
@@ -25,7 +24,6 @@ from onbrand.illustrator import (
     Scene,
     attributes,
     caption,
-    character,
     fashion_attributes,
     fashion_caption,
     fashion_faults,
@@ -45,6 +43,7 @@ from onbrand.illustrator import (
     random_scene,
     random_shot,
 )
+from onbrand.illustrator.character import reserved_signatures
 
 __all__ = ["PICTURES_EACH", "SIZE_PX", "WORLDS", "people_and_scenes"]
 
@@ -56,12 +55,6 @@ Picture = Illustration | ProductPicture | FashionPicture
 Label = dict[str, Any]
 
 
-@lru_cache(maxsize=1)
-def _reserved() -> frozenset[tuple[str, ...]]:
-    people = [character(k) for k in RESERVED_IDS]
-    return frozenset(p.signature for q in people for p in [q, *lookalikes(q)])
-
-
 def people_and_scenes(index: int) -> Iterator[tuple[Character, Scene, int]]:
     """The five (character, scene, picture seed) of the index-th pretraining character."""
     person = pretraining_character(index)
@@ -69,7 +62,7 @@ def people_and_scenes(index: int) -> Iterator[tuple[Character, Scene, int]]:
     scenes = [random_scene(rng) for _ in range(PICTURES_EACH - 1)]
     for j, scene in enumerate(scenes):
         yield person, scene, PICTURES_EACH * index + j
-    allowed = [d for d in lookalikes(person) if d.signature not in _reserved()]
+    allowed = [d for d in lookalikes(person) if d.signature not in reserved_signatures()]
     double = allowed[int(rng.integers(len(allowed)))]
     yield double, scenes[0], PICTURES_EACH * index
 
@@ -115,39 +108,28 @@ def faults(index: int) -> Iterator[tuple[Picture, Label]]:
     """Labels: captions, fault, severity (2 or 3)."""
     rng = np.random.default_rng((index, 0xD5A6))
     for j in range(PICTURES_EACH):
-        seed = 7_000_000 + PICTURES_EACH * index + j
-        draw, possible = _spoilable((index + j) % 3, seed, rng)
+        number = 7_000_000 + PICTURES_EACH * index + j
+        draw, possible = _spoilable((index + j) % 3, number, rng)
         fault = Fault(possible[int(rng.integers(len(possible)))], int(rng.integers(2, 4)))
-        drawn = draw(seed, fault)
+        drawn = draw(SIZE_PX, number, [fault])
         label = {"captions": [drawn.caption], "fault": fault.tag, "severity": fault.severity}
         yield drawn, label
 
 
 def _spoilable(
     world: int, number: int, rng: np.random.Generator
-) -> tuple[Callable[[int, Fault], Picture], tuple[str, ...]]:
-    """A picture of a world that waits for its fault, and the tags that can be seen in it."""
+) -> tuple[Callable[..., Picture], tuple[str, ...]]:
+    """A picture of a world that waits for its size, seed and faults, and the tags that can be seen
+    in it."""
     if world == 0:
         scene, mascot = random_scene(rng), pretraining_character(number)
-        return (
-            lambda seed, f: illustrate(mascot, scene, SIZE_PX, seed, [f]),
-            mascot_faults(mascot, scene),
-        )
+        return partial(illustrate, mascot, scene), mascot_faults(mascot, scene)
     if world == 1:
         shot, thing = random_shot(rng), pretraining_product(number)
-        return (
-            lambda seed, f: illustrate_product(thing, shot, SIZE_PX, seed, [f]),
-            product_faults(shot),
-        )
-    look, who, what = (
-        random_fashion_scene(rng),
-        pretraining_person(number),
-        pretraining_garment(number),
-    )
-    return (
-        lambda seed, f: illustrate_fashion(who, what, look, SIZE_PX, seed, [f]),
-        fashion_faults(who, look),
-    )
+        return partial(illustrate_product, thing, shot), product_faults(shot)
+    look, who = random_fashion_scene(rng), pretraining_person(number)
+    what = pretraining_garment(number)
+    return partial(illustrate_fashion, who, what, look), fashion_faults(who, look)
 
 
 WORLDS: dict[str, Callable[[int], Iterator[tuple[Picture, Label]]]] = {

@@ -1,4 +1,4 @@
-"""A contact sheet: pictures in rows, a caption above each row, on one page."""
+"""Many pictures on one page: a contact sheet with captions, or bare tiles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["contact_sheet"]
+__all__ = ["contact_sheet", "tiles"]
 
 PAPER = (255, 255, 255)
 INK = (38, 38, 43)
@@ -54,6 +54,21 @@ def contact_sheet(
         for c, picture in enumerate(row):
             shown = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
             page.paste(shown, (GAP_PX + c * (width + GAP_PX), top + CAPTION_PX))
+    return page
+
+
+def tiles(pictures: Sequence[Image.Image], num_columns: int) -> Image.Image:
+    """Pictures of one size edge to edge, row by row; what the last row lacks is white.
+
+    Raises `ValueError` when there is nothing to show.
+    """
+    if not pictures:
+        raise ValueError("no pictures to show")
+    width, height = pictures[0].size
+    page = Image.new("RGB", (num_columns * width, -(-len(pictures) // num_columns) * height), PAPER)
+    for k, picture in enumerate(pictures):
+        row, column = divmod(k, num_columns)
+        page.paste(picture, (column * width, row * height))
     return page
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "describe",
     "lookalikes",
     "pretraining_character",
+    "reserved_signatures",
 ]
 
 RESERVED_IDS = range(256)
@@ -116,7 +117,8 @@ def character(identity: int) -> Character:
 
 
 @lru_cache(maxsize=1)
-def _reserved_signatures() -> frozenset[tuple[str, ...]]:
+def reserved_signatures() -> frozenset[tuple[str, ...]]:
+    """Signatures of all reserved characters and their look-alikes: never to be trained on."""
     people = [character(k) for k in RESERVED_IDS]
     doubles = [double for person in people for double in lookalikes(person)]
     return frozenset(person.signature for person in [*people, *doubles])
@@ -127,7 +129,7 @@ def pretraining_character(index: int) -> Character:
 
     Never a reserved id, and never one that looks like a reserved character or its look-alikes.
     """
-    return unreserved(character, lambda made: made.signature, _reserved_signatures(), index)
+    return unreserved(character, lambda made: made.signature, reserved_signatures(), index)
 
 
 _NEAR = {
