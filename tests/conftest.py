@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,19 @@ def tiny_pack(tiny_pack_folder: Path) -> Pack:
     from onbrand.models.packs import open_pack
 
     return open_pack(tiny_pack_folder)
+
+
+@pytest.fixture(scope="session")
+def guided_pack(tiny_pack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """The tiny pack with a ControlNet that does something."""
+    from tiny import add_controlnet
+
+    from onbrand.models.packs import open_pack
+
+    root = tmp_path_factory.mktemp("packs") / "guided"
+    shutil.copytree(tiny_pack_folder, root)
+    add_controlnet(root)
+    return open_pack(root)
 
 
 @pytest.fixture(scope="session")

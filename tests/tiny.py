@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DDIMScheduler,
+    PNDMScheduler,
+    UNet2DConditionModel,
+)
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -23,7 +29,7 @@ from transformers import (
     VisionTextDualEncoderModel,
 )
 
-__all__ = ["WORDS", "build_hub_base", "build_tiny_pack"]
+__all__ = ["WORDS", "add_controlnet", "build_hub_base", "build_tiny_pack"]
 
 NUM_PX = 32
 NUM_TOKENS = 24
@@ -34,6 +40,7 @@ ATTRIBUTES = {
     "species": ("fox", "cat", "bear"),
     "colour": ("red", "blue"),
     "pose": ("waving", "sitting"),
+    "fault": ("none", "hand"),
 }
 
 
@@ -168,6 +175,20 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
         f'name = "tiny"\nlicence = "Apache-2.0"\nrevision = "test"\n\n[roles]\n{roles}\n', "utf-8"
     )
     return root
+
+
+def add_controlnet(root: Path) -> None:
+    """Give a tiny pack a ControlNet whose last convolutions are not zero."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel.from_pretrained(root / "unet", torch_dtype=torch.float32)
+    # the tiny codec halves three times, as SD's does
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
+    for name, weight in net.named_parameters():
+        if "controlnet" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    net.save_pretrained(root / "controlnet")
+    listed = (root / "pack.toml").read_text("utf-8").rstrip()
+    (root / "pack.toml").write_text(listed + '\ncontrolnet = "controlnet"\n', "utf-8")
 
 
 def build_hub_base(root: Path, *, seed: int = 1) -> Path:

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from onbrand.bench import BENCHES, render_readme, run_consistency, run_pack, table
 from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe, trigger_word
-from onbrand.bench.pack import psnr_db
 from onbrand.bench.read_back import WORLDS, ask, hits
+from onbrand.bench.reconstruct import psnr_db
 from onbrand.bench.record import machine, mean_metric, metric
 from onbrand.bench.summary import summarise
 from onbrand.brief import Brief
@@ -109,6 +109,25 @@ def test_pack_bench_measures_and_resumes(tiny_pack: Pack, tmp_path: Path) -> Non
     again = run_pack(**settings, mascot=tmp_path / "nowhere")
     assert again["metrics"] == found["metrics"]
     assert "Time per picture" in printed(found)
+
+
+def test_pack_bench_steers_and_compares_worlds(guided_pack: Pack, tmp_path: Path) -> None:
+    """Edges followed stand beside the unguided; faults are counted with and without the negative
+    prompt; the Fréchet ratio takes as many pictures as it is told."""
+    settings = {"base": str(guided_pack.root), "quick": True, "work": tmp_path / "work"}
+    found = run_pack(**settings, mascot=tmp_path / "nowhere")
+    ours = found["metrics"]
+    assert {"edge_f1", "fault_fraction", "faults_avoided_fraction", "frechet_ratio"} <= set(ours)
+    unguided = found["baselines"]["unguided"]["edge_f1"]
+    assert unguided["value"] != ours["edge_f1"]["value"]
+    assert 0 <= found["baselines"]["real"]["fault_fraction"]["value"] <= 1
+    assert ours["frechet_ratio"]["value"] > 1  # noise is farther than drawings are from each other
+    assert found["num_likeness"] == 12
+    (made,) = (tmp_path / "work").rglob("likeness-made-*.npy")
+    assert np.load(made).shape == (12, 9)
+    (tmp_path / "pack.json").write_text(json.dumps(found))
+    assert "12 pictures" in render_readme(tmp_path)
+    assert "Unguided" in printed(found)
 
 
 def test_prompts_name_what_is_read_back() -> None:

@@ -35,25 +35,6 @@ def square(x: int = 20, size: int = 64) -> Image.Image:
     return picture
 
 
-@pytest.fixture(scope="module")
-def guided_pack(tiny_pack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    """The tiny pack with a ControlNet whose last convolutions are not zero."""
-    root = tmp_path_factory.mktemp("packs") / "guided"
-    shutil.copytree(tiny_pack_folder, root)
-    unet = load_diffusion(open_pack(root)).unet
-    torch.manual_seed(0)
-    # the tiny codec halves three times, as SD's does
-    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
-    for name, weight in net.named_parameters():
-        if "controlnet" in name:
-            torch.nn.init.normal_(weight, std=0.3)
-    net.save_pretrained(root / "controlnet")
-    (root / "pack.toml").write_text(
-        (root / "pack.toml").read_text().rstrip() + '\ncontrolnet = "controlnet"\n'
-    )
-    return open_pack(root)
-
-
 def test_edges_are_white_where_the_picture_breaks() -> None:
     """A square's outline and nothing else, in the picture's size."""
     edges = np.asarray(edge_drawing(square()))

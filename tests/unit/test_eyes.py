@@ -36,7 +36,7 @@ def test_evaluation_eyes_give_unit_vectors_whatever_the_batch(tiny_pack: Pack) -
     assert (np.abs(aligned) <= 1).all()
     np.testing.assert_allclose(aligned, many.align(shown, texts), atol=1e-5)
     assert one.read_attributes is not None
-    assert set(one.read_attributes(shown)[0]) == {"species", "colour", "pose"}
+    assert set(one.read_attributes(shown)[0]) == {"species", "colour", "pose", "fault"}
 
 
 def test_training_scorer_does_not_look_through_the_twin(tiny_pack: Pack) -> None:

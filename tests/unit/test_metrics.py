@@ -317,3 +317,16 @@ def test_evaluation_prompts_never_repeat_validation_ones() -> None:
     assert not {"waving", "running"} & set(chosen)
     assert len(set(chosen)) == 6
     assert chosen == evaluation_prompts(prompts, num_validation=2, num=6)
+
+
+def test_frechet_distance_is_that_of_gaussians() -> None:
+    """0 to itself; of two diagonal Gaussians |Δμ|² + Σ (σ − σ')²; unequal widths are refused."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(4000, 3))
+    one = (one - one.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(one, rowvar=False))).T
+    other = one * [1.0, 2.0, 3.0] + [0.5, 0.0, 0.0]
+    assert m.frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+    assert m.frechet_distance(one, other) == pytest.approx(0.25 + 0 + 1 + 4)
+    assert m.frechet_distance(other, one) == pytest.approx(5.25)
+    with pytest.raises(ValueError, match="cannot be compared"):
+        m.frechet_distance(one, one[:, :2])

@@ -34,6 +34,9 @@ rate, {rate:g}, was {found}.
     "pack": """\
 The built-in base before any brand. Attributes are named in the prompt and read back by a classifier
 trained on ground truth; “Real pictures” is what it reads from true drawings of the same prompts.
+Faults are what that classifier calls a fault, alarms on true drawings beside them; avoided is the
+share of them that a negative prompt takes away. Edges are measured against the drawing that was to
+be followed, and against the same prompts and seeds unguided.
 """,
 }
 
@@ -69,6 +72,12 @@ def _section(found: Mapping[str, Any]) -> str:
 
 def _about(found: Mapping[str, Any]) -> str:
     text = ABOUT.get(str(found["name"]), "")
+    if found.get("num_likeness"):
+        num = f"{found['num_likeness']:,}"
+        text += (
+            f"The Fréchet distance is that of the classifier's logits over {num} pictures, worlds"
+            " alike; 1 is as near as true drawings are to each other.\n"
+        )
     if "settings" in found:
         known = found["settings"]
         searched = len(known["learning_rates"]) > 1

@@ -28,6 +28,7 @@ __all__ = [
     "ReadAttributes",
     "Score",
     "open_eyes",
+    "open_features",
     "scorer",
     "to_pixels",
     "training_scorer",
@@ -132,6 +133,16 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
             return seen
 
     return Eyes(embed, _alignment(pack, batch_size), read)
+
+
+def open_features(pack: Pack, *, batch_size: int = 16) -> Embed:
+    """The attribute reader's logits [n, labels], not normalised: what a Fréchet distance compares.
+
+    Raises PackError when the pack has no attribute reader.
+    """
+    from onbrand.models.twins import AttributeReader
+
+    return _batched(AttributeReader(pack).logits, pack.num_px, batch_size)
 
 
 def training_scorer(pack: Pack, held_out: Sequence[Image.Image], *, batch_size: int = 16) -> Score:

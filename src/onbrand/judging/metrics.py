@@ -20,6 +20,7 @@ __all__ = [
     "centroid",
     "diversity",
     "edge_f1",
+    "frechet_distance",
     "identity_error",
     "identity_scores",
     "layout_distance",
@@ -164,6 +165,27 @@ def edge_f1(drawn: Image.Image, wanted: Image.Image, tolerance_px: int = 2) -> f
     precision = float((_distance(theirs)[ours] <= tolerance_px).mean())
     recall = float((_distance(ours)[theirs] <= tolerance_px).mean())
     return 2 * precision * recall / max(precision + recall, 1e-12)
+
+
+def frechet_distance(ours: Floats, theirs: Floats) -> float:
+    """Fréchet distance of two sets of features, [n, d] and [m, d], as if both were Gaussian:
+    |μa − μb|² + tr(A + B − 2·(A·B)^½) with their covariances A, B (Heusel et al. 2017, eq. 6).
+
+    It falls with the number of pictures: compare equal numbers only.
+
+    Raises:
+        ValueError: for fewer than two rows, or unequal widths.
+    """
+    if min(len(ours), len(theirs)) < 2 or ours.shape[1] != theirs.shape[1]:
+        raise ValueError(f"features of {ours.shape} and {theirs.shape} cannot be compared")
+    a, b = np.cov(ours, rowvar=False), np.cov(theirs, rowvar=False)
+    # A·B is similar to a positive semi-definite matrix: its eigenvalues are real, none below zero
+    roots = np.sqrt(np.linalg.eigvals(np.atleast_2d(a) @ np.atleast_2d(b)).real.clip(0))
+    apart = ((ours.mean(axis=0) - theirs.mean(axis=0)) ** 2).sum()
+    return max(
+        0.0,
+        float(apart + np.trace(np.atleast_2d(a)) + np.trace(np.atleast_2d(b)) - 2 * roots.sum()),
+    )
 
 
 def _distance(edges: NDArray[np.bool_]) -> NDArray[np.float32]:

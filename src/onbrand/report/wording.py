@@ -53,6 +53,18 @@ MEASURES: dict[str, Measure] = {
     "psnr_mascot_db": Measure(
         "Reconstruction, real mascot", "PSNR inside the alpha of a real mascot", "decibel"
     ),
+    "edge_f1": Measure(
+        "Edges followed", "F1 at 2 px of a ControlNet's picture against its drawing", "cosine"
+    ),
+    "fault_fraction": Measure(
+        "Faults", "pictures of plain prompts in which a classifier finds one", "share"
+    ),
+    "faults_avoided_fraction": Measure(
+        "Faults avoided", "of these, gone when the negative prompt names all faults", "share"
+    ),
+    "frechet_ratio": Measure(
+        "Fréchet ratio", "distance to true drawings, over that of two sets of these", "delta_e"
+    ),
     "seconds_per_picture": Measure("Time per picture", "one alone, with guidance", "seconds"),
     "t2i_mib": Measure("Size, text to image", "all files of that part", "mebibytes"),
     "pack_mib": Measure("Size, whole pack", "all files", "mebibytes"),
@@ -66,6 +78,7 @@ ARM_TITLES: dict[str, str] = {
     "appearance": "Appearance",
     "detail": "Detail",
     "real": "Real pictures",
+    "unguided": "Unguided",
 }
 
 

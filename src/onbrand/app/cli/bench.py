@@ -82,8 +82,12 @@ def pack(
     work: Work = Path("build/bench/pack"),
     base: Base = "pocket",
     seed: Seed = 7,
+    likeness: Annotated[
+        int | None,
+        typer.Option(min=0, help="Pictures for the Fréchet distance (5,000); 0 leaves it out."),
+    ] = None,
 ) -> None:
-    """What a pack can do before any brand: reconstruction, named attributes, speed, size.
+    """What a pack can do before any brand: named attributes, steering, speed, size.
 
     [bold]onbrand bench pack --quick[/]
 
@@ -95,7 +99,13 @@ def pack(
     kept = f"stopped; finished parts are kept in {work}. The same command goes on behind them."
     with showing(kept) as emit:
         result = bench.run_pack(
-            base=base, quick=quick, work=work, seed=seed, json_path=json, emit=emit
+            base=base,
+            quick=quick,
+            work=work,
+            seed=seed,
+            num_likeness=likeness,
+            json_path=json,
+            emit=emit,
         )
     _print(result)
 

@@ -1,0 +1,58 @@
+"""How near a pack's pictures are, as a whole, to the worlds it learned: a Fréchet distance."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onbrand.bench.probe import Probe
+from onbrand.bench.read_back import WORLDS, ask
+from onbrand.bench.record import Result, metric
+from onbrand.events import Advanced, Started
+from onbrand.judging.eyes import Embed
+from onbrand.judging.metrics import frechet_distance
+
+__all__ = ["frechet_ratio"]
+
+CHUNK = 120  # pictures between savings; a multiple of the worlds
+NUM_STEPS = 8  # reads as well as 20 (docs/benchmarks)
+
+
+def frechet_ratio(probe: Probe, features: Embed, num: int) -> dict[str, Result]:
+    """Distance of `num` generated pictures, all worlds alike, to as many true drawings of the same
+    prompts, over the distance of these to as many drawings of other prompts."""
+    seen: dict[str, list[NDArray[np.float64]]] = {"made": [], "true": [], "other": []}
+    probe.emit(Started("likeness", num, "pictures"))
+    for start in range(0, num, CHUNK):
+        for name, rows in seen.items():
+            rows.append(_chunk(probe, features, name, start, min(CHUNK, num - start)))
+        probe.emit(Advanced("likeness", min(num, start + CHUNK), {}))
+    made, true, other = (np.concatenate(rows) for rows in seen.values())
+    ratio = frechet_distance(made, true) / max(frechet_distance(other, true), 1e-12)
+    return {"frechet_ratio": metric(ratio, bar=4.0, better="lower")}
+
+
+def _chunk(probe: Probe, features: Embed, name: str, start: int, num: int) -> NDArray[np.float64]:
+    """Features [num, d] of pictures start … start + num, kept in a file of their own."""
+    file = probe.folder / f"likeness-{name}-{start:05d}.npy"
+    if not file.is_file():
+        seed = [probe.seed, start, int(name == "other")]
+        each = -(-num // len(WORLDS))
+        asked = [
+            one
+            for world in WORLDS
+            for one in ask(world, each, seed=_number(seed), size_px=probe.model.num_px)
+        ][:num]
+        pictures = [one.picture for one in asked]
+        if name == "made":
+            prompts = [one.prompt for one in asked]
+            pictures = probe.draw(prompts, min(NUM_STEPS, probe.num_steps), first=20_000 + start)
+        probe.folder.mkdir(parents=True, exist_ok=True)
+        np.save(file, features(pictures))
+    found: NDArray[np.float64] = np.load(file)
+    return found
+
+
+def _number(parts: list[int]) -> int:
+    """One seed of several."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -1,0 +1,54 @@
+"""A pack under test: what each part of `bench pack` needs of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from onbrand.bench.record import Result
+from onbrand.events import Listener
+from onbrand.files import write_json_atomic
+
+if TYPE_CHECKING:
+    from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.packs import Pack
+
+__all__ = ["GUIDANCE", "Probe"]
+
+GUIDANCE = 4.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """`num` pictures of each kind at `num_steps`, seeded; finished parts lie in `folder`."""
+
+    pack: Pack
+    model: DiffusionModel
+    folder: Path
+    num: int
+    num_steps: int
+    seed: int
+    emit: Listener
+
+    def kept(self, name: str, make: Callable[[], Result]) -> Result:
+        """What an earlier run found, else what `make` finds, kept."""
+        file = self.folder / f"{name}.json"
+        if not file.is_file():
+            write_json_atomic(file, make())
+        found: Result = json.loads(file.read_text(encoding="utf-8"))
+        return found
+
+    def draw(
+        self, prompts: Sequence[str], num_steps: int | None = None, first: int = 5000, **more: Any
+    ) -> list[Image.Image]:
+        """A picture of each prompt, seeds from `first` on; `more` goes to `generation.sample`."""
+        from onbrand.generation import sample
+
+        seeds = range(first, first + len(prompts))
+        settings = {"guidance": GUIDANCE, "num_steps": num_steps or self.num_steps, **more}
+        return sample(self.model, prompts, seeds=seeds, emit=self.emit, **settings)
