@@ -218,8 +218,11 @@ def test_noise_levels_are_drawn_where_edges_form() -> None:
     assert below[999] - below[998] >= 0.3 / 1000
 
 
-def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
-    """Tokenizer, U-Net, eyes, export: the pack opens with every role and draws a picture."""
+def test_from_nothing_to_a_pack_that_opens(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokenizer, U-Net, eyes, export: 50 steps of the U-Net lower its loss; the pack opens with
+    every role and draws a picture."""
     import alignment
     import attributes
     import controlnet
@@ -230,9 +233,12 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     import vae
     import words
 
+    from onbrand.events import Advanced, Event
     from onbrand.models.control import load_controlnet
     from onbrand.models.packs import open_pack
 
+    heard: list[Event] = []
+    monkeypatch.setattr(unet, "printer", lambda: heard.append)
     if not (work / "vae" / "vae").exists():
         vae.main(
             [
@@ -247,13 +253,20 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     latents = ["--vae", str(work / "vae" / "vae"), "--latents", str(work / "latents")]
     unet.main(
         [
-            *common(work, "unet"), *tokenizer, *latents, "--steps", "2", "--batch", "2",
-            "--every", "2", "--words", str(work / "words" / "text_encoder"),
+            *common(work, "unet"), *tokenizer, *latents, "--steps", "50", "--batch", "8",
+            "--every", "25", "--rate", "1e-2", "--words", str(work / "words" / "text_encoder"),
             "--channels", "16", "16", "16", "--no-sheets",
         ]
     )  # fmt: skip
+    losses = [e.numbers["loss"] for e in heard if isinstance(e, Advanced) and e.task == "unet"]
+    assert len(losses) == 50
+    assert np.mean(losses[-15:]) < 0.9 * np.mean(losses[:15])
     eyes = ["--held-out", str(work / "drawn-held-out"), "--steps", "1", "--batch", "3"]
     attributes.main([*common(work, "attributes"), *eyes])
+    attributes.main(
+        [*common(work, "attributes"), *eyes, "--start", str(work / "attributes" / "model"),
+         "--steps", "2"]
+    )  # fmt: skip
     reader = ["--start", str(work / "attributes" / "model")]
     identity.main([*common(work, "identity"), *eyes, "--reading", "0"])
     identity.main([*common(work, "identity-twin"), *eyes, "--twin", *reader])
@@ -287,6 +300,42 @@ def test_from_nothing_to_a_pack_that_opens(work: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     load_controlnet(pack)
     assert "| alignment | 1 |" in (tmp_path / "pocket" / "README.md").read_text()
+
+
+def test_a_reader_that_goes_on_keeps_what_it_knew(tmp_path: Path) -> None:
+    """Body and rows of known labels are the old reader's; what it did not know begins anew."""
+    import attributes
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    known = {0: "place:room", 1: "species:fox"}
+    config = {**attributes.build().config.to_dict(), "id2label": known}
+    config["label2id"] = {label: i for i, label in known.items()}
+    old = ResNetForImageClassification(ResNetConfig(**config))
+    old.save_pretrained(tmp_path)
+    torch.manual_seed(5)
+    grown = attributes.grown(tmp_path)
+    head, ids = grown.classifier[1].weight, grown.config.label2id
+    for row, label in known.items():
+        assert torch.equal(head[ids[label]], old.classifier[1].weight[row])
+    assert not torch.equal(head[ids["species:cat"]], old.classifier[1].weight[1])
+    for mine, theirs in zip(
+        grown.base_model.parameters(), old.base_model.parameters(), strict=True
+    ):
+        assert torch.equal(mine, theirs)
+
+
+def test_faults_are_read_apart_from_attributes() -> None:
+    """A spoiled picture asks for its fault alone, a sound one for "none" beside its attributes."""
+    import attributes
+
+    labels = [{"fault": "hand", "severity": 2}, {"attributes": {"species": "fox"}}]
+    truth = attributes.targets_of(labels)
+    names = list(attributes.GROUPS)
+    assert names[attributes.FAULT] == "fault"
+    assert attributes.GROUPS["fault"][int(truth[0, attributes.FAULT])] == "hand"
+    assert (truth[0, : attributes.FAULT] == -1).all()
+    assert int(truth[1, attributes.FAULT]) == 0
+    assert (truth[1] >= 0).sum() == 2
 
 
 def test_a_grown_codec_goes_on_from_the_small_one() -> None:
