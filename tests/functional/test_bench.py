@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from onbrand.bench import BENCHES, render_readme, run_consistency, run_pack, table
+from onbrand.bench import (
+    BENCHES,
+    compare,
+    read_result,
+    render_readme,
+    run_consistency,
+    run_pack,
+    table,
+)
 from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe, trigger_word
 from onbrand.bench.read_back import WORLDS, ask, hits
 from onbrand.bench.reconstruct import psnr_db
@@ -267,3 +275,31 @@ def test_metric_objects_say_whether_the_bar_holds() -> None:
 def test_benches_are_listed_by_name() -> None:
     """The command line finds each bench under its name."""
     assert set(BENCHES) == {"consistency", "pack"}
+
+
+def test_a_result_is_compared_with_a_stored_one(tmp_path: Path) -> None:
+    """Beyond the stored interval counts, within it does not; seconds and sizes never do."""
+
+    def with_metrics(**values: float) -> dict[str, object]:
+        return {
+            "metrics": {
+                name: metric(value, (value - 0.1, value + 0.1), better="lower" if "error" in name
+                             else "higher")
+                for name, value in values.items()
+            }
+        }  # fmt: skip
+
+    stored = with_metrics(identity=0.5, identity_error=0.4, seconds_per_picture=1, pack_mib=30)
+    found = with_metrics(
+        identity=0.55, identity_error=0.2, alignment=0.3, seconds_per_picture=9, pack_mib=40
+    )
+    seen = compare(found, stored)
+    assert (seen.better, seen.worse, seen.new) == (("identity_error",), (), ("alignment",))
+    assert seen.improved
+    assert compare(with_metrics(identity=0.3), stored).worse == ("identity",)
+    assert not compare(with_metrics(identity=0.3, alignment=1), stored).improved
+    (tmp_path / "pack.json").write_text(json.dumps(stored))
+    assert read_result(tmp_path / "pack.json") == stored
+    (tmp_path / "pack.json").write_text("[]")
+    with pytest.raises(ArtifactError, match="not a benchmark's result"):
+        read_result(tmp_path / "pack.json")

@@ -9,11 +9,22 @@ Light at import; the model libraries come in when a bench runs.
 
 from __future__ import annotations
 
+from onbrand.bench.compare import Comparison, compare, read_result
 from onbrand.bench.consistency import LEARNING_RATES, run_consistency
 from onbrand.bench.pack import run_pack
 from onbrand.bench.record import table
 from onbrand.bench.render import render_readme
 
-__all__ = ["BENCHES", "LEARNING_RATES", "render_readme", "run_consistency", "run_pack", "table"]
+__all__ = [
+    "BENCHES",
+    "LEARNING_RATES",
+    "Comparison",
+    "compare",
+    "read_result",
+    "render_readme",
+    "run_consistency",
+    "run_pack",
+    "table",
+]
 
 BENCHES = {"consistency": run_consistency, "pack": run_pack}

@@ -79,6 +79,7 @@ ARM_TITLES: dict[str, str] = {
     "detail": "Detail",
     "real": "Real pictures",
     "unguided": "Unguided",
+    "before": "Before",
 }
 
 

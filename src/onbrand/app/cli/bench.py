@@ -86,15 +86,25 @@ def pack(
         int | None,
         typer.Option(min=0, help="Pictures for the Fréchet distance (5,000); 0 leaves it out."),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="A stored result: say what is better, and fail (3) if anything is worse."
+        ),
+    ] = None,
 ) -> None:
     """What a pack can do before any brand: named attributes, steering, speed, size.
 
     [bold]onbrand bench pack --quick[/]
 
     [bold]onbrand bench pack --json docs/benchmarks/pack.json[/]
+
+    [bold]onbrand bench pack --base pretrain/candidate --against docs/benchmarks/pack.json[/]
     """
     from onbrand import bench
     from onbrand.app.cli.render import showing
+
+    stored = bench.read_result(against) if against else None
 
     kept = f"stopped; finished parts are kept in {work}. The same command goes on behind them."
     with showing(kept) as emit:
@@ -107,7 +117,15 @@ def pack(
             json_path=json,
             emit=emit,
         )
+    if stored:
+        result = {**result, "baselines": {"before": stored["metrics"], **result["baselines"]}}
     _print(result)
+    if stored:
+        found = bench.compare(result, stored)
+        for way in ("better", "worse", "new"):
+            typer.echo(f"{way}: {', '.join(getattr(found, way)) or 'nothing'}")
+        if found.worse:
+            raise typer.Exit(3)
 
 
 def readme(
