@@ -76,5 +76,12 @@ bench: $(VENV)/.installed  ## the claims, with intervals: make bench ARGS=--quic
 	$(BIN)/onbrand bench pack $(ARGS)
 	$(BIN)/onbrand bench consistency $(ARGS)
 
+docs: $(VENV)/.installed-dev  ## docs/pack.md and its pictures, docs/benchmarks/README.md
+	for world in mascots products fashion; do \
+	  $(BIN)/python examples/draw_prompts.py docs/pictures/pack-$$world.webp --world $$world || exit 1; done
+	$(BIN)/python examples/draw_prompts.py docs/pictures/pack-styles.webp --world styles --columns 12
+	$(BIN)/python scripts/pretrain/page.py
+	$(BIN)/onbrand bench readme docs/benchmarks
+
 clean:  ## remove what machines made, the environment excepted
 	rm -rf build dist $(DEMO) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -14,8 +14,9 @@ from PIL import Image
 
 import onbrand as ob
 from onbrand import generation, road
-from onbrand.errors import ArtifactError, InputError, PromptError, StorageError
+from onbrand.errors import ArtifactError, InputError, PackError, PromptError, StorageError
 from onbrand.events import Event, Skipped, Started, Warned
+from onbrand.models.packs import Pack
 from onbrand.road.places import place_of
 
 RECIPE = """
@@ -260,3 +261,31 @@ def test_a_base_folder_is_kept_as_an_absolute_path(
     assert place_of("./elsewhere") == str((tiny_pack_folder.parent / "elsewhere").resolve())
     assert place_of("pocket") == "pocket"
     assert place_of("owner/name") == "owner/name"
+
+
+def test_pictures_follow_edges_or_a_drawing(
+    guided_pack: Pack, finished: Path, tmp_path: Path
+) -> None:
+    """Another picture with a guide than without, the drawing beside it; one guide at a time; a base
+    without a ControlNet says so."""
+    brand = begin(tmp_path, guided_pack.root)
+    ob.train(brand)
+    shape = tmp_path / "drawn" / "0.png"
+    settings = {"brand": brand, "num_per_prompt": 1, "num_steps": 2}
+    plain = ob.generate("waving", **settings)
+    shots = ob.generate("waving", **settings, edges=shape)
+    lines = np.asarray(Image.open(shots.root / "drawing.png"))
+    assert lines.shape == (32, 32, 3)
+    assert set(np.unique(lines)) == {0, 255}
+    assert shots.parents["guide"].startswith("edges ")
+    assert (np.asarray(shots.open(0)) != np.asarray(plain.open(0))).any()
+    again = ob.generate("waving", **settings, drawing=shots.root / "drawing.png")
+    assert (np.asarray(again.open(0)) == np.asarray(shots.open(0))).all()
+    off = ob.generate("waving", **settings, edges=shape, strength=0)
+    assert np.abs(np.asarray(off.open(0), int) - np.asarray(plain.open(0), int)).max() <= 1
+    with pytest.raises(InputError, match="one of them"):
+        ob.generate("waving", brand, edges=shape, drawing=shape)
+    with pytest.raises(InputError, match="strength is -1"):
+        ob.generate("waving", brand, edges=shape, strength=-1)
+    with pytest.raises(PackError, match="has no ControlNet"):
+        ob.generate("waving", finished, edges=shape)

@@ -13,7 +13,7 @@ from onbrand.bench.compare import Comparison, compare, read_result
 from onbrand.bench.consistency import LEARNING_RATES, run_consistency
 from onbrand.bench.pack import run_pack
 from onbrand.bench.record import table
-from onbrand.bench.render import render_readme
+from onbrand.bench.render import render_readme, render_section
 
 __all__ = [
     "BENCHES",
@@ -22,6 +22,7 @@ __all__ = [
     "compare",
     "read_result",
     "render_readme",
+    "render_section",
     "run_consistency",
     "run_pack",
     "table",

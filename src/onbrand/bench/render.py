@@ -12,7 +12,7 @@ from onbrand.errors import ArtifactError
 from onbrand.report import arm_title
 from onbrand.report.wording import measure
 
-__all__ = ["render_readme"]
+__all__ = ["render_readme", "render_section"]
 
 HEAD = """\
 # Benchmarks
@@ -47,7 +47,7 @@ def render_readme(folder: Path) -> str:
     for file in sorted(folder.glob("*.json")):
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
-            parts.append(_section(found))
+            parts.append(render_section(found))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(
                 f"{file} is not a benchmark's result ({type(error).__name__}: {error}): "
@@ -58,7 +58,8 @@ def render_readme(folder: Path) -> str:
     return "\n".join(parts)
 
 
-def _section(found: Mapping[str, Any]) -> str:
+def render_section(found: Mapping[str, Any]) -> str:
+    """A result as Markdown: what it is, its table, how it was made."""
     lines = [f"## {found['name']}", ""]
     if found.get("quick"):
         lines += ["**A quick run: it shows that the bench works; the figures say nothing.**", ""]

@@ -164,7 +164,7 @@ def _denoise(
     side_px = noise.shape[-1] * model.vae_factor
     more: dict[str, Any] = {"guidance_rescale": rescale}
     if controlnet is not None:
-        more = {"image": list(drawings), "controlnet_conditioning_scale": control_strength}
+        more = {"image": list(drawings), "controlnet_conditioning_scale": float(control_strength)}
     output: Any = model.pipeline(controlnet)(
         prompt_embeds=embeddings,
         negative_prompt_embeds=negative,

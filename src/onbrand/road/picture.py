@@ -24,6 +24,7 @@ from onbrand.files import (
     write_json_atomic,
 )
 from onbrand.models import open_pack
+from onbrand.road.guide import Guide, guide_from
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def generate(
     guidance: float = 4.0,
     negative_prompt: str = "",
     stage: str | None = None,
+    edges: str | Path | None = None,
+    drawing: str | Path | None = None,
+    strength: float = 1.0,
     emit: Listener = silent,
 ) -> Pictures:
     """Draws `num_per_prompt` pictures of each prompt into a new folder under generated/.
@@ -79,8 +83,14 @@ def generate(
     the negative prompt before `negative_prompt`. A call that was stopped goes on where it
     stopped when it is made again. Warns of words that the base has never seen.
 
-    Raises `PromptError` for empty prompts, `InputError` for an untrained brand or unknown stage.
+    All of them follow the edges of the picture `edges`, or a `drawing` as it is (white edges or an
+    OpenPose figure, on black), as strictly as `strength` says, if one is given.
+
+    Raises `PromptError` for empty prompts, `InputError` for an untrained brand, an unknown stage or
+    two things to follow, `PackError` for a base without a ControlNet that is to follow one.
     """
+    from onbrand import pixels
+
     places = open_brand(brand)
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
     _check(asked, num_per_prompt, num_steps, seed)
@@ -89,23 +99,32 @@ def generate(
     full = [model.brief.prompt(text) for text in asked]
     pack = open_pack(model.base)
     warn_of_unseen_words(pack, full, model.brief, emit)
+    guide = guide_from(pack, edges, drawing, strength)
     request = Request(
         prompts=tuple(prompt for prompt in full for _ in range(num_per_prompt)),
         seeds=tuple(seed + k for _ in full for k in range(num_per_prompt)),
         num_steps=num_steps,
         guidance=guidance,
         negative_prompt=", ".join(filter(None, [*places.brief().never, negative_prompt])),
-        parents=parents_of(model, checkpoint),
+        parents=parents_of(model, checkpoint) | ({"guide": guide.name} if guide else {}),
     )
     root = _folder_for(places, request)
     artist = partial(_artist, pack, checkpoint)
-    shots = draw(artist, request, root, task="drawing", emit=emit)
+    shots = draw(artist, request, root, task="drawing", guide=guide, emit=emit)
+    if guide:
+        pixels.write_png(guide.drawing, root / "drawing.png", None)
     _write_sheet(shots, asked, num_per_prompt)
     return shots
 
 
 def draw(
-    artist: Callable[[], DiffusionModel], request: Request, root: Path, *, task: str, emit: Listener
+    artist: Callable[[], DiffusionModel],
+    request: Request,
+    root: Path,
+    *,
+    task: str,
+    guide: Guide | None = None,
+    emit: Listener,
 ) -> Pictures:
     """Draws what `request` asks into `root`, keeping pictures that an earlier call already drew.
 
@@ -130,6 +149,7 @@ def draw(
                 guidance=request.guidance,
                 negative_prompt=request.negative_prompt,
                 emit=once,
+                **(guide.settings(len(batch)) if guide else {}),
             )
             for index, image in zip(batch, images, strict=True):
                 pixels.write_png(image, root / files[index], _label(request, index))

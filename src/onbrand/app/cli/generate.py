@@ -30,6 +30,16 @@ def command(
         str | None,
         typer.Option(help="Use this stage's checkpoint, or 'base', instead of the one to ship."),
     ] = None,
+    edges: Annotated[
+        Path | None, typer.Option(help="Follow the edges of this picture (Canny).")
+    ] = None,
+    drawing: Annotated[
+        Path | None,
+        typer.Option(help="Follow this drawing: white edges or an OpenPose figure, on black."),
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(min=0.0, help="How strictly to follow --edges or --drawing.")
+    ] = 1.0,
 ) -> None:
     """Make pictures from prompts; the brand's name is put in for you.
 
@@ -39,6 +49,8 @@ def command(
     [bold]onbrand generate "waving at a night market" --brand kuro[/]
 
     [bold]onbrand generate "sleeping on a sofa" "holding {subject}'s red balloon" -b kuro -n 2[/]
+
+    [bold]onbrand generate "in a snowy forest" -b kuro --edges sketch.png --strength 0.8[/]
     """
     from onbrand import road
     from onbrand.app.cli.render import showing
@@ -55,6 +67,9 @@ def command(
             guidance=guidance,
             negative_prompt=negative,
             stage=stage,
+            edges=edges,
+            drawing=drawing,
+            strength=strength,
             emit=emit,
         )
     made = counted(len(shots.items), "picture")

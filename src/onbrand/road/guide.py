@@ -1,0 +1,65 @@
+"""What pictures are to follow besides words: a picture's edges, or a drawing made elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onbrand.errors import InputError
+from onbrand.files import fingerprint_file
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from onbrand.models.packs import Pack
+
+__all__ = ["Guide", "guide_from"]
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A drawing of the base's size and the ControlNet that reads it; `name` says which file it is
+    of, by content, and what was made of it."""
+
+    drawing: Image.Image
+    controlnet: Any
+    strength: float
+    name: str
+
+    def settings(self, num: int) -> dict[str, Any]:
+        """What `generation.sample` takes to make `num` pictures follow it."""
+        return {
+            "controlnet": self.controlnet,
+            "drawings": [self.drawing] * num,
+            "control_strength": self.strength,
+        }
+
+
+def guide_from(
+    pack: Pack, edges: str | Path | None, drawing: str | Path | None, strength: float
+) -> Guide | None:
+    """A guide from a picture whose Canny edges are followed, or from a drawing (white edges or an
+    OpenPose figure, on black) that is followed as it is; None without either.
+
+    Raises InputError for both at once or a strength below 0, PictureError for a file that is no
+    picture, PackError when the base has no ControlNet.
+    """
+    path = edges or drawing
+    if path is None:
+        return None
+    if edges is not None and drawing is not None:
+        raise InputError(f"edges={edges} and drawing={drawing}: one picture follows one of them")
+    if strength < 0:
+        raise InputError(f"the strength is {strength}; it is 0 (not followed) or more")
+    from onbrand import generation, pixels
+    from onbrand.models.control import load_controlnet
+
+    controlnet = load_controlnet(pack)
+    picture = pixels.flatten(pixels.read(Path(path)))
+    if edges is not None:
+        shown = generation.edge_drawing(pixels.fit(picture, pack.num_px, None))
+    else:
+        shown = pixels.fit(picture, pack.num_px, (0, 0, 0))
+    kind = "edges" if edges is not None else "drawing"
+    return Guide(shown, controlnet, strength, f"{kind} {fingerprint_file(Path(path))} {strength:g}")
