@@ -10,7 +10,7 @@ most that could be read. Finished parts are kept under `work`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,11 +80,7 @@ def run_pack(
     likeness = 12 if quick else NUM_LIKENESS if num_likeness is None else num_likeness
     if read and likeness:
         metrics |= frechet_ratio(probe, open_features(pack), likeness)
-    timed = probe.kept("seconds", lambda: _seconds(probe, 1 if quick else 5))
-    metrics["seconds_per_picture"] = mean_metric(
-        timed["seconds"], bar=4.0, better="lower", seed=seed
-    )
-    metrics |= _sizes(pack)
+    metrics |= _speed_and_size(probe, quick)
     columns = {"real": {**read, **true}, "unguided": unsteered}
     found = result(
         "pack",
@@ -191,6 +187,17 @@ def _with_bars(found: Mapping[str, Result]) -> dict[str, Result]:
     }
 
 
+def _speed_and_size(probe: Probe, quick: bool) -> dict[str, Result]:
+    """Seconds for a picture and to load the slowest role; MiB."""
+    timed = probe.kept("seconds", lambda: _seconds(probe, 1 if quick else 5))["seconds"]
+    loading = probe.kept("loading", lambda: _loading(probe.pack))
+    return {
+        "seconds_per_picture": mean_metric(timed, bar=4.0, better="lower", seed=probe.seed),
+        "seconds_to_load_role": metric(max(loading.values()), bar=1.0, better="lower"),
+        **_sizes(probe.pack),
+    }
+
+
 def _seconds(probe: Probe, num: int) -> Result:
     """Seconds for one picture alone, with guidance; the first, which warms up, is not counted."""
     took = []
@@ -199,6 +206,31 @@ def _seconds(probe: Probe, num: int) -> Result:
         probe.draw([f"a red fox waving happily on a beach by day, {n}"])
         took.append(time.monotonic() - began)
     return {"seconds": took[1:]}
+
+
+def _loading(pack: Pack) -> dict[str, float]:
+    """Seconds to load each role, the libraries being there: the best of three."""
+    from onbrand.models.control import load_controlnet
+    from onbrand.models.diffusion import load_diffusion
+    from onbrand.models.perception import AlignmentScorer, IdentityEncoder
+    from onbrand.models.twins import AttributeReader, IdentityTwin
+
+    loaders: dict[str, Callable[[Pack], object]] = {
+        "text to image": load_diffusion,
+        "controlnet": load_controlnet,
+        "identity": IdentityEncoder,
+        "alignment": AlignmentScorer,
+        "twin_identity": IdentityTwin,
+        "attributes": AttributeReader,
+    }
+    known = {role: load for role, load in loaders.items() if role in ("text to image", *pack.roles)}
+    return {role: min(_timed(load, pack) for _ in range(3)) for role, load in known.items()}
+
+
+def _timed(load: Callable[[Pack], object], pack: Pack) -> float:
+    began = time.monotonic()
+    load(pack)
+    return time.monotonic() - began
 
 
 def _sizes(pack: Pack) -> dict[str, Result]:

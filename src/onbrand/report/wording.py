@@ -66,6 +66,9 @@ MEASURES: dict[str, Measure] = {
         "Fréchet ratio", "distance to true drawings, over that of two sets of these", "delta_e"
     ),
     "seconds_per_picture": Measure("Time per picture", "one alone, with guidance", "seconds"),
+    "seconds_to_load_role": Measure(
+        "Time to load a role", "the slowest, libraries imported", "seconds"
+    ),
     "t2i_mib": Measure("Size, text to image", "all files of that part", "mebibytes"),
     "pack_mib": Measure("Size, whole pack", "all files", "mebibytes"),
 }
