@@ -25,6 +25,8 @@ from transformers import (
     RegNetForImageClassification,
     ResNetConfig,
     ResNetForImageClassification,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
 )
@@ -157,6 +159,13 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
     ResNetForImageClassification(ResNetConfig(num_labels=16, **small, **eyes)).save_pretrained(
         root / "twin_identity"
     )
+    body = ResNetConfig(out_features=["stage1", "stage2"], **small)
+    UperNetForSemanticSegmentation(
+        UperNetConfig(
+            backbone_config=body, hidden_size=8, pool_scales=[1], use_auxiliary_head=False,
+            num_labels=17, **eyes,
+        )
+    ).save_pretrained(root / "pose")  # fmt: skip
     thin = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "patch_size": 2}
     vision = ConvNextV2Config(
         hidden_size=16, **thin, **eyes
@@ -169,7 +178,7 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
     ).save_pretrained(root / "alignment")
     (root / "vocabulary.json").write_text(json.dumps({"words": WORDS}), "utf-8")
     roles = "\n".join(
-        f'{r} = "{r}"' for r in ("identity", "alignment", "twin_identity", "attributes")
+        f'{r} = "{r}"' for r in ("identity", "alignment", "twin_identity", "attributes", "pose")
     )
     (root / "pack.toml").write_text(
         f'name = "tiny"\nlicence = "Apache-2.0"\nrevision = "test"\n\n[roles]\n{roles}\n', "utf-8"

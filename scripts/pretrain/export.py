@@ -29,6 +29,7 @@ ROLES = {
     "alignment": ("alignment", "alignment"),
     "twin_identity": ("identity-twin", "twins/identity"),
     "attributes": ("attributes", "twins/attributes"),
+    "pose": ("pose", "pose"),
     "controlnet": ("controlnet", "controlnet"),
 }  # role: (folder of the run, folder in the pack)
 
@@ -48,6 +49,7 @@ def facts_of(work: Path) -> dict[str, dict[str, Any]]:
         "identity-twin",
         "alignment",
         "attributes",
+        "pose",
         "controlnet",
     ):
         if not (work / run / "resume.safetensors").exists():

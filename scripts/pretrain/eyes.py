@@ -21,7 +21,18 @@ from transformers import PreTrainedModel, ResNetConfig, ResNetForImageClassifica
 
 from onbrand.training.engine import Loop, Settings
 
-__all__ = ["augment", "characters_of", "eye_options", "fit", "held_out_batches", "resnet", "views"]
+__all__ = [
+    "augment",
+    "characters_of",
+    "eye_options",
+    "fit",
+    "held_out_batches",
+    "moved",
+    "relit",
+    "resnet",
+    "views",
+    "without_place",
+]
 
 Scores = dict[str, float]
 
@@ -51,19 +62,42 @@ def augment(
     flip: bool = True,
 ) -> Pixels:
     """One view: background gone at times, moved, scaled, mirrored, re-lit, re-compressed."""
-    side = pixels.shape[0]
+    pixels = without_place(pixels, parts, rng, blackout)
+    return relit(moved(pixels, rng, warp, flip)[0], rng)
+
+
+def without_place(
+    pixels: Pixels, parts: Pixels | None, rng: np.random.Generator, blackout: float
+) -> Pixels:
+    """The subject on one shade instead of its background, a share of the time."""
     if parts is not None and rng.random() < blackout:
         shade = np.zeros(3) if rng.random() < 0.5 else rng.uniform(0, 255, 3)
-        pixels = np.where(parts[..., None] > 0, pixels, shade.astype(np.uint8))
+        return np.where(parts[..., None] > 0, pixels, shade.astype(np.uint8))
+    return pixels
+
+
+def moved(
+    pixels: Pixels, rng: np.random.Generator, warp: float, flip: bool
+) -> tuple[Pixels, NDArray[np.float64]]:
+    """The picture shifted, scaled, turned and mirrored at times, and the [2, 3] matrix that moves
+    its points along (of negative determinant where it is mirrored)."""
+    side = pixels.shape[0]
+    whole: NDArray[Any] = np.eye(2, 3)
     if rng.random() < 0.8:
         factor = 1 + warp * rng.uniform(-0.12, 0.15)
-        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), warp * rng.uniform(-8, 8), factor)
-        matrix[:, 2] += warp * rng.uniform(-0.07, 0.07, 2) * side
+        whole = cv2.getRotationMatrix2D((side / 2, side / 2), warp * rng.uniform(-8, 8), factor)
+        whole[:, 2] += warp * rng.uniform(-0.07, 0.07, 2) * side
         pixels = bytes_of(
-            cv2.warpAffine(pixels, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+            cv2.warpAffine(pixels, whole, (side, side), borderMode=cv2.BORDER_REPLICATE)
         )
     if flip and rng.random() < 0.5:
         pixels = pixels[:, ::-1]
+        whole = np.array([[-1.0], [1.0]]) * whole + [[0, 0, side - 1], [0, 0, 0]]
+    return pixels, np.asarray(whole, np.float64)
+
+
+def relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Blurred or re-compressed, brighter or darker, grainy, each at times."""
     roll = rng.random()
     if roll < 0.25:
         pixels = bytes_of(cv2.GaussianBlur(pixels, (3, 3), float(rng.uniform(0.4, 1.2))))

@@ -31,6 +31,7 @@ CURVES: Mapping[str, tuple[str, ...]] = {
     "unet": ("crisp", "noisy"),
     "controlnet": ("error",),
     "attributes": ("mean", "faults_named", "false_alarms"),
+    "pose": ("pck_5", "pck_10", "seen"),
     "identity": ("retrieval", "pa"),
     "identity-twin": ("retrieval", "pa"),
     "alignment": ("one_word",),

@@ -125,7 +125,9 @@ def test_pack_bench_steers_and_compares_worlds(guided_pack: Pack, tmp_path: Path
     settings = {"base": str(guided_pack.root), "quick": True, "work": tmp_path / "work"}
     found = run_pack(**settings, mascot=tmp_path / "nowhere")
     ours = found["metrics"]
-    assert {"edge_f1", "fault_fraction", "faults_avoided_fraction", "frechet_ratio"} <= set(ours)
+    wanted = {"edge_f1", "joints_fraction", "fault_fraction", "faults_avoided_fraction"}
+    assert wanted | {"frechet_ratio"} <= set(ours)
+    assert "joints_fraction" in found["baselines"]["real"]
     unguided = found["baselines"]["unguided"]["edge_f1"]
     assert unguided["value"] != ours["edge_f1"]["value"]
     assert 0 <= found["baselines"]["real"]["fault_fraction"]["value"] <= 1

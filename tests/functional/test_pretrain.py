@@ -228,6 +228,7 @@ def test_from_nothing_to_a_pack_that_opens(
     import controlnet
     import export
     import identity
+    import pose
     import tokens
     import unet
     import vae
@@ -267,13 +268,15 @@ def test_from_nothing_to_a_pack_that_opens(
         [*common(work, "attributes"), *eyes, "--start", str(work / "attributes" / "model"),
          "--steps", "2"]
     )  # fmt: skip
+    pose.main([*common(work, "pose"), *eyes])
     reader = ["--start", str(work / "attributes" / "model")]
     identity.main([*common(work, "identity"), *eyes, "--reading", "0"])
     identity.main([*common(work, "identity-twin"), *eyes, "--twin", *reader])
     alignment.main([*common(work, "alignment"), *eyes, *tokenizer])
     export.main(["--work", str(work), "--out", str(tmp_path / "pocket")])
     pack = open_pack(tmp_path / "pocket")
-    assert set(pack.roles) == {"identity", "alignment", "twin_identity", "attributes"}
+    eyes_there = {"identity", "alignment", "twin_identity", "attributes", "pose"}
+    assert set(pack.roles) == eyes_there
     assert pack.num_px == 128
     assert "MIT" in (tmp_path / "pocket" / "README.md").read_text()
     assert not list(tmp_path.glob("pocket.*"))
@@ -295,9 +298,7 @@ def test_from_nothing_to_a_pack_that_opens(
     shutil.rmtree(work / "alignment")
     export.main(["--work", str(work), "--out", str(tmp_path / "pocket"), "--revision", "2"])
     pack = open_pack(tmp_path / "pocket")
-    assert set(pack.roles) == {
-        "identity", "alignment", "twin_identity", "attributes", "controlnet",
-    }  # fmt: skip
+    assert set(pack.roles) == eyes_there | {"controlnet"}
     load_controlnet(pack)
     assert "| alignment | 1 |" in (tmp_path / "pocket" / "README.md").read_text()
 
@@ -336,6 +337,33 @@ def test_faults_are_read_apart_from_attributes() -> None:
     assert (truth[0, : attributes.FAULT] == -1).all()
     assert int(truth[1, attributes.FAULT]) == 0
     assert (truth[1] >= 0).sum() == 2
+
+
+def test_joints_move_with_their_picture() -> None:
+    """A white dot stays where its joint is said to be; mirrored, left is right; lost outside."""
+    import eyes
+    import pose
+
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[39:42, 59:62] = 255
+    joints = np.zeros((17, 3), np.float32)
+    left, right = pose.COCO_17.index("left_wrist"), pose.COCO_17.index("right_wrist")
+    joints[left] = (60, 40, 1)
+    joints[0] = (1, 1, 1)
+    mirrored = 0
+    for seed in range(12):
+        view, matrix = eyes.moved(pixels, np.random.default_rng(seed), 1.0, flip=True)
+        rows, columns = np.nonzero(view[..., 0] > 100)
+        flipped = np.linalg.det(matrix[:, :2]) < 0
+        found = pose.carried(joints, matrix)[right if flipped else left]
+        assert found == pytest.approx((columns.mean(), rows.mean(), 1), abs=0.6)
+        mirrored += int(flipped)
+    assert 0 < mirrored < 12
+    away = pose.carried(joints, np.array([[1.0, 0, -9], [0, 1, 0]]))
+    assert away[0, 2] == 0
+    shares = pose.targets(torch.from_numpy(joints)[None])
+    assert shares.sum(-1) == pytest.approx(np.ones((1, 17)))
+    assert float(shares[0, right, -1]) == 1
 
 
 def test_a_grown_codec_goes_on_from_the_small_one() -> None:

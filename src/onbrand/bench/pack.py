@@ -20,11 +20,11 @@ from onbrand.bench.probe import GUIDANCE, Probe
 from onbrand.bench.read_back import WORLDS, ask, hits
 from onbrand.bench.reconstruct import drawn_psnr, mascot_psnr
 from onbrand.bench.record import Result, mean_metric, metric, result
-from onbrand.bench.steer import follow_edges, heed_negatives
+from onbrand.bench.steer import Figures, follow_edges, follow_joints, heed_negatives
 from onbrand.errors import PackError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
-from onbrand.judging.eyes import ReadAttributes, open_features
+from onbrand.judging.eyes import ReadAttributes, open_features, open_joints
 from onbrand.models.layout import fingerprint_folders
 
 if TYPE_CHECKING:
@@ -160,23 +160,32 @@ def _read(reader: ReadAttributes, probe: Probe, prompts: Sequence[str], num_step
     return {"seen": reader(probe.draw(prompts, num_steps))}
 
 
-def _steering(probe: Probe) -> tuple[dict[str, Result], dict[str, Result], dict[str, Result]]:
+def _steering(probe: Probe) -> tuple[Figures, Figures, Figures]:
     """(figures, the same unguided, the same of true drawings) of the ControlNet and of negative
     prompts, as far as the pack has what they need."""
     from onbrand.models.control import load_controlnet
 
-    ours: dict[str, Result] = {}
-    unguided: dict[str, Result] = {}
-    true: dict[str, Result] = {}
-    if "controlnet" in probe.pack.roles:
-        ours, unguided = follow_edges(probe, load_controlnet(probe.pack))
+    found: tuple[Figures, Figures, Figures] = ({}, {}, {})
+    roles, name = probe.pack.roles, probe.pack.name
+    if "controlnet" in roles:
+        net = load_controlnet(probe.pack)
+        _gather(found, follow_edges(probe, net))
+        if "pose" in roles:
+            _gather(found, follow_joints(probe, net, open_joints(probe.pack)))
+        else:
+            probe.emit(Noted(f"pack {name} has no pose estimator: joints are not measured"))
     else:
-        probe.emit(Noted(f"pack {probe.pack.name} has no ControlNet: no drawing is followed"))
+        probe.emit(Noted(f"pack {name} has no ControlNet: no drawing is followed"))
     reader = _reader(probe)
     if reader is not None:
-        heeded, true = heed_negatives(probe, reader)
-        ours |= heeded
-    return ours, unguided, true
+        ours, true = heed_negatives(probe, reader)
+        _gather(found, (ours, {}, true))
+    return found
+
+
+def _gather(into: Sequence[Figures], columns: Sequence[Figures]) -> None:
+    for column, more in zip(into, columns, strict=False):
+        column.update(more)
 
 
 def _with_bars(found: Mapping[str, Result]) -> dict[str, Result]:
@@ -216,6 +225,7 @@ def _loading(pack: Pack) -> dict[str, float]:
     from onbrand.models.control import load_controlnet
     from onbrand.models.diffusion import load_diffusion
     from onbrand.models.perception import AlignmentScorer, IdentityEncoder
+    from onbrand.models.pose import PoseEstimator
     from onbrand.models.twins import AttributeReader, IdentityTwin
 
     loaders: dict[str, Callable[[Pack], object]] = {
@@ -225,6 +235,7 @@ def _loading(pack: Pack) -> dict[str, float]:
         "alignment": AlignmentScorer,
         "twin_identity": IdentityTwin,
         "attributes": AttributeReader,
+        "pose": PoseEstimator,
     }
     known = {role: load for role, load in loaders.items() if role in ("text to image", *pack.roles)}
     return {role: min(_timed(load, pack) for _ in range(3)) for role, load in known.items()}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.bench.characters import named_attributes
@@ -30,17 +31,20 @@ from onbrand.illustrator import (
     random_scene,
     random_shot,
 )
+from onbrand.illustrator.skeleton import coco_17
 
 __all__ = ["WORLDS", "Asked", "ask", "hits"]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A prompt, the attributes it names, and the illustrator's own picture of it."""
+    """A prompt, the attributes it names, and the illustrator's own picture of it, with COCO-17's
+    joints [17, 3] of its figure (x_px, y_px, 1 where seen; all zero for a product)."""
 
     prompt: str
     attributes: Mapping[str, str]
     picture: Image.Image
+    joints: NDArray[np.float32]
 
 
 def _mascot(rng: np.random.Generator, number: int, size_px: int) -> Asked:
@@ -48,7 +52,7 @@ def _mascot(rng: np.random.Generator, number: int, size_px: int) -> Asked:
     words = caption(who, scene, rng, subject=f"a {who.colour} {who.species}")
     drawn = illustrate(who, scene, size_px, seed=number)
     named = named_attributes(attributes(who, scene))
-    return Asked(words, named, Image.fromarray(drawn.pixels))
+    return Asked(words, named, Image.fromarray(drawn.pixels), coco_17(drawn.keypoints))
 
 
 def _product(rng: np.random.Generator, number: int, size_px: int) -> Asked:
@@ -57,7 +61,7 @@ def _product(rng: np.random.Generator, number: int, size_px: int) -> Asked:
     drawn = illustrate_product(what, shot, size_px, seed=number)
     known = product_attributes(what, shot)
     named = {n: known[n] for n in ("product_kind", "product_colour", "product_pattern", "place")}
-    return Asked(words, named, Image.fromarray(drawn.pixels))
+    return Asked(words, named, Image.fromarray(drawn.pixels), coco_17({}))
 
 
 def _worn(rng: np.random.Generator, number: int, size_px: int) -> Asked:
@@ -68,7 +72,8 @@ def _worn(rng: np.random.Generator, number: int, size_px: int) -> Asked:
     drawn = illustrate_fashion(who, what, scene, size_px, seed=number)
     known = fashion_attributes(who, what, scene)
     wanted = ("garment_kind", "garment_colour", "garment_pattern", "person", "person_pose", "place")
-    return Asked(words, {n: known[n] for n in wanted}, Image.fromarray(drawn.pixels))
+    named = {n: known[n] for n in wanted}
+    return Asked(words, named, Image.fromarray(drawn.pixels), coco_17(drawn.keypoints))
 
 
 WORLDS: dict[str, Callable[[np.random.Generator, int, int], Asked]] = {

@@ -2,50 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.bench.probe import Probe
-from onbrand.bench.read_back import WORLDS, ask
+from onbrand.bench.read_back import WORLDS, Asked, ask
 from onbrand.bench.record import Result, mean_metric, metric
 from onbrand.illustrator import FAULTS
 from onbrand.judging import bootstrap
-from onbrand.judging.eyes import ReadAttributes
+from onbrand.judging.eyes import Embed, ReadAttributes
 from onbrand.judging.metrics import edge_f1
 
-__all__ = ["follow_edges", "heed_negatives"]
+__all__ = ["Figures", "follow_edges", "follow_joints", "heed_negatives"]
+
+Figures = dict[str, Result]
 
 FAULT_WORDS = ", ".join(kind.words for kind in FAULTS.values())
 
 
-def follow_edges(probe: Probe, controlnet: Any) -> tuple[dict[str, Result], dict[str, Result]]:
+def follow_edges(probe: Probe, controlnet: Any) -> tuple[Figures, Figures]:
     """Edge F1 at 2 px between a reserved subject's drawing and the picture that follows it, all
     worlds: (followed, of the same prompts and seeds unguided)."""
     from onbrand.generation import edge_drawing
 
     def measure() -> Result:
-        found: Result = {"guided": [], "unguided": []}
-        for world in WORLDS:
-            asked = ask(world, max(2, probe.num // 4), seed=probe.seed + 1, size_px=_px(probe))
-            prompts = [one.prompt for one in asked]
-            wanted = [edge_drawing(one.picture) for one in asked]
-            steered = {"controlnet": controlnet, "drawings": wanted}
-            for name, more in (("guided", steered), ("unguided", {})):
-                shown = probe.draw(prompts, **more)
-                scores = [edge_f1(edge_drawing(s), w) for s, w in zip(shown, wanted, strict=True)]
-                found[name] += scores
-        return found
+        asked = _asked(probe, tuple(WORLDS), max(2, probe.num // 4), 1)
+        wanted = [edge_drawing(one.picture) for one in asked]
+        return {
+            name: [edge_f1(edge_drawing(s), w) for s, w in zip(shown, wanted, strict=True)]
+            for name, shown in _both(probe, asked, wanted, controlnet).items()
+        }
 
     scores = probe.kept("edges", measure)
     guided = mean_metric(scores["guided"], bar=0.6, seed=probe.seed)
     return {"edge_f1": guided}, {"edge_f1": mean_metric(scores["unguided"], seed=probe.seed)}
 
 
-def heed_negatives(
-    probe: Probe, reader: ReadAttributes
-) -> tuple[dict[str, Result], dict[str, Result]]:
+def follow_joints(probe: Probe, controlnet: Any, joints: Embed) -> tuple[Figures, Figures, Figures]:
+    """Share of joints that the pack's estimator finds within 5 % of the side of where the drawing
+    has them, mascots and people: (followed, unguided, in true drawings, which is the most that
+    could be found)."""
+    from onbrand.generation import pose_drawing
+
+    def measure() -> Result:
+        asked = _asked(probe, ("mascots", "fashion"), max(2, probe.num // 4), 3)
+        asked = [one for one in asked if one.joints[[5, 6], 2].any()]
+        wanted = [pose_drawing(one.joints, probe.model.num_px) for one in asked]
+        shown = _both(probe, asked, wanted, controlnet)
+        shown["real"] = [one.picture for one in asked]
+        return {name: _found(joints(made), asked, probe) for name, made in shown.items()}
+
+    shares = probe.kept("joints", measure)
+    guided, unguided, real = (
+        {"joints_fraction": mean_metric(shares[name], bar=bar, seed=probe.seed)}
+        for name, bar in (("guided", 0.8), ("unguided", None), ("real", None))
+    )
+    return guided, unguided, real
+
+
+def _asked(probe: Probe, worlds: Sequence[str], each: int, salt: int) -> list[Asked]:
+    size_px, seed = probe.model.num_px, probe.seed + salt
+    return [one for world in worlds for one in ask(world, each, seed=seed, size_px=size_px)]
+
+
+def _both(
+    probe: Probe, asked: Sequence[Asked], drawings: Sequence[Image.Image], controlnet: Any
+) -> dict[str, list[Image.Image]]:
+    """The same prompts and seeds with the drawings and without."""
+    prompts = [one.prompt for one in asked]
+    guided = probe.draw(prompts, controlnet=controlnet, drawings=drawings)
+    return {"guided": guided, "unguided": probe.draw(prompts)}
+
+
+def _found(seen_n173: NDArray[np.float64], asked: Sequence[Asked], probe: Probe) -> list[float]:
+    """Per picture, the share of its joints that are where they should be."""
+    shares = []
+    for seen, one in zip(seen_n173, asked, strict=True):
+        there = one.joints[:, 2] > 0
+        away = np.linalg.norm(seen[there, :2] - one.joints[there, :2], axis=1)
+        shares.append(float((away <= 0.05 * probe.model.num_px).mean()))
+    return shares
+
+
+def heed_negatives(probe: Probe, reader: ReadAttributes) -> tuple[Figures, Figures]:
     """Share of pictures in which the reader finds a fault, and how much of it a negative prompt
     that names all faults takes away; then the share found in true drawings. Empty when the reader
     knows no faults."""
@@ -53,7 +96,7 @@ def heed_negatives(
     def measure() -> Result:
         found: Result = {"plain": [], "negative": [], "real": []}
         for world in WORLDS:
-            asked = ask(world, max(2, probe.num // 2), seed=probe.seed + 2, size_px=_px(probe))
+            asked = _asked(probe, (world,), max(2, probe.num // 2), 2)
             prompts = [one.prompt for one in asked]
             shown: dict[str, list[Image.Image]] = {
                 "plain": probe.draw(prompts),
@@ -83,7 +126,3 @@ def _taken_away(pairs_n2: np.ndarray) -> float:
     """1 − (rate with the negative prompt) / (rate without)."""
     plain, negative = pairs_n2.mean(axis=0)
     return 1 - float(negative) / max(float(plain), 1e-9)
-
-
-def _px(probe: Probe) -> int:
-    return probe.model.num_px

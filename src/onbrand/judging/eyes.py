@@ -29,6 +29,7 @@ __all__ = [
     "Score",
     "open_eyes",
     "open_features",
+    "open_joints",
     "scorer",
     "to_pixels",
     "training_scorer",
@@ -143,6 +144,16 @@ def open_features(pack: Pack, *, batch_size: int = 16) -> Embed:
     from onbrand.models.twins import AttributeReader
 
     return _batched(AttributeReader(pack).logits, pack.num_px, batch_size)
+
+
+def open_joints(pack: Pack, *, batch_size: int = 16) -> Embed:
+    """COCO-17's joints of pictures of the pack's size: [n, 17, 3], x_px, y_px and how sure.
+
+    Raises PackError when the pack has no pose estimator.
+    """
+    from onbrand.models.pose import PoseEstimator
+
+    return _batched(PoseEstimator(pack).joints, pack.num_px, batch_size)
 
 
 def training_scorer(pack: Pack, held_out: Sequence[Image.Image], *, batch_size: int = 16) -> Score:

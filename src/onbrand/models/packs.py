@@ -12,6 +12,7 @@ model_index.json may name more roles, each a subfolder in transformers' layout:
     alignment = "alignment"            # VisionTextDualEncoderModel
     twin_identity = "twins/identity"   # an image classifier; evaluation only
     attributes = "twins/attributes"    # an image classifier, labels "species:fox"; evaluation only
+    pose = "pose"                      # a segmenter, labels = COCO-17's joints
     controlnet = "controlnet"          # a ControlNetModel of this very base
 
 A plain diffusers folder has no pack.toml: judges then come from the default pack. This module
@@ -44,7 +45,7 @@ __all__ = ["DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "open_pack"]
 
 DEFAULT_PACK = "pocket"
 BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
-JUDGE_ROLES = ("identity", "alignment", "twin_identity", "attributes")
+JUDGE_ROLES = ("identity", "alignment", "twin_identity", "attributes", "pose")
 ROLES = (*JUDGE_ROLES, "controlnet")
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")

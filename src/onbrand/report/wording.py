@@ -56,6 +56,9 @@ MEASURES: dict[str, Measure] = {
     "edge_f1": Measure(
         "Edges followed", "F1 at 2 px of a ControlNet's picture against its drawing", "cosine"
     ),
+    "joints_fraction": Measure(
+        "Joints followed", "within 5 % of the side of where the pose drawing has them", "share"
+    ),
     "fault_fraction": Measure(
         "Faults", "pictures of plain prompts in which a classifier finds one", "share"
     ),
