@@ -218,89 +218,107 @@ def test_noise_levels_are_drawn_where_edges_form() -> None:
     assert below[999] - below[998] >= 0.3 / 1000
 
 
-def test_from_nothing_to_a_pack_that_opens(
-    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tokenizer, U-Net, eyes, export: 50 steps of the U-Net lower its loss; the pack opens with
-    every role and draws a picture."""
-    import alignment
-    import attributes
-    import controlnet
-    import export
-    import identity
-    import pose
+def latent_options(work: Path) -> list[str]:
+    """Where tokenizer, VAE and latents of the work folder are."""
+    return [
+        "--tokenizer", str(work / "tokenizer" / "tokenizer"), "--vae", str(work / "vae" / "vae"),
+        "--latents", str(work / "latents"),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def losses(work: Path) -> list[float]:
+    """VAE, tokenizer, text encoder and 50 steps of the U-Net, whose losses these are."""
     import tokens
     import unet
     import vae
     import words
 
     from onbrand.events import Advanced, Event
+
+    heard: list[Event] = []
+    if not (work / "vae" / "vae").exists():
+        small = ["--steps", "1", "--fold-batches", "1", "--num", "2", "--channels", "8", "8", "8"]
+        vae.main([*common(work, "vae"), "--batch", "2", *small])
+    tokens.main([*common(work, "tokenizer"), "--size", "3500"])
+    tokenizer = latent_options(work)[:2]
+    words.main([*common(work, "words"), *tokenizer, "--steps", "2", "--batch", "4"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unet, "printer", lambda: heard.append)
+        unet.main(
+            [
+                *common(work, "unet"), *latent_options(work), "--steps", "50", "--batch", "8",
+                "--every", "25", "--rate", "1e-2", "--words", str(work / "words" / "text_encoder"),
+                "--channels", "16", "16", "16", "--no-sheets",
+            ]
+        )  # fmt: skip
+    return [e.numbers["loss"] for e in heard if isinstance(e, Advanced) and e.task == "unet"]
+
+
+@pytest.fixture(scope="module")
+def pocket(work: Path, losses: list[float], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every eye trained for a step or two, and the pack exported."""
+    import alignment
+    import attributes
+    import export
+    import identity
+    import pose
+
+    assert losses
+    eyes = ["--held-out", str(work / "drawn-held-out"), "--steps", "1", "--batch", "3"]
+    reader = ["--start", str(work / "attributes" / "model")]
+    attributes.main([*common(work, "attributes"), *eyes])
+    attributes.main([*common(work, "attributes"), *eyes, *reader, "--steps", "2"])
+    pose.main([*common(work, "pose"), *eyes])
+    identity.main([*common(work, "identity"), *eyes, "--reading", "0"])
+    identity.main([*common(work, "identity-twin"), *eyes, "--twin", *reader])
+    alignment.main([*common(work, "alignment"), *eyes, *latent_options(work)[:2]])
+    folder = tmp_path_factory.mktemp("exported") / "pocket"
+    export.main(["--work", str(work), "--out", str(folder)])
+    return folder
+
+
+def test_fifty_steps_teach_the_unet_something(losses: list[float]) -> None:
+    """Its loss falls by a tenth at least."""
+    assert len(losses) == 50
+    assert np.mean(losses[-15:]) < 0.9 * np.mean(losses[:15])
+
+
+def test_from_nothing_to_a_pack_that_opens(pocket: Path) -> None:
+    """The exported pack has every role, says whose pictures it learned from, leaves nothing by."""
+    from onbrand.models.packs import open_pack
+
+    pack = open_pack(pocket)
+    assert set(pack.roles) == {"identity", "alignment", "twin_identity", "attributes", "pose"}
+    assert pack.num_px == 128
+    assert "MIT" in (pocket / "README.md").read_text()
+    assert not list(pocket.parent.glob("pocket.*"))
+
+
+def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
+    """A U-Net and a ControlNet begin where the exported base is; a new export keeps what was not
+    trained again."""
+    import controlnet
+    import export
+    import unet
+
     from onbrand.models.control import load_controlnet
     from onbrand.models.packs import open_pack
 
-    heard: list[Event] = []
-    monkeypatch.setattr(unet, "printer", lambda: heard.append)
-    if not (work / "vae" / "vae").exists():
-        vae.main(
-            [
-                *common(work, "vae"), "--batch", "2", "--steps", "1", "--fold-batches", "1",
-                "--num", "2",
-                "--channels", "8", "8", "8",
-            ]
-        )  # fmt: skip
-    tokens.main([*common(work, "tokenizer"), "--size", "3500"])
-    tokenizer = ["--tokenizer", str(work / "tokenizer" / "tokenizer")]
-    words.main([*common(work, "words"), *tokenizer, "--steps", "2", "--batch", "4"])
-    latents = ["--vae", str(work / "vae" / "vae"), "--latents", str(work / "latents")]
-    unet.main(
-        [
-            *common(work, "unet"), *tokenizer, *latents, "--steps", "50", "--batch", "8",
-            "--every", "25", "--rate", "1e-2", "--words", str(work / "words" / "text_encoder"),
-            "--channels", "16", "16", "16", "--no-sheets",
-        ]
-    )  # fmt: skip
-    losses = [e.numbers["loss"] for e in heard if isinstance(e, Advanced) and e.task == "unet"]
-    assert len(losses) == 50
-    assert np.mean(losses[-15:]) < 0.9 * np.mean(losses[:15])
-    eyes = ["--held-out", str(work / "drawn-held-out"), "--steps", "1", "--batch", "3"]
-    attributes.main([*common(work, "attributes"), *eyes])
-    attributes.main(
-        [*common(work, "attributes"), *eyes, "--start", str(work / "attributes" / "model"),
-         "--steps", "2"]
-    )  # fmt: skip
-    pose.main([*common(work, "pose"), *eyes])
-    reader = ["--start", str(work / "attributes" / "model")]
-    identity.main([*common(work, "identity"), *eyes, "--reading", "0"])
-    identity.main([*common(work, "identity-twin"), *eyes, "--twin", *reader])
-    alignment.main([*common(work, "alignment"), *eyes, *tokenizer])
-    export.main(["--work", str(work), "--out", str(tmp_path / "pocket")])
-    pack = open_pack(tmp_path / "pocket")
-    eyes_there = {"identity", "alignment", "twin_identity", "attributes", "pose"}
-    assert set(pack.roles) == eyes_there
-    assert pack.num_px == 128
-    assert "MIT" in (tmp_path / "pocket" / "README.md").read_text()
-    assert not list(tmp_path.glob("pocket.*"))
-    unet.main(
-        [
-            *common(work, "unet-again"), *tokenizer, *latents, "--start",
-            str(tmp_path / "pocket"), "--steps", "1", "--batch", "2", "--no-sheets",
-        ]
-    )  # fmt: skip
+    latents = latent_options(work)
+    start = ["--start", str(pocket), "--steps", "1", "--batch", "2", "--no-sheets"]
+    unet.main([*common(work, "unet-again"), *latents, *start])
     again = work / "unet-again" / "pipeline" / "unet" / "config.json"
     assert json.loads(again.read_text())["block_out_channels"] == [16, 16, 16]
-    controlnet.main(
-        [
-            *common(work, "controlnet"), *latents, "--base", str(tmp_path / "pocket"),
-            "--steps", "2", "--batch", "2", "--num", "2",
-        ]
-    )  # fmt: skip
+    few = ["--base", str(pocket), "--steps", "2", "--batch", "2", "--num", "2"]
+    controlnet.main([*common(work, "controlnet"), *latents[2:], *few])
     assert (work / "controlnet" / "samples" / "000002.png").exists()
     shutil.rmtree(work / "alignment")
-    export.main(["--work", str(work), "--out", str(tmp_path / "pocket"), "--revision", "2"])
-    pack = open_pack(tmp_path / "pocket")
-    assert set(pack.roles) == eyes_there | {"controlnet"}
+    export.main(["--work", str(work), "--out", str(pocket), "--revision", "2"])
+    pack = open_pack(pocket)
+    assert {"alignment", "controlnet"} <= set(pack.roles)
     load_controlnet(pack)
-    assert "| alignment | 1 |" in (tmp_path / "pocket" / "README.md").read_text()
+    assert "| alignment | 1 |" in (pocket / "README.md").read_text()
 
 
 def test_a_reader_that_goes_on_keeps_what_it_knew(tmp_path: Path) -> None:
