@@ -260,9 +260,12 @@ def main(arguments: list[str] | None = None) -> None:
     )  # fmt: skip
     loop.resume()
     step = stepper(joint, source, loss_of, options)
+    before = seen_by(options.start) if options.start else 0
 
     def save(done: int) -> None:
         began = time.monotonic()
+        seen = {"pictures seen": before + done * options.batch}
+        (options.out / "scores.json").write_text(json.dumps(seen))
         with loop.averaged(), torch.no_grad():
             joint.eval()
             pipe = pipeline(joint, latents.vae, tokenizer)
@@ -276,6 +279,13 @@ def main(arguments: list[str] | None = None) -> None:
 
     loop.run(step, every={options.every: save}, limit_s=options.limit_s)
     save(loop.step)
+
+
+def seen_by(pack: Path) -> int:
+    """How many pictures the base of a pack has seen, as far as its facts say."""
+    facts = pack / "facts.json"
+    told = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
+    return int(told.get("unet", {}).get("pictures seen", 0))
 
 
 def write(joint: Joint, folder: Path, done: int) -> None:

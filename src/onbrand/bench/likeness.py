@@ -15,7 +15,6 @@ from onbrand.judging.metrics import frechet_distance
 __all__ = ["frechet_ratio"]
 
 CHUNK = 120  # pictures between savings; a multiple of the worlds
-NUM_STEPS = 8  # reads as well as 20 (docs/benchmarks)
 
 
 def frechet_ratio(probe: Probe, features: Embed, num: int) -> dict[str, Result]:
@@ -46,7 +45,7 @@ def _chunk(probe: Probe, features: Embed, name: str, start: int, num: int) -> ND
         pictures = [one.picture for one in asked]
         if name == "made":
             prompts = [one.prompt for one in asked]
-            pictures = probe.draw(prompts, min(NUM_STEPS, probe.num_steps), first=20_000 + start)
+            pictures = probe.draw(prompts, probe.few_steps, first=20_000 + start)
         probe.folder.mkdir(parents=True, exist_ok=True)
         np.save(file, features(pictures))
     found: NDArray[np.float64] = np.load(file)

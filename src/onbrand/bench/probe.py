@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["GUIDANCE", "Probe"]
 
 GUIDANCE = 4.0
+FEW_STEPS = 8  # attributes are read as well after them as after 20 (docs/benchmarks)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """`num` pictures of each kind at `num_steps`, seeded; finished parts lie in `folder`."""
+    """`num` pictures of each kind at `num_steps`, or `few_steps` where many pictures are wanted,
+    seeded; finished parts lie in `folder`."""
 
     pack: Pack
     model: DiffusionModel
@@ -34,6 +36,11 @@ class Probe:
     num_steps: int
     seed: int
     emit: Listener
+
+    @property
+    def few_steps(self) -> int:
+        """Enough for what takes many pictures: steering and likeness."""
+        return min(FEW_STEPS, self.num_steps)
 
     def kept(self, name: str, make: Callable[[], Result]) -> Result:
         """What an earlier run found, else what `make` finds, kept."""

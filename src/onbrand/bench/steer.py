@@ -74,8 +74,9 @@ def _both(
 ) -> dict[str, list[Image.Image]]:
     """The same prompts and seeds with the drawings and without."""
     prompts = [one.prompt for one in asked]
-    guided = probe.draw(prompts, controlnet=controlnet, drawings=drawings)
-    return {"guided": guided, "unguided": probe.draw(prompts)}
+    few = probe.few_steps
+    guided = probe.draw(prompts, few, controlnet=controlnet, drawings=drawings)
+    return {"guided": guided, "unguided": probe.draw(prompts, few)}
 
 
 def _found(seen_n173: NDArray[np.float64], asked: Sequence[Asked], probe: Probe) -> list[float]:
@@ -96,11 +97,11 @@ def heed_negatives(probe: Probe, reader: ReadAttributes) -> tuple[Figures, Figur
     def measure() -> Result:
         found: Result = {"plain": [], "negative": [], "real": []}
         for world in WORLDS:
-            asked = _asked(probe, (world,), max(2, probe.num // 2), 2)
-            prompts = [one.prompt for one in asked]
+            asked = _asked(probe, (world,), max(2, probe.num // 4), 2)
+            prompts, few = [one.prompt for one in asked], probe.few_steps
             shown: dict[str, list[Image.Image]] = {
-                "plain": probe.draw(prompts),
-                "negative": probe.draw(prompts, negative_prompt=FAULT_WORDS),
+                "plain": probe.draw(prompts, few),
+                "negative": probe.draw(prompts, few, negative_prompt=FAULT_WORDS),
                 "real": [one.picture for one in asked],
             }
             for name, pictures in shown.items():
