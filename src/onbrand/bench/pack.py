@@ -56,20 +56,9 @@ def run_pack(
     the folder is not there. `num_likeness`: pictures for the Fréchet distance, 0 for none. `quick`
     takes few pictures and steps. Raises PackError, StorageError.
     """
-    from onbrand.models import open_pack
-    from onbrand.models.diffusion import load_diffusion
-
-    began, pack = time.monotonic(), open_pack(base)
-    weights = f"{pack.fingerprint} {fingerprint_folders(sorted(pack.roles.values()))}"
-    probe = Probe(
-        pack=pack,
-        model=load_diffusion(pack),
-        folder=work / fingerprint_bytes(f"{weights} {seed} {quick} {mascot}".encode()),
-        num=8 if quick else 200,
-        num_steps=4 if quick else MAIN_STEPS,
-        seed=seed,
-        emit=emit,
-    )
+    began = time.monotonic()
+    probe = _probe(base, quick, work, seed, mascot, emit)
+    pack = probe.pack
     emit(Started("pack", None, "parts"))
     metrics = _reconstruction(probe, mascot, quick)
     read, by_steps = _attributes(probe, (2, 4) if quick else STEP_COUNTS)
@@ -98,6 +87,24 @@ def run_pack(
         write_json_atomic(json_path, found)
     emit(Finished("pack", {name: m["value"] for name, m in metrics.items()}))
     return found
+
+
+def _probe(base: str, quick: bool, work: Path, seed: int, mascot: Path, emit: Listener) -> Probe:
+    """The pack, loaded; its finished parts are those of these very weights and settings."""
+    from onbrand.models import open_pack
+    from onbrand.models.diffusion import load_diffusion
+
+    pack = open_pack(base)
+    weights = f"{pack.fingerprint} {fingerprint_folders(sorted(pack.roles.values()))}"
+    return Probe(
+        pack=pack,
+        model=load_diffusion(pack),
+        folder=work / fingerprint_bytes(f"{weights} {seed} {quick} {mascot}".encode()),
+        num=8 if quick else 200,
+        num_steps=4 if quick else MAIN_STEPS,
+        seed=seed,
+        emit=emit,
+    )
 
 
 def _reconstruction(probe: Probe, mascot: Path, quick: bool) -> dict[str, Result]:
