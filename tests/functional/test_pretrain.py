@@ -386,6 +386,29 @@ def test_joints_move_with_their_picture() -> None:
     assert float(shares[0, right, -1]) == 1
 
 
+def test_the_page_shows_only_what_is_there(tmp_path: Path) -> None:
+    """Stored figures and the curves of logged runs; every picture it links to exists."""
+    import re
+
+    import page
+
+    docs = tmp_path / "docs"
+    (docs / "benchmarks").mkdir(parents=True)
+    shutil.copy(SCRIPTS.parents[1] / "docs/benchmarks/pack.json", docs / "benchmarks")
+    (tmp_path / "unet").mkdir()
+    lines = [json.dumps({"step": 50 * k, "loss": 1 / k, "crisp": 1 / k}) for k in range(1, 9)]
+    (tmp_path / "unet" / "log.jsonl").write_text("\n".join(lines))
+    (tmp_path / "pose").mkdir()
+    (tmp_path / "pose" / "log.jsonl").write_text(json.dumps({"step": 1, "pck_5": 0.1}))
+    page.main(["--work", str(tmp_path), "--docs", str(docs)])
+    text = (docs / "pack.md").read_text()
+    linked = re.findall(r"\]\((pictures/[^)]+)\)", text)
+    assert linked == ["pictures/curve-unet.svg"]  # one point is no curve
+    assert "<svg" in (docs / linked[0]).read_text()
+    assert "Reconstruction, drawings" in text
+    assert re.search(r"\| unet \| [\d,]+ \|", text)
+
+
 def test_a_grown_codec_goes_on_from_the_small_one() -> None:
     """One level more halves the latents' side; the other levels keep their weights."""
     import vae
