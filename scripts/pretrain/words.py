@@ -4,27 +4,38 @@ A learned query per attribute attends to the caption's last hidden states, as th
 attention will, and names the attribute's value: colours are bound to what they colour before the
 U-Net sees a picture, which it would else have to find out from squared error. The queries are
 thrown away; unet.py goes on with the text encoder (--words).
+
+Captions of all drawn worlds are read alike; a group that a world does not have is not asked of it.
+An encoder that a U-Net knows already (--start) learns the words of new worlds while mascots'
+captions keep the states they had, so that the U-Net still understands them.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from draw import Drawn
+from draw import Beside
 from options import WORK, autocast, parser, prepare, printer
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from onbrand.illustrator import ATTRIBUTES, TRAITS
+from onbrand.illustrator import ATTRIBUTES, FASHION_ATTRIBUTES, PRODUCT_ATTRIBUTES, TRAITS
 from onbrand.training.engine import Loop, Settings
 
 __all__ = ["GROUPS", "Reader", "build", "main"]
 
-GROUPS: dict[str, tuple[str, ...]] = {**TRAITS, **ATTRIBUTES}
+GROUPS: dict[str, tuple[str, ...]] = {
+    **TRAITS,
+    **ATTRIBUTES,
+    **PRODUCT_ATTRIBUTES,
+    **FASHION_ATTRIBUTES,
+}
 
 
 def build(vocabulary: int, width: int = 128) -> CLIPTextModel:
@@ -49,12 +60,32 @@ class Reader(nn.Module):
         self.keys, self.values = nn.Linear(width, width), nn.Linear(width, width)
         self.heads = nn.ModuleList(nn.Linear(width, len(v)) for v in GROUPS.values())
 
-    def forward(self, tokens_bs: Tensor) -> list[Tensor]:
-        """Logits [b, values] per group."""
+    def forward(self, tokens_bs: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The encoder's states [b, s, width], and logits [b, values] per group."""
         states = self.text_encoder(tokens_bs)[0]
         weight = (self.queries @ self.keys(states).transpose(1, 2)).softmax(-1)  # [b, groups, s]
         read = weight @ self.values(states)
-        return [head(read[:, g]) for g, head in enumerate(self.heads)]
+        return states, [head(read[:, g]) for g, head in enumerate(self.heads)]
+
+
+def indices(label: dict[str, Any]) -> list[int]:
+    """The true value of each group, -1 where there is none."""
+    facts = {**label.get("traits", {}), **label.get("attributes", {})}
+    return [values.index(facts[g]) if g in facts else -1 for g, values in GROUPS.items()]
+
+
+def loss_of(logits: list[Tensor], truth_bg: Tensor) -> Tensor:
+    """Mean cross-entropy of the groups that the batch has."""
+    there = [g for g in range(len(logits)) if bool((truth_bg[:, g] >= 0).any())]
+    each = [F.cross_entropy(logits[g].float(), truth_bg[:, g], ignore_index=-1) for g in there]
+    return torch.stack(each).mean()
+
+
+def accuracy(logits: list[Tensor], truth_bg: Tensor) -> dict[str, float]:
+    """Share read right per group, of the captions that have it."""
+    right = {name: (x.argmax(1) == truth_bg[:, g])[truth_bg[:, g] >= 0]
+             for g, (name, x) in enumerate(zip(GROUPS, logits, strict=True))}  # fmt: skip
+    return {name: round(float(r.float().mean()), 4) for name, r in right.items() if len(r)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -63,12 +94,19 @@ def main(arguments: list[str] | None = None) -> None:
     p.set_defaults(threads=1)
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--width", type=int, default=128, help="128: the generator's; 96: alignment's")
+    p.add_argument("--start", type=Path, help="a text_encoder/ that a U-Net knows, to go on from")
     p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")
     options = p.parse_args(arguments)
     prepare(options)
-    drawn = Drawn(options.drawn)
+    drawn = Beside.open(options.drawn)
+    truth = torch.tensor([indices(label) for label in drawn.labels], device=options.device)
+    told = np.nonzero((truth >= 0).any(1).cpu().numpy())[0]  # faults tell no attributes
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
-    model = Reader(build(len(tokenizer), options.width)).to(options.device)
+    known = (
+        CLIPTextModel.from_pretrained(options.start, dtype=torch.float32) if options.start else None
+    )
+    model = Reader(copy.deepcopy(known) if known else build(len(tokenizer), options.width))
+    model.to(options.device)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         weight_decay=0.01, checkpoint_every=500, log_every=50,
@@ -77,32 +115,31 @@ def main(arguments: list[str] | None = None) -> None:
     loop.resume()
 
     def batch(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        labels = [drawn.labels[r] for r in rng.integers(0, len(drawn), options.batch)]
-        texts = [label["captions"][int(rng.integers(3))] for label in labels]
-        facts = [{**label["traits"], **label["attributes"]} for label in labels]
-        truth = [[values.index(f[g]) for g, values in GROUPS.items()] for f in facts]
+        rows = rng.choice(told, options.batch)
+        texts = [drawn.labels[r]["captions"][int(rng.integers(3))] for r in rows]
         tokens = tokenizer(
             texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
         ).input_ids
-        return tokens.to(options.device), torch.tensor(truth, device=options.device)
+        return tokens.to(options.device), truth[rows]
 
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        tokens, truth = batch(np.random.default_rng((options.seed, index)))
+        tokens, wanted = batch(np.random.default_rng((options.seed, index)))
         with autocast(options):
-            logits = model(tokens)
-        losses = [F.cross_entropy(x.float(), truth[:, g]) for g, x in enumerate(logits)]
-        right = [float((x.argmax(1) == truth[:, g]).float().mean()) for g, x in enumerate(logits)]
-        return torch.stack(losses).mean(), {"read": sum(right) / len(right)}
+            states, logits = model(tokens)
+        read = loss_of(logits, wanted)
+        mascots = wanted[:, list(GROUPS).index("species")] >= 0
+        if known is None or not mascots.any():
+            return read, {"read": float(read.detach())}
+        with torch.no_grad():
+            before = known.to(tokens.device)(tokens[mascots])[0]
+        kept = F.mse_loss(states[mascots].float(), before) / before.var()
+        return read + kept, {"read": float(read.detach()), "moved": float(kept.detach())}
 
     loop.run(step, limit_s=options.limit_s)
     model.text_encoder.save_pretrained(options.out / "text_encoder")
     with torch.no_grad():
-        rng = np.random.default_rng(0)
-        share = dict.fromkeys(GROUPS, 0.0)
-        for _ in range(8):
-            tokens, truth = batch(rng)
-            for g, (name, x) in enumerate(zip(GROUPS, model(tokens), strict=True)):
-                share[name] += float((x.argmax(1) == truth[:, g]).float().mean()) / 8
+        tokens, wanted = batch(np.random.default_rng(0))
+        share = accuracy(model(tokens)[1], wanted)
     print(share, flush=True)
     (options.out / "scores.json").write_text(json.dumps(share))
 
