@@ -86,8 +86,8 @@ that a person without a GPU or a network gets a real run. Standard formats: a di
 of the side) and transformers models.
 
 ## Data
-- Pictures drawn by `onbrand.illustrator` (Apache-2.0, this project), with their true captions;
-  never a reserved character or one that looks like one.
+- Pictures drawn by `onbrand.illustrator` (Apache-2.0, this project), with their true captions, some
+  with planted faults; never a reserved subject or one that looks like one.
 - fluent-emoji: Fluent Emoji by Microsoft, MIT licence, https://github.com/microsoft/fluentui-emoji
 
 ## How
@@ -108,8 +108,8 @@ accuracies are shares on held-out characters. Scores of generated pictures are i
 
 ## Limits
 {note}
-It knows the illustrator's world and a little of the emoji's: eight poses and expressions, a dozen
-animals, nine places. Words that it never saw (vocabulary.json) have no effect. The twins are for
+It knows the illustrator's three worlds (mascots, products, people and mannequins in garments) and a
+little of the emoji's. Words that it never saw (vocabulary.json) have no effect. The twins are for
 evaluation only: what they grade must not be selected with them.
 """
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from onbrand.bench.record import Result
 from onbrand.events import Listener
-from onbrand.files import write_json_atomic
+from onbrand.files import fingerprint_bytes, make_folder, write_json_atomic
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
@@ -53,9 +54,20 @@ class Probe:
     def draw(
         self, prompts: Sequence[str], num_steps: int | None = None, first: int = 5000, **more: Any
     ) -> list[Image.Image]:
-        """A picture of each prompt, seeds from `first` on; `more` goes to `generation.sample`."""
+        """A picture of each prompt, seeds from `first` on; `more` goes to `generation.sample`.
+
+        Those of words alone are kept for all parts and other judges to look at.
+        """
         from onbrand.generation import sample
 
         seeds = range(first, first + len(prompts))
         settings = {"guidance": GUIDANCE, "num_steps": num_steps or self.num_steps, **more}
-        return sample(self.model, prompts, seeds=seeds, emit=self.emit, **settings)
+        if "controlnet" in more:
+            return sample(self.model, prompts, seeds=seeds, emit=self.emit, **settings)
+        asked = json.dumps([self.pack.fingerprint, list(prompts), first, settings])
+        file = self.folder.parent / "pictures" / f"{fingerprint_bytes(asked.encode())}.npy"
+        if not file.is_file():
+            made = sample(self.model, prompts, seeds=seeds, emit=self.emit, **settings)
+            make_folder(file.parent)
+            np.save(file, np.stack([np.asarray(picture) for picture in made]))
+        return [Image.fromarray(pixels) for pixels in np.load(file)]
