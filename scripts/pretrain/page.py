@@ -102,7 +102,7 @@ stored scorecard, the pack's own facts and the logs of its training; how each we
 [scripts/pretrain](../scripts/pretrain/README.md), what was tried: [log](log.md).
 
 A weight is replaced only when `onbrand bench pack --against docs/benchmarks/pack.json` finds
-nothing worse beyond the stored interval.
+nothing worse beyond chance.
 
 {render_section(found)}
 ## Pictures

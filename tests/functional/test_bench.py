@@ -280,7 +280,7 @@ def test_benches_are_listed_by_name() -> None:
 
 
 def test_a_result_is_compared_with_a_stored_one(tmp_path: Path) -> None:
-    """Beyond the stored interval counts, within it does not; seconds and sizes never do."""
+    """Outside of each other's intervals counts, within one does not; seconds and sizes never do."""
 
     def with_metrics(**values: float) -> dict[str, object]:
         return {
@@ -300,6 +300,8 @@ def test_a_result_is_compared_with_a_stored_one(tmp_path: Path) -> None:
     assert seen.improved
     assert compare(with_metrics(identity=0.3), stored).worse == ("identity",)
     assert not compare(with_metrics(identity=0.3, alignment=1), stored).improved
+    sure = {"metrics": {"place": metric(1.0, (1.0, 1.0))}}  # 200 of 200, which no resample changes
+    assert compare({"metrics": {"place": metric(0.99, (0.975, 1.0))}}, sure).worse == ()
     (tmp_path / "pack.json").write_text(json.dumps(stored))
     assert read_result(tmp_path / "pack.json") == stored
     (tmp_path / "pack.json").write_text("[]")

@@ -16,7 +16,7 @@ __all__ = ["Comparison", "compare", "read_result"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Names of the metrics that left the stored interval, each way, and of the new ones."""
+    """Names of the metrics that differ beyond chance, each way, and of the new ones."""
 
     better: tuple[str, ...]
     worse: tuple[str, ...]
@@ -29,8 +29,8 @@ class Comparison:
 
 
 def compare(found: Result, stored: Result) -> Comparison:
-    """A metric is better or worse when its value lies beyond the end of the stored interval, so
-    that chance decides nothing; without an interval, when it differs at all. Sizes, which have a
+    """A metric is better or worse when each value lies outside the other's interval, so that chance
+    decides nothing; without intervals, when they differ at all. Sizes, which have a
     budget and no direction, and seconds, which are another machine's, are not compared."""
     ways: dict[str, list[str]] = {"better": [], "worse": [], "new": []}
     for name, ours in found["metrics"].items():
@@ -42,10 +42,16 @@ def compare(found: Result, stored: Result) -> Comparison:
 
 
 def _way(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    low, high = theirs["interval"] or (theirs["value"], theirs["value"])
-    if low <= ours["value"] <= high:
+    if _within(ours["value"], theirs) or _within(theirs["value"], ours):
         return ""
-    return "better" if (ours["value"] > high) == (ours["better"] == "higher") else "worse"
+    return (
+        "better" if (ours["value"] > theirs["value"]) == (ours["better"] == "higher") else "worse"
+    )
+
+
+def _within(value: float, other: Mapping[str, Any]) -> bool:
+    low, high = other["interval"] or (other["value"], other["value"])
+    return bool(low <= value <= high)
 
 
 def read_result(path: Path) -> Result:
