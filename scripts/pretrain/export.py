@@ -28,7 +28,8 @@ ROLES = {
     "identity": ("identity", "identity"),
     "alignment": ("alignment", "alignment"),
     "twin_identity": ("identity-twin", "twins/identity"),
-    "attributes": ("attributes", "twins/attributes"),
+    "attributes": ("attributes-mascots", "twins/attributes"),
+    "world_attributes": ("attributes", "twins/worlds"),
     "pose": ("pose", "pose"),
     "controlnet": ("controlnet", "controlnet"),
 }  # role: (folder of the run, folder in the pack)
@@ -48,6 +49,7 @@ def facts_of(work: Path) -> dict[str, dict[str, Any]]:
         "identity",
         "identity-twin",
         "alignment",
+        "attributes-mascots",
         "attributes",
         "pose",
         "controlnet",

@@ -289,7 +289,8 @@ def test_from_nothing_to_a_pack_that_opens(pocket: Path) -> None:
     from onbrand.models.packs import open_pack
 
     pack = open_pack(pocket)
-    assert set(pack.roles) == {"identity", "alignment", "twin_identity", "attributes", "pose"}
+    eyes = {"identity", "alignment", "twin_identity", "world_attributes", "pose"}
+    assert set(pack.roles) == eyes
     assert pack.num_px == 128
     assert "MIT" in (pocket / "README.md").read_text()
     assert not list(pocket.parent.glob("pocket.*"))

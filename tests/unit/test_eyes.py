@@ -12,7 +12,7 @@ from PIL import Image
 
 from onbrand.errors import PackError
 from onbrand.judging import open_eyes, training_scorer
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.eyes import open_features, open_joints, to_pixels
 from onbrand.models.packs import Pack
 
 
@@ -54,6 +54,22 @@ def test_missing_attribute_reader_is_no_error(tiny_pack: Pack) -> None:
     """A pack without that role is judged without that figure."""
     roles = {name: path for name, path in tiny_pack.roles.items() if name != "attributes"}
     assert open_eyes(replace(tiny_pack, roles=roles, fallback=None)).read_attributes is None
+
+
+def test_two_readers_are_read_as_one(tiny_pack: Pack) -> None:
+    """A pack's own readers alone are asked; the same one twice says what it says once."""
+    twice = {**tiny_pack.roles, "world_attributes": tiny_pack.roles["attributes"]}
+    one, both = open_eyes(tiny_pack), open_eyes(replace(tiny_pack, roles=twice))
+    assert one.read_attributes is not None
+    assert both.read_attributes is not None
+    shown = pictures(3)
+    assert one.read_attributes(shown) == both.read_attributes(shown)
+    assert open_features(tiny_pack)(shown).shape == (3, 9)
+
+
+def test_joints_are_read_from_pictures(tiny_pack: Pack) -> None:
+    """[n, 17, 3] of pictures of any shape."""
+    assert open_joints(tiny_pack)(pictures(3)).shape == (3, 17, 3)
 
 
 def test_pictures_become_pixels_on_white(tiny_pack: Pack) -> None:

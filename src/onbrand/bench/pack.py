@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["run_pack"]
 
 MASCOT = Path("../shared/data/gopher")
-STEP_COUNTS = (4, 8, 20, 50)
+STEP_COUNTS = (4, 8, 20)  # 50 read as 20 did in three revisions (docs/log.md)
 MAIN_STEPS = 20
 NUM_LIKENESS = 5000
 T2I_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -236,7 +236,7 @@ def _loading(pack: Pack) -> dict[str, float]:
     from onbrand.models.diffusion import load_diffusion
     from onbrand.models.perception import AlignmentScorer, IdentityEncoder
     from onbrand.models.pose import PoseEstimator
-    from onbrand.models.twins import AttributeReader, IdentityTwin
+    from onbrand.models.twins import AttributeReader, IdentityTwin, WorldReader
 
     loaders: dict[str, Callable[[Pack], object]] = {
         "text to image": load_diffusion,
@@ -245,6 +245,7 @@ def _loading(pack: Pack) -> dict[str, float]:
         "alignment": AlignmentScorer,
         "twin_identity": IdentityTwin,
         "attributes": AttributeReader,
+        "world_attributes": WorldReader,
         "pose": PoseEstimator,
     }
     known = {role: load for role, load in loaders.items() if role in ("text to image", *pack.roles)}

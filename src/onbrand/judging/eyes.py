@@ -6,6 +6,7 @@ gives the training-side encoders, which gates and the choice of a checkpoint may
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from onbrand.models.packs import Pack
+    from onbrand.models.twins import AttributeReader
 
 __all__ = [
     "Align",
@@ -112,38 +114,50 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
 
     Raises PackError (from `onbrand.models`) when a needed role can be found nowhere.
     """
-    from onbrand.errors import PackError
-    from onbrand.models.twins import AttributeReader, IdentityTwin
+    from onbrand.models.twins import IdentityTwin
 
     embed = _batched(IdentityTwin(pack).embed, pack.num_px, batch_size)
-    read: ReadAttributes | None
-    try:
-        reader = AttributeReader(pack)
-    except PackError:
-        read = None
-    else:
+    readers = _readers(pack)
 
-        def read(pictures: Sequence[Image.Image]) -> list[dict[str, str]]:
-            import torch
+    def read(pictures: Sequence[Image.Image]) -> list[dict[str, str]]:
+        import torch
 
-            seen: list[dict[str, str]] = []
-            with torch.inference_mode():
-                for start in range(0, len(pictures), batch_size):
-                    pixels = to_pixels(pictures[start : start + batch_size], pack.num_px)
-                    seen.extend(reader.read(pixels))
-            return seen
+        seen: list[dict[str, str]] = []
+        with torch.inference_mode():
+            for start in range(0, len(pictures), batch_size):
+                pixels = to_pixels(pictures[start : start + batch_size], pack.num_px)
+                columns = [reader.read(pixels) for reader in readers]
+                seen.extend(
+                    {name: value for table in row for name, value in table.items()}
+                    for row in zip(*columns, strict=True)
+                )
+        return seen
 
-    return Eyes(embed, _alignment(pack, batch_size), read)
+    return Eyes(embed, _alignment(pack, batch_size), read if readers else None)
+
+
+def _readers(pack: Pack) -> list[AttributeReader]:
+    """The pack's own attribute readers, else its fallback's. Where two know the same attribute, the
+    latter is believed."""
+    from onbrand.errors import PackError
+    from onbrand.models.twins import AttributeReader, WorldReader
+
+    found: list[AttributeReader] = []
+    kinds = (WorldReader, AttributeReader)
+    for kind in [kind for kind in kinds if kind.role in pack.roles] or kinds:
+        with contextlib.suppress(PackError):
+            found.append(kind(pack))
+    return found
 
 
 def open_features(pack: Pack, *, batch_size: int = 16) -> Embed:
-    """The attribute reader's logits [n, labels], not normalised: what a Fréchet distance compares.
-
-    Raises PackError when the pack has no attribute reader.
-    """
+    """The logits [n, labels], not normalised, of the reader that knows most worlds: what a Fréchet
+    distance compares. Raises PackError when the pack has no attribute reader."""
     from onbrand.models.twins import AttributeReader
 
-    return _batched(AttributeReader(pack).logits, pack.num_px, batch_size)
+    readers = _readers(pack)
+    reader = readers[0] if readers else AttributeReader(pack)
+    return _batched(reader.logits, pack.num_px, batch_size)
 
 
 def open_joints(pack: Pack, *, batch_size: int = 16) -> Embed:

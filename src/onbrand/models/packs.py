@@ -12,6 +12,7 @@ model_index.json may name more roles, each a subfolder in transformers' layout:
     alignment = "alignment"            # VisionTextDualEncoderModel
     twin_identity = "twins/identity"   # an image classifier; evaluation only
     attributes = "twins/attributes"    # an image classifier, labels "species:fox"; evaluation only
+    world_attributes = "twins/worlds"  # the same for products, garments and faults
     pose = "pose"                      # a segmenter, labels = COCO-17's joints
     controlnet = "controlnet"          # a ControlNetModel of this very base
 
@@ -45,7 +46,9 @@ __all__ = ["DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "open_pack"]
 
 DEFAULT_PACK = "pocket"
 BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
-JUDGE_ROLES = ("identity", "alignment", "twin_identity", "attributes", "pose")
+JUDGE_ROLES = (
+    "identity", "alignment", "twin_identity", "attributes", "world_attributes", "pose",
+)  # fmt: skip
 ROLES = (*JUDGE_ROLES, "controlnet")
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")

@@ -13,7 +13,7 @@ from onbrand.errors import WeightsError
 from onbrand.models.packs import Pack
 from onbrand.models.perception import Classifier, Embedder
 
-__all__ = ["AttributeReader", "IdentityTwin"]
+__all__ = ["AttributeReader", "IdentityTwin", "WorldReader"]
 
 
 class IdentityTwin(Embedder):
@@ -39,7 +39,7 @@ class AttributeReader(Classifier):
             attribute, mark, value = str(label).partition(":")
             if not mark:
                 raise WeightsError(
-                    f"the role 'attributes' of pack '{pack.name}' has a label '{label}'; "
+                    f"the role '{self.role}' of pack '{pack.name}' has a label '{label}'; "
                     "labels have the form attribute:value, such as species:fox."
                 )
             self._columns.setdefault(attribute, []).append(int(index))
@@ -63,3 +63,9 @@ class AttributeReader(Classifier):
             {name: max(shares, key=shares.__getitem__) for name, shares in table.items()}
             for table in self.probabilities(pixels_bchw)
         ]
+
+
+class WorldReader(AttributeReader):
+    """The same for products, garments, people and faults, which the first does not know."""
+
+    role = "world_attributes"
