@@ -14,6 +14,7 @@ from onbrand.judging.metrics import frechet_distance
 
 __all__ = ["frechet_ratio"]
 
+BAR, AT_LEAST = 4.0, 5000  # fewer pictures flatter: chance alone parts the true drawings further
 CHUNK = 120  # pictures between savings; a multiple of the worlds
 
 
@@ -28,7 +29,8 @@ def frechet_ratio(probe: Probe, features: Embed, num: int) -> dict[str, Result]:
         probe.emit(Advanced("likeness", min(num, start + CHUNK), {}))
     made, true, other = (np.concatenate(rows) for rows in seen.values())
     ratio = frechet_distance(made, true) / max(frechet_distance(other, true), 1e-12)
-    return {"frechet_ratio": metric(ratio, bar=4.0, better="lower")}
+    bar = BAR if num >= AT_LEAST else None
+    return {"frechet_ratio": metric(ratio, bar=bar, better="lower")}
 
 
 def _chunk(probe: Probe, features: Embed, name: str, start: int, num: int) -> NDArray[np.float64]:
