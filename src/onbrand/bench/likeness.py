@@ -12,7 +12,7 @@ from onbrand.events import Advanced, Started
 from onbrand.judging.eyes import Embed
 from onbrand.judging.metrics import frechet_distance
 
-__all__ = ["frechet_ratio"]
+__all__ = ["AT_LEAST", "frechet_ratio"]
 
 BAR, AT_LEAST = 4.0, 5000  # fewer pictures flatter: chance alone parts the true drawings further
 CHUNK = 120  # pictures between savings; a multiple of the worlds

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from onbrand.bench.likeness import AT_LEAST
 from onbrand.bench.record import bar_words, printed
 from onbrand.errors import ArtifactError
 from onbrand.report import arm_title
@@ -39,6 +40,8 @@ share of them that a negative prompt takes away. Edges are measured against the 
 be followed, and against the same prompts and seeds unguided.
 """,
 }
+
+FEW = f" Its bar is for {AT_LEAST:,}: fewer flatter it."
 
 
 def render_readme(folder: Path) -> str:
@@ -74,10 +77,11 @@ def render_section(found: Mapping[str, Any]) -> str:
 def _about(found: Mapping[str, Any]) -> str:
     text = ABOUT.get(str(found["name"]), "")
     if found.get("num_likeness"):
-        num = f"{found['num_likeness']:,}"
+        num = found["num_likeness"]
         text += (
-            f"The Fréchet distance is that of the classifier's logits over {num} pictures, worlds"
-            " alike; 1 is as near as true drawings are to each other.\n"
+            f"The Fréchet distance is that of the classifier's logits over {num:,} pictures of\n"
+            "all worlds; 1 is as near as true drawings are to each other."
+            f"{FEW if num < AT_LEAST else ''}\n"
         )
     if "settings" in found:
         known = found["settings"]
