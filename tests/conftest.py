@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
+
+
+@pytest.fixture(scope="module")
+def pretrain_scripts() -> Iterator[Path]:
+    """scripts/pretrain, whose files import each other by name, as when they are run."""
+    import torch
+
+    folder = Path(__file__).resolve().parents[1] / "scripts" / "pretrain"
+    threads = torch.get_num_threads()
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

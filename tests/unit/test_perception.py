@@ -86,8 +86,9 @@ def test_wrong_models_for_a_role_are_explained(tiny_pack: Pack, tmp_path: Path) 
         IdentityEncoder(open_pack(root))
     (root / "pack.toml").write_text(toml, "utf-8")
     config = root / "attributes" / "config.json"
-    labels = {str(i): f"thing {i}" for i in range(7)}
-    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | {"id2label": labels}))
+    told = json.loads(config.read_text("utf-8"))
+    labels = {i: f"thing {i}" for i in told["id2label"]}
+    config.write_text(json.dumps(told | {"id2label": labels}))
     with pytest.raises(WeightsError, match="label 'thing 0'"):
         AttributeReader(open_pack(root))
     (root / "identity" / "model.safetensors").write_bytes(b"cut")
