@@ -43,17 +43,7 @@ def mib(folder: Path) -> float:
 def facts_of(work: Path) -> dict[str, dict[str, Any]]:
     """Steps and seconds per run, from its checkpoint, and what it measured when it ended."""
     facts: dict[str, dict[str, Any]] = {}
-    for run in (
-        "vae",
-        "unet",
-        "identity",
-        "identity-twin",
-        "alignment",
-        "attributes-mascots",
-        "attributes",
-        "pose",
-        "controlnet",
-    ):
+    for run in ("vae", "unet", *(folder for folder, _ in ROLES.values())):
         if not (work / run / "resume.safetensors").exists():
             continue
         with safe_open(str(work / run / "resume.safetensors"), "pt") as file:

@@ -21,7 +21,7 @@ from transformers import ResNetConfig, UperNetConfig, UperNetForSemanticSegmenta
 from worlds import SIZE_PX
 
 from onbrand.illustrator.skeleton import COCO_17
-from onbrand.models.pose import CELL_PX, cells, joints_of
+from onbrand.models.pose import CELL_PX, cells, heat_of, joints_of
 
 __all__ = ["build", "carried", "loss_of", "main", "measure", "targets"]
 
@@ -79,12 +79,8 @@ def measure(model: Any, held_out: Beside, batches: list[Tensor]) -> dict[str, fl
     """Share of seen joints found within 5 % and 10 % of the side; of all joints, whether it is
     known that they are there. Per world the former."""
     model.eval()
-    side = SIZE_PX // CELL_PX
-    heat = [
-        cells(model(b).logits).softmax(-1)[..., :-1].unflatten(-1, (side, side)) for b in batches
-    ]
+    found = torch.cat([joints_of(heat_of(model(b).logits)) for b in batches]).cpu().numpy()
     model.train()
-    found = torch.cat([joints_of(h) for h in heat]).cpu().numpy()
     true = np.stack([held_out.joints(i) for i in range(len(held_out))])
     seen = true[..., 2] > 0
     away = np.linalg.norm(found[..., :2] * SIZE_PX - 0.5 - true[..., :2], axis=-1) / SIZE_PX

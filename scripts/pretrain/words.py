@@ -107,6 +107,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     model = Reader(copy.deepcopy(known) if known else build(len(tokenizer), options.width))
     model.to(options.device)
+    if known:
+        known.to(options.device)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         weight_decay=0.01, checkpoint_every=500, log_every=50,
@@ -131,14 +133,16 @@ def main(arguments: list[str] | None = None) -> None:
         if known is None or not mascots.any():
             return read, {"read": float(read.detach())}
         with torch.no_grad():
-            before = known.to(tokens.device)(tokens[mascots])[0]
+            before = known(tokens[mascots])[0]
         kept = F.mse_loss(states[mascots].float(), before) / before.var()
         return read + kept, {"read": float(read.detach()), "moved": float(kept.detach())}
 
     loop.run(step, limit_s=options.limit_s)
     model.text_encoder.save_pretrained(options.out / "text_encoder")
     with torch.no_grad():
-        tokens, wanted = batch(np.random.default_rng(0))
+        rng = np.random.default_rng(0)
+        several = [batch(rng) for _ in range(8)]
+        tokens, wanted = (torch.cat(part) for part in zip(*several, strict=True))
         share = accuracy(model(tokens)[1], wanted)
     print(share, flush=True)
     (options.out / "scores.json").write_text(json.dumps(share))

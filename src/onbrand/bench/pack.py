@@ -61,10 +61,11 @@ def run_pack(
     pack = probe.pack
     emit(Started("pack", None, "parts"))
     metrics = _reconstruction(probe, mascot, quick)
-    read, by_steps = _attributes(probe, (2, 4) if quick else STEP_COUNTS)
+    reader = _reader(probe)
+    read, by_steps = _attributes(probe, reader, (2, 4) if quick else STEP_COUNTS)
     if read:
         metrics |= _with_bars(by_steps[probe.num_steps])
-    steered, unsteered, true = _steering(probe)
+    steered, unsteered, true = _steering(probe, reader)
     metrics |= steered
     likeness = 12 if quick else NUM_LIKENESS if num_likeness is None else num_likeness
     if read and likeness:
@@ -132,12 +133,11 @@ def _reader(probe: Probe) -> ReadAttributes | None:
 
 
 def _attributes(
-    probe: Probe, steps: Sequence[int]
+    probe: Probe, reader: ReadAttributes | None, steps: Sequence[int]
 ) -> tuple[dict[str, Result], dict[int, dict[str, Result]]]:
     """(read from real drawings, read from generated pictures per step count); empty without a
     reader. Worlds that the reader knows nothing of are left out; others than mascots are drawn at
     the main number of steps alone."""
-    reader = _reader(probe)
     if reader is None:
         probe.emit(Noted(f"pack {probe.pack.name} has no attribute reader: nothing is read back"))
         return {}, {}
@@ -167,7 +167,7 @@ def _read(reader: ReadAttributes, probe: Probe, prompts: Sequence[str], num_step
     return {"seen": reader(probe.draw(prompts, num_steps))}
 
 
-def _steering(probe: Probe) -> tuple[Figures, Figures, Figures]:
+def _steering(probe: Probe, reader: ReadAttributes | None) -> tuple[Figures, Figures, Figures]:
     """(figures, the same unguided, the same of true drawings) of the ControlNet and of negative
     prompts, as far as the pack has what they need."""
     from onbrand.models.control import load_controlnet
@@ -183,7 +183,6 @@ def _steering(probe: Probe) -> tuple[Figures, Figures, Figures]:
             probe.emit(Noted(f"pack {name} has no pose estimator: joints are not measured"))
     else:
         probe.emit(Noted(f"pack {name} has no ControlNet: no drawing is followed"))
-    reader = _reader(probe)
     if reader is not None:
         ours, true = heed_negatives(probe, reader)
         _gather(found, (ours, {}, true))

@@ -17,7 +17,7 @@ from torch import Tensor
 from onbrand.models.packs import Pack
 from onbrand.models.perception import image_size, load_role, resize
 
-__all__ = ["CELL_PX", "PoseEstimator", "cells", "joints_of"]
+__all__ = ["CELL_PX", "PoseEstimator", "cells", "heat_of", "joints_of"]
 
 CELL_PX = 4
 REACH = 2  # cells around the peak
@@ -28,6 +28,12 @@ def cells(logits_bjhw: Tensor) -> Tensor:
     row by row, the last for "not in the picture"."""
     small = F.avg_pool2d(logits_bjhw.float(), CELL_PX).flatten(2)
     return torch.cat([small, torch.zeros_like(small[..., :1])], dim=-1)
+
+
+def heat_of(logits_bjhw: Tensor) -> Tensor:
+    """Probability of each joint in each cell, [b, j, h / CELL_PX, w / CELL_PX]."""
+    rows, columns = (side // CELL_PX for side in logits_bjhw.shape[-2:])
+    return cast(Tensor, cells(logits_bjhw).softmax(-1)[..., :-1].unflatten(-1, (rows, columns)))
 
 
 def joints_of(heat_bjhw: Tensor) -> Tensor:
@@ -59,9 +65,7 @@ class PoseEstimator:
         """Probability of each joint's cells, [b, 17, h, w]; differentiable with respect to the
         pixels [b, 3, h, w] in [-1, 1]."""
         pixels = resize(pixels_bchw.to(self.device), self.size_px)
-        likely = cells(self.module(pixels).logits).softmax(-1)[..., :-1]
-        side = self.size_px // CELL_PX
-        return cast(Tensor, likely.unflatten(-1, (side, side)))
+        return heat_of(self.module(pixels).logits)
 
     @torch.no_grad()
     def joints(self, pixels_bchw: Tensor) -> Tensor:
