@@ -31,6 +31,8 @@ from transformers import (
     VisionTextDualEncoderModel,
 )
 
+from onbrand.illustrator.parsing import PARSED
+
 __all__ = ["WORDS", "add_controlnet", "build_hub_base", "build_tiny_pack"]
 
 NUM_PX = 32
@@ -38,6 +40,11 @@ NUM_TOKENS = 24
 CAPTION_WORDS = """a an the of in on at with and fox cat bear mascot red blue green waving sitting
 happy sad forest beach night day balloon holding background plain white flat sketch sticker"""
 WORDS = CAPTION_WORDS.split()
+EXPRESSIONS = ("happy", "sad", "calm")
+ROLES = (
+    "identity", "alignment", "pose", "parsing", "clicks", "expression", "tagger", "twin_identity",
+    "twin_alignment", "twin_pose", "attributes",
+)  # fmt: skip
 ATTRIBUTES = {
     "species": ("fox", "cat", "bear"),
     "colour": ("red", "blue"),
@@ -131,6 +138,28 @@ def build_pipeline(root: Path, scheduler: Any, seed: int) -> CLIPTokenizer:
     return tokenizer
 
 
+def segmenter(small: dict[str, Any], eyes: dict[str, Any], **head: Any) -> Any:
+    """A UperNet of two stages."""
+    body = ResNetConfig(out_features=["stage1", "stage2"], **small)
+    config = UperNetConfig(
+        backbone_config=body, hidden_size=8, pool_scales=[1], use_auxiliary_head=False,
+        **eyes, **head,
+    )  # fmt: skip
+    return UperNetForSemanticSegmentation(config)
+
+
+def towers(tokenizer: CLIPTokenizer, eyes: dict[str, Any]) -> VisionTextDualEncoderModel:
+    """A dual encoder of 16 dimensions."""
+    thin = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "patch_size": 2}
+    # the dual encoder asks for hidden_size
+    vision, text = ConvNextV2Config(hidden_size=16, **thin, **eyes), text_config(tokenizer)
+    return VisionTextDualEncoderModel(
+        VisionTextDualEncoderConfig.from_vision_text_configs(vision, text, projection_dim=16),
+        vision_model=ConvNextV2Model(vision),
+        text_model=CLIPTextModel(text),
+    )
+
+
 def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
     """A whole pack: v-prediction, zero-terminal SNR, all judge roles."""
     scheduler = DDIMScheduler(
@@ -159,27 +188,18 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
     ResNetForImageClassification(ResNetConfig(num_labels=16, **small, **eyes)).save_pretrained(
         root / "twin_identity"
     )
-    body = ResNetConfig(out_features=["stage1", "stage2"], **small)
-    UperNetForSemanticSegmentation(
-        UperNetConfig(
-            backbone_config=body, hidden_size=8, pool_scales=[1], use_auxiliary_head=False,
-            num_labels=17, **eyes,
-        )
-    ).save_pretrained(root / "pose")  # fmt: skip
-    thin = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "patch_size": 2}
-    vision = ConvNextV2Config(
-        hidden_size=16, **thin, **eyes
-    )  # the dual encoder asks for hidden_size
-    text = text_config(tokenizer)
-    VisionTextDualEncoderModel(
-        VisionTextDualEncoderConfig.from_vision_text_configs(vision, text, projection_dim=16),
-        vision_model=ConvNextV2Model(vision),
-        text_model=CLIPTextModel(text),
-    ).save_pretrained(root / "alignment")
+    for role in ("pose", "twin_pose"):
+        segmenter(small, eyes, num_labels=17).save_pretrained(root / role)
+    segmenter(small, eyes, id2label=dict(enumerate(PARSED))).save_pretrained(root / "parsing")
+    segmenter({**small, "num_channels": 5}, eyes, num_labels=1).save_pretrained(root / "clicks")
+    for role, words in (("expression", EXPRESSIONS), ("tagger", labels)):
+        ResNetForImageClassification(
+            ResNetConfig(id2label=dict(enumerate(words)), **small, **eyes)
+        ).save_pretrained(root / role)
+    for role in ("alignment", "twin_alignment"):
+        towers(tokenizer, eyes).save_pretrained(root / role)
     (root / "vocabulary.json").write_text(json.dumps({"words": WORDS}), "utf-8")
-    roles = "\n".join(
-        f'{r} = "{r}"' for r in ("identity", "alignment", "twin_identity", "attributes", "pose")
-    )
+    roles = "\n".join(f'{role} = "{role}"' for role in ROLES)
     (root / "pack.toml").write_text(
         f'name = "tiny"\nlicence = "Apache-2.0"\nrevision = "test"\n\n[roles]\n{roles}\n', "utf-8"
     )

@@ -1,86 +1,162 @@
 """Role alignment: does the picture show what the words say?
 
-A VisionTextDualEncoderModel (ConvNextV2 + CLIP text) over the pack's tokenizer, trained to pick a
-picture's caption among the batch's and among its own with one attribute word changed (a red fox
-for a blue fox, waving for sitting): the errors that a generator makes.
+A VisionTextDualEncoderModel over a small tokenizer of its own, trained to pick a picture's caption
+among the batch's and among its own with one attribute word changed (a red fox for a blue fox, a mug
+for a teapot): the errors that a generator makes. Pictures are drawn ones of all worlds and emoji,
+whose wrong captions name another thing or style. Both towers begin as readers of attributes: the
+picture's as a classifier (--vision), the words' as words.py left it (--words).
+
+The evaluation twin (--twin) has a ResNet where the training side has a RegNet, another seed and
+other data: four fifths of the pictures.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from draw import Drawn
-from eyes import eye_options, fit, held_out_batches, views
+from draw import Beside
+from eyes import eye_options, fit, held_out_batches, regnet, relit, resnet, views
 from options import WORK, parser, prepare
+from pictures import Pixels, composite, pack_emoji, to_tensor
 from torch import Tensor
 from transformers import (
+    AutoModel,
     CLIPTextModel,
     CLIPTokenizer,
-    ConvNextV2Config,
-    ConvNextV2Model,
     PreTrainedModel,
+    VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
 )
 from words import build as text_encoder
 
-from onbrand.illustrator import ATTRIBUTES, TRAITS
+from onbrand.bench.emoji import HELD_OUT_EVERY, STYLES, emoji_caption
+from onbrand.illustrator import ATTRIBUTES, FASHION_ATTRIBUTES, PRODUCT_ATTRIBUTES, TRAITS
 
-__all__ = ["build", "loss_of", "main", "measure", "spoil"]
+__all__ = ["Emoji", "build", "loss_of", "main", "measure", "spoil", "world_of"]
 
-WORDS: dict[str, tuple[str, ...]] = {
-    "species": TRAITS["species"],
-    "colour": TRAITS["colour"],
-    "outfit": tuple(w for w in TRAITS["outfit"] if w != "none"),
-    "accessory": tuple(w for w in TRAITS["accessory"] if w != "none"),
-    "pose": ATTRIBUTES["pose"],
-    "manner": ("happily", "laughing", "sadly", "angrily", "looking surprised", "sleepily",
-               "winking", "calmly"),
-    "face": ("a happy smile", "a laughing face", "a sad face", "an angry face", "a surprised face",
-             "a sleepy face", "a wink", "a calm face"),
-    "prop": tuple(w for w in ATTRIBUTES["prop"] if w != "none"),
+WRONG_EACH = 4  # spoiled captions of each picture
+AMONG = 20  # captions, when measured
+_PLACES = {
     "place": ("meadow", "forest", "beach", "city street", "snowy hills", "market", "cosy room",
               "desert", "mountains"),
     "hour": ("by day", "at sunset", "at night"),
 }  # fmt: skip
+_PRINTS = ("stripes", "dots", "checks", "stars")
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "mascots": {
+        "species": TRAITS["species"],
+        "colour": TRAITS["colour"],
+        "outfit": tuple(w for w in TRAITS["outfit"] if w != "none"),
+        "accessory": tuple(w for w in TRAITS["accessory"] if w != "none"),
+        "pose": ATTRIBUTES["pose"],
+        "manner": ("happily", "laughing", "sadly", "angrily", "looking surprised", "sleepily",
+                   "winking", "calmly"),
+        "face": ("a happy smile", "a laughing face", "a sad face", "an angry face",
+                 "a surprised face", "a sleepy face", "a wink", "a calm face"),
+        "prop": tuple(w for w in ATTRIBUTES["prop"] if w != "none"),
+        **_PLACES,
+    },
+    "products": {
+        "kind": PRODUCT_ATTRIBUTES["product_kind"],
+        "colour": PRODUCT_ATTRIBUTES["product_colour"],
+        "print": _PRINTS,
+        "stand": ("seamless paper", "a wooden table", "a stone podium", "a linen cloth"),
+        **_PLACES,
+    },
+    "fashion": {
+        "kind": FASHION_ATTRIBUTES["garment_kind"],
+        "colour": FASHION_ATTRIBUTES["garment_colour"],
+        "print": _PRINTS,
+        "person": ("woman", "man", "mannequin"),
+        "pose": FASHION_ATTRIBUTES["person_pose"],
+        **_PLACES,
+    },
+}  # fmt: skip
 _FIND = {
-    group: re.compile(
+    (world, group): re.compile(
         r"\b(" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")\b"
     )
-    for group, words in WORDS.items()
+    for world, groups in WORDS.items()
+    for group, words in groups.items()
 }
 
 
-def spoil(caption: str, rng: np.random.Generator) -> str:
+def world_of(label: dict[str, Any]) -> str | None:
+    """The world of a drawn picture; None of a spoiled one, which is not learned from here."""
+    told = label.get("attributes", {})
+    marks = {"species": "mascots", "product_kind": "products", "garment_kind": "fashion"}
+    return next((world for mark, world in marks.items() if mark in told), None)
+
+
+def spoil(caption: str, world: str, rng: np.random.Generator) -> str:
     """The caption with one attribute's word changed, so that it is no longer true."""
-    present = [group for group, find in _FIND.items() if find.search(caption)]
+    groups = WORDS[world]
+    present = [group for group in groups if _FIND[world, group].search(caption)]
     if not present:
         return "a photo of nothing"
     group = present[int(rng.integers(len(present)))]
-    hits = list(_FIND[group].finditer(caption))
+    hits = list(_FIND[world, group].finditer(caption))
     hit = hits[int(rng.integers(len(hits)))]
-    others = [word for word in WORDS[group] if word != hit.group()]
+    others = [word for word in groups[group] if word != hit.group()]
     word = others[int(rng.integers(len(others)))]
     return caption[: hit.start()] + word + caption[hit.end() :]
 
 
-def build(vocabulary: int) -> PreTrainedModel:
-    """An untrained dual encoder, 512 dimensions."""
-    vision = ConvNextV2Config(
-        num_channels=3, patch_size=4, hidden_sizes=[32, 64, 128, 160], depths=[1, 1, 2, 1],
-        hidden_size=160, image_size=128,  # the dual encoder reads hidden_size
-    )  # fmt: skip
-    return VisionTextDualEncoderModel(
-        vision_model=ConvNextV2Model(vision), text_model=text_encoder(vocabulary, 96)
+class Emoji:
+    """The emoji as pictures with captions, laid on backdrops."""
+
+    def __init__(self, pixels: Pixels, things: list[dict[str, Any]], held_out: bool) -> None:
+        self.pixels, self.things = pixels, things
+        every = np.arange(len(things))
+        self.rows = every[(every % HELD_OUT_EVERY == 0) == held_out]
+        self.names = sorted({thing["text"] for thing in things})
+
+    def picture(self, row: int, rng: np.random.Generator, *, plain: bool = False) -> Pixels:
+        """[128, 128, 3] of a row of `pixels`; plain: on white, where it lies."""
+        if plain:
+            alpha = self.pixels[row][..., 3:].astype(np.float32) / 255
+            flat: Pixels = (self.pixels[row][..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+            return flat
+        return relit(composite(self.pixels[row], rng, 128, (0.7, 1.05)), rng)
+
+    def caption(self, row: int) -> str:
+        """What it shows, in which style."""
+        return emoji_caption(self.things[row]["text"], self.things[row]["style"])
+
+    def spoiled(self, row: int, rng: np.random.Generator, *, styles: bool = True) -> str:
+        """Another thing in its style, or, one time in five, the same in another style."""
+        thing = self.things[row]
+        if styles and rng.random() < 0.2:
+            others = [style for style in STYLES if style != thing["style"]]
+            return emoji_caption(thing["text"], others[int(rng.integers(len(others)))])
+        while (name := self.names[int(rng.integers(len(self.names)))]) == thing["text"]:
+            pass
+        return emoji_caption(name, thing["style"])
+
+
+def build(vocabulary: int, twin: bool = False, vision: Path | None = None) -> PreTrainedModel:
+    """An untrained dual encoder of 128 dimensions, or one that sees as the classifier `vision`."""
+    body = (resnet if twin else regnet)(num_labels=2).base_model
+    if vision:
+        body = AutoModel.from_pretrained(vision, dtype=torch.float32)
+    body.config.hidden_size = body.config.hidden_sizes[-1]  # the dual encoder asks for it
+    body.config.image_size = 128
+    words = text_encoder(vocabulary, 96)
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(
+        body.config, words.config, projection_dim=128
     )
+    return VisionTextDualEncoderModel(config, vision_model=body, text_model=words)
 
 
 def picture_vectors(model: PreTrainedModel, x: Tensor) -> Tensor:
     """[b, d], L2-normalised."""
-    pooled = model.vision_model(pixel_values=x).pooler_output
+    pooled = model.vision_model(pixel_values=x).pooler_output.flatten(1)
     return F.normalize(model.visual_projection(pooled), dim=-1)
 
 
@@ -106,69 +182,118 @@ def vectors_of(model: PreTrainedModel, tokenizer: CLIPTokenizer, texts: list[str
 
 @torch.no_grad()
 def measure(
-    model: PreTrainedModel, held_out: Drawn, batches: list[Tensor], tokenizer: CLIPTokenizer
-) -> dict[str, float]:
-    """Share of held-out pictures whose caption beats one changed word; mean cosines."""
+    model: PreTrainedModel, tests: dict[str, tuple[list[Tensor], list[list[str]]]],
+    tokenizer: CLIPTokenizer,
+) -> dict[str, float]:  # fmt: skip
+    """Per kind of picture, the share whose caption, the first, beats all its wrong ones."""
     model.eval()
-    rng = np.random.default_rng(0)
-    true = [label["captions"][0] for label in held_out.labels]
-    false = [spoil(caption, rng) for caption in true]
-    pictures = torch.cat([picture_vectors(model, b) for b in batches])
-    good, bad = ((pictures * vectors_of(model, tokenizer, t)).sum(1) for t in (true, false))
+    scores = {}
+    for name, (batches, captions) in tests.items():
+        pictures = torch.cat([picture_vectors(model, b) for b in batches])
+        texts = vectors_of(model, tokenizer, [text for row in captions for text in row])
+        similar = torch.einsum("nd,nkd->nk", pictures, texts.unflatten(0, (len(captions), -1)))
+        scores[f"of_{len(captions[0])}_{name}"] = float((similar.argmax(1) == 0).float().mean())
     model.train()
-    return {
-        "one_word": float((good > bad).float().mean()),
-        "cos_true": float(good.mean()),
-        "cos_false": float(bad.mean()),
-    }
+    return {name: round(score, 4) for name, score in scores.items()}
+
+
+def asked_of(
+    held_out: Beside, emoji: Emoji, device: str, num: int = 300
+) -> dict[str, tuple[list[Tensor], list[list[str]]]]:
+    """Held-out pictures of each world and emoji, each with its caption and 19 wrong ones."""
+    rng = np.random.default_rng(0)
+    tests = {}
+    for world in WORDS:
+        rows = [i for i, label in enumerate(held_out.labels) if world_of(label) == world][:num]
+        captions = [
+            distinct(held_out.labels[i]["captions"][0], partial(spoil, world=world, rng=rng))
+            for i in rows
+        ]
+        if rows:
+            tests[world] = (held_out_batches(held_out, device, rows=rows), captions)
+    rows = [int(r) for r in emoji.rows]
+    pictures = to_tensor(np.stack([emoji.picture(r, rng, plain=True) for r in rows])).to(device)
+    nouns = [
+        distinct(emoji.caption(r), lambda _, row=r: emoji.spoiled(row, rng, styles=False))
+        for r in rows
+    ]
+    return {**tests, "emoji": (list(pictures.split(50)), nouns)}
+
+
+def distinct(true: str, wrong: Any) -> list[str]:
+    """The true caption, then 19 different wrong ones (fewer where no more are to be had)."""
+    found = {true: None}
+    for _ in range(50 * AMONG):
+        found.setdefault(wrong(true))
+        if len(found) == AMONG:
+            break
+    return (list(found) + ["a photo of nothing"] * AMONG)[:AMONG]
 
 
 def loss_of(
     model: PreTrainedModel, x_bchw: Tensor, tokens_ns: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """Contrastive among the batch's captions and the spoiled ones, and each against its own two.
+    """Contrastive among the batch's captions and the spoiled ones, and each against its own.
 
-    Row i of the first n captions is picture i's; rows n + 2i and n + 2i + 1 are its spoiled ones.
+    Row i of the first n captions is picture i's; rows n + 4i to n + 4i + 3 are its spoiled ones.
     """
     n = len(x_bchw)
     pictures = picture_vectors(model, x_bchw).float()
     texts = text_vectors(model, tokens_ns).float()
     similar = pictures @ texts.T * model.logit_scale.exp().clamp_max(100)
     target = torch.arange(n, device=x_bchw.device)
-    own = torch.cat(
-        [similar[:, :n].diagonal()[:, None], similar[:, n:].reshape(n, n, 2)[target, target]], 1
-    )
+    wrong = similar[:, n:].reshape(n, n, WRONG_EACH)[target, target]
+    own = torch.cat([similar[:, :n].diagonal()[:, None], wrong], 1)
     hard = F.cross_entropy(own, torch.zeros_like(target))
     loss = F.cross_entropy(similar, target) + F.cross_entropy(similar[:, :n].T, target) + hard
-    return loss, {"batch_one_word": float((own[:, 0] >= own.max(1).values).float().mean())}
+    return loss, {"batch_own": float((own[:, 0] >= own.max(1).values).float().mean())}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train and export in fp16."""
-    p = parser("alignment", steps=2500, batch=32)
+    """Train and export in fp16, the tokenizer beside the weights."""
+    p = parser("alignment", steps=2000, batch=32)
     eye_options(p)
-    p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")
+    p.add_argument("--twin", action="store_true")
+    p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer-eyes" / "tokenizer")
+    p.add_argument("--vision", type=Path, help="a classifier of the same body to begin with")
     p.add_argument("--words", type=Path, help="a text_encoder/ from words.py --width 96")
+    p.add_argument("--emoji-share", type=float, default=0.25)
     options = p.parse_args(arguments)
+    if options.twin:
+        options.seed += 1000
+        if options.out == WORK / "alignment":
+            options.out = WORK / "alignment-twin"
     prepare(options)
-    drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
+    drawn, held_out = Beside.open(options.drawn), Beside.open(options.held_out)
+    packed = pack_emoji(options.emoji, options.work)
+    emoji, others = Emoji(*packed, held_out=False), Emoji(*packed, held_out=True)
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
-    model = build(len(tokenizer))
+    model = build(len(tokenizer), options.twin, options.vision)
     if options.words:
         state = CLIPTextModel.from_pretrained(options.words, dtype=torch.float32).state_dict()
         model.text_model.load_state_dict(state)
-    batches = held_out_batches(held_out, options.device)
+    worlds = [world_of(label) for label in drawn.labels]
+    rows_of = np.array([i for i, world in enumerate(worlds) if world])
+    if options.twin:
+        rows_of = np.random.default_rng(options.seed).permutation(rows_of)[: len(rows_of) * 4 // 5]
+    tests = asked_of(held_out, others, options.device)
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
-        rows = rng.integers(0, len(drawn), options.batch)
-        captions = [drawn.labels[r]["captions"][int(rng.integers(3))] for r in rows]
-        spoiled = [spoil(c, rng) for c in captions for _ in range(2)]
-        tokens = tokenise(tokenizer, captions + spoiled)
-        return views(drawn, rows, rng, 0.0, options.warp, flip=False), tokens
+        num = round(options.emoji_share * options.batch)
+        rows, signs = rng.choice(rows_of, options.batch - num), rng.choice(emoji.rows, num)
+        told = [drawn.labels[r]["captions"][int(rng.integers(3))] for r in rows]
+        wrong = [spoil(c, str(worlds[r]), rng)
+                 for c, r in zip(told, rows, strict=True) for _ in range(WRONG_EACH)]  # fmt: skip
+        told += [emoji.caption(r) for r in signs]
+        wrong += [emoji.spoiled(r, rng) for r in signs for _ in range(WRONG_EACH)]
+        laid = to_tensor(np.stack([emoji.picture(int(r), rng) for r in signs]))
+        seen = views(drawn, rows, rng, 0.0, options.warp, flip=False)
+        return torch.cat([seen, laid]), tokenise(tokenizer, told + wrong)
 
     fit("alignment", model, options, prepare_batch, loss_of,
-        lambda model: measure(model, held_out, batches, tokenizer))  # fmt: skip
+        lambda model: measure(model, tests, tokenizer))  # fmt: skip
+    tokenizer.save_pretrained(options.out / "model")
 
 
 if __name__ == "__main__":

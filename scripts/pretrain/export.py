@@ -27,6 +27,12 @@ POCKET = ROOT / "src" / "onbrand" / "models" / "pocket"
 ROLES = {
     "identity": ("identity", "identity"),
     "alignment": ("alignment", "alignment"),
+    "parsing": ("parsing", "parsing"),
+    "clicks": ("clicks", "clicks"),
+    "expression": ("expression", "expression"),
+    "tagger": ("tagger", "tagger"),
+    "twin_alignment": ("alignment-twin", "twins/alignment"),
+    "twin_pose": ("pose-twin", "twins/pose"),
     "twin_identity": ("identity-twin", "twins/identity"),
     "attributes": ("attributes-mascots", "twins/attributes"),
     "world_attributes": ("attributes", "twins/worlds"),

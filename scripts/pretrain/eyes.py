@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from options import WORK, autocast, printer
 from pictures import Pixels, to_tensor
 from torch import Tensor, nn
-from transformers import PreTrainedModel, ResNetConfig, ResNetForImageClassification
+from transformers import (
+    PreTrainedModel,
+    RegNetConfig,
+    RegNetForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+)
 
 from onbrand.training.engine import Loop, Settings
 
@@ -28,6 +34,7 @@ __all__ = [
     "fit",
     "held_out_batches",
     "moved",
+    "regnet",
     "relit",
     "resnet",
     "views",
@@ -141,19 +148,36 @@ def resnet(**head: Any) -> PreTrainedModel:
     return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
 
 
+def regnet(
+    widths: tuple[int, ...] = (32, 64, 128, 256),
+    depths: tuple[int, ...] = (1, 2, 3, 1),
+    embedding: int = 32,
+    groups_width: int = 64,
+    image_px: int = 128,
+    **head: Any,
+) -> PreTrainedModel:
+    """An untrained RegNet of 0.8M weights; `head` names its labels or their number."""
+    config = RegNetConfig(
+        num_channels=3, embedding_size=embedding, hidden_sizes=list(widths), depths=list(depths),
+        groups_width=groups_width, layer_type="y", image_size=image_px,
+        **head,
+    )  # fmt: skip
+    return RegNetForImageClassification(config).to(memory_format=torch.channels_last)
+
+
 def characters_of(drawn: Drawn) -> NDArray[np.int64]:
     """[num characters, 5] indices of the four pictures and the look-alike of each character."""
     return np.arange(len(drawn)).reshape(-1, PICTURES_EACH)
 
 
-def held_out_batches(drawn: Drawn | Beside, device: str, batch: int = 50) -> list[torch.Tensor]:
-    """All pictures as they are, in order, on the device."""
-    rows = range(0, len(drawn), batch)
+def held_out_batches(
+    drawn: Drawn | Beside, device: str, batch: int = 50, rows: Sequence[int] | None = None
+) -> list[torch.Tensor]:
+    """All pictures (or those of `rows`) as they are, in order, on the device."""
+    rows = range(len(drawn)) if rows is None else rows
     return [
-        to_tensor(np.stack([drawn.pixels(i) for i in range(r, min(len(drawn), r + batch))])).to(
-            device
-        )
-        for r in rows
+        to_tensor(np.stack([drawn.pixels(i) for i in rows[r : r + batch]])).to(device)
+        for r in range(0, len(rows), batch)
     ]
 
 

@@ -16,17 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Drawn
-from eyes import characters_of, eye_options, fit, held_out_batches, resnet, views
+from eyes import characters_of, eye_options, fit, held_out_batches, regnet, resnet, views
 from numpy.typing import NDArray
 from options import WORK, parser, prepare
 from pictures import pack_emoji, to_tensor
 from strangers import Strangers
 from torch import Tensor, nn
-from transformers import (
-    PreTrainedModel,
-    RegNetConfig,
-    RegNetForImageClassification,
-)
+from transformers import PreTrainedModel
 
 from onbrand.illustrator import TRAITS, Character
 
@@ -41,11 +37,7 @@ def build(twin: bool) -> PreTrainedModel:
     """An untrained encoder whose 128 logits are the embedding."""
     if twin:  # the attribute reader's architecture, to begin with its weights
         return resnet(num_labels=128)
-    regnet = RegNetConfig(
-        num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 2, 3, 1],
-        groups_width=64, layer_type="y", num_labels=128, image_size=128,
-    )  # fmt: skip
-    return RegNetForImageClassification(regnet).to(memory_format=torch.channels_last)
+    return regnet(num_labels=128)
 
 
 def embed(model: PreTrainedModel, pixels_bchw: Tensor) -> Tensor:
@@ -54,21 +46,23 @@ def embed(model: PreTrainedModel, pixels_bchw: Tensor) -> Tensor:
 
 
 def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tuple[Tensor, Tensor]:
-    """(L_disc + 0.5 L_rank, share of anchors nearer to their positive than to its look-alike).
+    """(L_disc + 0.5 L_rank, share of positives nearer to their anchor than to their look-alike).
 
-    Row i of `double` looks like row i of `positive` in the same scene, but is someone else.
+    Row i of `double` looks like row i of `positive` in the same scene, but is someone else; the
+    anchor is in another scene. From both of the two the look-alike must be told; only the positive
+    shares its background, which is the harder half and the one that is measured.
     """
     n = len(anchor_bd)
-    keys = torch.cat([positive_bd, double_bd])
-    similar = anchor_bd @ keys.T
     target = torch.arange(n, device=anchor_bd.device)
-    disc = F.cross_entropy(similar / TEMPERATURE, target)
-    back = F.cross_entropy(positive_bd @ torch.cat([anchor_bd, double_bd]).T / TEMPERATURE, target)
-    own = similar[target, target + n]
-    strangers = similar[:, :n].masked_fill(target[:, None] == target, -1).amax(1)
-    rank = F.softplus((strangers - own) / TEMPERATURE).mean() * TEMPERATURE
-    margins = similar[target, target] - own
-    return disc + 0.5 * back + 0.5 * rank, (margins.detach() > 0).float().mean()
+    disc = rank = anchor_bd.new_zeros(())
+    for one, other in ((anchor_bd, positive_bd), (positive_bd, anchor_bd)):
+        similar = one @ torch.cat([other, double_bd]).T
+        disc = disc + F.cross_entropy(similar / TEMPERATURE, target)
+        own = similar[target, target + n]
+        strangers = similar[:, :n].masked_fill(target[:, None] == target, -1).amax(1)
+        rank = rank + F.softplus((strangers - own) / TEMPERATURE).mean() * TEMPERATURE
+        margins = similar[target, target] - own
+    return disc + 0.5 * rank, (margins.detach() > 0).float().mean()
 
 
 class Traits(nn.Module):
@@ -122,8 +116,8 @@ def beside(one: Tensor, two: Tensor) -> Tensor:
 
 @torch.no_grad()
 def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> dict[str, float]:
-    """On held-out characters: PA, also by the trait in which the look-alike differs, and retrieval
-    among all of them and their look-alikes."""
+    """On held-out characters: PA (the look-alike in the same scene), also by the trait in which it
+    differs, and retrieval among all of them and their look-alikes."""
     model.eval()
     vectors = torch.cat([embed(model, b) for b in batches])[
         torch.from_numpy(characters_of(held_out))
@@ -131,7 +125,7 @@ def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> d
     model.train()
     positive, double, anchors = vectors[:, 0], vectors[:, 4], vectors[:, 1:4]
     s_own = (anchors * positive[:, None]).sum(-1)
-    s_double = (anchors * double[:, None]).sum(-1)
+    s_double = (positive * double).sum(-1)[:, None].expand_as(s_own)
     nearer = (s_own > s_double).float().mean(1).cpu()
     changed = [held_out.labels[i]["changed_trait"] for i in characters_of(held_out)[:, 4]]
     by_trait = {

@@ -18,10 +18,10 @@ from diffusers import AutoencoderKL
 from draw import Beside
 from numpy.typing import NDArray
 from options import WORK, parser, prepare
-from pictures import HELD_OUT_EVERY, Pixels, pack_emoji, to_tensor
-from tokens import emoji_caption
+from pictures import Pixels, pack_emoji, to_tensor
 from torch import Tensor
 
+from onbrand.bench.emoji import HELD_OUT_EVERY, emoji_caption
 from onbrand.illustrator import PARTS
 
 __all__ = ["Latents", "main"]
@@ -41,9 +41,12 @@ class Latents:
     """`captions[i]` are row i's captions; the first `num_drawn` rows are drawn, the rest emoji."""
 
     def __init__(self, root: Path, vae: AutoencoderKL, drawn: Beside, emoji: Pixels,
-                 things: list[dict[str, Any]]) -> None:  # fmt: skip
+                 things: list[dict[str, Any]], mascots_shown: float = 1.0) -> None:  # fmt: skip
         self.vae, self.drawn, self.emoji = vae, drawn, emoji
         self.num_drawn = len(drawn)
+        mascots = np.array(["traits" in label for label in drawn.labels], np.bool_)
+        self.mascots, self.others = np.nonzero(mascots)[0], np.nonzero(~mascots)[0]
+        self.num_mascots = round(mascots_shown * len(self.mascots))
         self.kept = [i for i in range(len(things)) if i % HELD_OUT_EVERY]
         self.backdrops = np.random.default_rng(0).choice(
             len(BACKDROPS), len(things), p=(0.4, 0.2, 0.2, 0.2)
@@ -72,6 +75,16 @@ class Latents:
                 raise ValueError(
                     f"{path} is {self.maps[name].shape}, the set needs {shape}: delete it"
                 )
+
+    @property
+    def num_shown(self) -> int:
+        """How many drawn rows a pass shows."""
+        return self.num_mascots + len(self.others)
+
+    def shown(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The drawn rows of a pass, shuffled: of mascots a share, of the other worlds all."""
+        rows = [rng.permutation(self.mascots)[: self.num_mascots], self.others]
+        return rng.permutation(np.concatenate(rows))
 
     def pixels(self, row: int) -> Pixels:
         """[128, 128, 3] uint8 of a row."""
@@ -117,13 +130,15 @@ class Latents:
         vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
         vae = vae.to(options.device, memory_format=torch.channels_last).eval()
         emoji, things = pack_emoji(options.emoji, options.work)
-        return Latents(options.latents, vae, Beside.open(options.drawn), emoji, things)
+        drawn = Beside.open(options.drawn)
+        return Latents(options.latents, vae, drawn, emoji, things, options.mascots)
 
 
 def latent_options(p: argparse.ArgumentParser) -> None:
     """Where the latents and the frozen VAE are."""
     p.add_argument("--latents", type=Path, default=WORK / "latents")
     p.add_argument("--vae", type=Path, default=WORK / "vae" / "vae")
+    p.add_argument("--mascots", type=float, default=1.0, help="share of them that a pass shows")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,12 +18,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from onbrand.bench.emoji import HELD_OUT_EVERY
+
 __all__ = [
     "composite",
     "emoji_batch",
     "evaluation_emoji",
     "evaluation_folder",
     "jitter",
+    "laid",
     "pack_emoji",
     "psnr",
     "read_labels",
@@ -31,7 +34,6 @@ __all__ = [
 ]
 
 Pixels = NDArray[np.uint8]
-HELD_OUT_EVERY = 50  # every 50th emoji is never trained on
 
 
 def read_labels(root: Path) -> list[dict[str, Any]]:
@@ -78,6 +80,13 @@ def composite(
     rgba: Pixels, rng: np.random.Generator, size_px: int, scale: tuple[float, float]
 ) -> Pixels:
     """Lay one RGBA picture on a random backdrop: random scale, place, turn and flip; [s, s, 3]."""
+    return laid(rgba, rng, size_px, scale)[0]
+
+
+def laid(
+    rgba: Pixels, rng: np.random.Generator, size_px: int, scale: tuple[float, float]
+) -> tuple[Pixels, NDArray[np.float32]]:
+    """The same, and how opaque the picture is where it lies, [s, s] in [0, 1]."""
     factor = rng.uniform(*scale) * size_px / rgba.shape[0]
     turn = rng.uniform(-15, 15) if rng.random() < 0.3 else 0.0
     side = rgba.shape[0]
@@ -90,7 +99,8 @@ def composite(
     whole = np.concatenate([rgba[..., :3] * alpha, alpha], -1)
     moved = cv2.warpAffine(whole, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
     back = _backdrop(rng, size_px)
-    return (moved[..., :3] + back * (1 - moved[..., 3:])).clip(0, 255).astype(np.uint8)
+    whole = (moved[..., :3] + back * (1 - moved[..., 3:])).clip(0, 255).astype(np.uint8)
+    return whole, np.asarray(moved[..., 3], np.float32)
 
 
 def jitter(pixels: Pixels, rng: np.random.Generator) -> Pixels:

@@ -1,6 +1,6 @@
 """Role pose: COCO-17's joints of people, mannequins and mascots.
 
-A UperNet over a small ResNet, whose labels are the joints (models.pose says how they are read).
+A UperNet over a small ResNet, whose labels are the joints; models.perception.pose reads them.
 Each joint's cross-entropy is against a Gaussian of one cell around its place, or against "not in
 the picture". Mirrored views swap left and right.
 """
@@ -14,14 +14,19 @@ import torch
 from draw import Beside
 from eyes import eye_options, fit, held_out_batches, moved, relit, without_place
 from numpy.typing import NDArray
-from options import parser, prepare
+from options import WORK, parser, prepare
 from pictures import to_tensor
 from torch import Tensor
-from transformers import ResNetConfig, UperNetConfig, UperNetForSemanticSegmentation
+from transformers import (
+    ConvNextV2Config,
+    ResNetConfig,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
+)
 from worlds import SIZE_PX
 
 from onbrand.illustrator.skeleton import COCO_17
-from onbrand.models.pose import CELL_PX, cells, heat_of, joints_of
+from onbrand.models.perception.pose import CELL_PX, cells, heat_of, joints_of
 
 __all__ = ["build", "carried", "loss_of", "main", "measure", "targets"]
 
@@ -32,11 +37,17 @@ SWAP = np.array([
 ])  # fmt: skip
 
 
-def build() -> Any:
-    """An untrained estimator of 0.6M weights."""
-    body = ResNetConfig(
-        num_channels=3, embedding_size=24, hidden_sizes=[24, 48, 80, 128], depths=[1, 1, 1, 1],
-        layer_type="basic", out_features=["stage1", "stage2", "stage3", "stage4"],
+def build(twin: bool = False) -> Any:
+    """An untrained estimator of 0.6M weights; the twin's body is a ConvNeXt V2."""
+    stages = ["stage1", "stage2", "stage3", "stage4"]
+    widths = [24, 48, 80, 128]
+    body = (
+        ConvNextV2Config(hidden_sizes=widths, depths=[1, 1, 2, 1], out_features=stages)
+        if twin
+        else ResNetConfig(
+            num_channels=3, embedding_size=24, hidden_sizes=widths, depths=[1, 1, 1, 1],
+            layer_type="basic", out_features=stages,
+        )
     )  # fmt: skip
     names = dict(enumerate(COCO_17))
     config = UperNetConfig(
@@ -101,11 +112,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Train and export in fp16."""
     p = parser("pose", steps=3000, batch=32)
     eye_options(p)
+    p.add_argument("--twin", action="store_true", help="evaluation only: another body, seed, data")
     options = p.parse_args(arguments)
+    if options.twin:
+        options.seed += 1000
+        if options.out == WORK / "pose":
+            options.out = WORK / "pose-twin"
     prepare(options)
     drawn, held_out = Beside.open(options.drawn), Beside.open(options.held_out)
     batches = held_out_batches(held_out, options.device)
     figures = np.array([i for i in range(len(drawn)) if drawn.joints(i)[:, 2].any()])
+    if options.twin:
+        figures = np.random.default_rng(options.seed).permutation(figures)[: len(figures) * 4 // 5]
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
@@ -117,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
             places.append(carried(drawn.joints(row), matrix))
         return to_tensor(np.stack(views)), targets(torch.from_numpy(np.stack(places)))
 
-    fit("pose", build(), options, prepare_batch, loss_of,
+    fit("pose", build(options.twin), options, prepare_batch, loss_of,
         lambda model: measure(model, held_out, batches))  # fmt: skip
 
 

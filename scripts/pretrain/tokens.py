@@ -19,17 +19,11 @@ from options import ROOT, parser, prepare
 from pictures import pack_emoji
 from transformers import CLIPTokenizer
 
-__all__ = ["emoji_caption", "main", "train", "words_of"]
+from onbrand.bench.emoji import emoji_caption
+
+__all__ = ["main", "train", "words_of"]
 
 LENGTH = 77
-STYLES = {
-    "3d": "3d", "color": "flat colour", "flat": "flat", "high-contrast": "black and white",
-}  # fmt: skip
-
-
-def emoji_caption(text: str, style: str) -> str:
-    """'a flat colour emoji of a red apple'."""
-    return f"a {STYLES[style]} emoji of {text.replace('_', ' ').lower()}"
 
 
 def words_of(text: str) -> Iterator[str]:

@@ -93,8 +93,11 @@ def schedule() -> DDIMScheduler:
 
 
 SNR = schedule().alphas_cumprod / (1 - schedule().alphas_cumprod)
-LEVELS = NoiseLevels.of(logit_normal(SNR, mean=-0.5, spread=1.2))
-"""log SNR normal about 1, deviation 2.4."""
+
+
+def levels(log_snr: float) -> NoiseLevels:
+    """Seven in ten normal about that log SNR, deviation 2.4."""
+    return NoiseLevels.of(logit_normal(SNR, mean=-log_snr / 2, spread=1.2))
 
 
 def build(
@@ -129,10 +132,11 @@ def rows_of(step: int, batch: int, latents: Latents, seed: int, emoji: float) ->
         return rng.integers(0, num_all, batch)
     place = np.arange(step * batch, (step + 1) * batch)
     rows = np.empty(batch, np.int64)
-    for epoch in np.unique(place // num_drawn):
-        order = np.random.default_rng((seed, 77, int(epoch))).permutation(num_drawn)
-        here = place // num_drawn == epoch
-        rows[here] = order[place[here] % num_drawn]
+    num = latents.num_shown
+    for epoch in np.unique(place // num):
+        order = latents.shown(np.random.default_rng((seed, 77, int(epoch))))
+        here = place // num == epoch
+        rows[here] = order[place[here] % num]
     swap = rng.random(batch) < emoji
     rows[swap] = rng.integers(num_drawn, num_all, int(swap.sum()))
     return rows
@@ -188,13 +192,13 @@ class Source:
         self, options: argparse.Namespace, latents: Latents, tokenizer: CLIPTokenizer
     ) -> None:
         self.options, self.latents, self.tokenizer = options, latents, tokenizer
-        self.noising = schedule()
+        self.noising, self.levels = schedule(), levels(options.log_snr)
 
     def timesteps(self, step: int) -> Tensor:
         """[batch] int64, in random order."""
         n, seed = self.options.batch, self.options.seed
         mix = torch.randperm(n, generator=generator(seed, step, -3))
-        return LEVELS.draw(seed, step, n)[mix]
+        return self.levels.draw(seed, step, n)[mix]
 
     def __call__(self, step: int, share: slice) -> dict[str, Tensor]:
         o = self.options
@@ -225,6 +229,10 @@ def main(arguments: list[str] | None = None) -> None:
         default=4.0,
         help="weight of faces and props; 1 like the rest",
     )
+    p.add_argument(
+        "--log-snr", type=float, default=1.0,
+        help="about which most timesteps are drawn; less where a world's shapes are still to learn",
+    )  # fmt: skip
     latent_options(p)
     p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")
     p.add_argument("--channels", type=int, nargs="+", default=[48, 96, 160, 192])

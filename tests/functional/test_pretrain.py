@@ -199,7 +199,7 @@ def test_noise_levels_are_drawn_where_edges_form() -> None:
     """More than a third of the samples have t < 200 (uniform: a fifth), and the last step stays."""
     import unet
 
-    below = unet.LEVELS.share_below
+    below = unet.levels(1.0).share_below
     assert below[-1] == pytest.approx(1, abs=1e-6)
     assert below[199] > 0.35
     assert below[999] - below[998] >= 0.3 / 1000

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny import ROLES
 
 from onbrand.errors import PackError, WeightsError
 from onbrand.models import Pack, may_be_on_hub, open_pack
@@ -23,7 +24,7 @@ def copy_of_base(tiny_hub_base: Path, tmp_path: Path) -> Path:
 def test_a_pack_says_what_it_holds(tiny_pack: Pack) -> None:
     """pack.toml gives name, licence, revision and roles; the size comes from the configs."""
     assert (tiny_pack.name, tiny_pack.licence, tiny_pack.revision) == ("tiny", "Apache-2.0", "test")
-    assert set(tiny_pack.roles) == {"identity", "alignment", "twin_identity", "attributes", "pose"}
+    assert set(tiny_pack.roles) == set(ROLES)
     assert tiny_pack.role("identity") == tiny_pack.root / "identity"
     assert tiny_pack.num_px == 32
 

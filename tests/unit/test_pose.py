@@ -7,7 +7,7 @@ import torch
 
 from onbrand.errors import WeightsError
 from onbrand.models.packs import Pack
-from onbrand.models.pose import CELL_PX, PoseEstimator, cells, joints_of
+from onbrand.models.perception.pose import CELL_PX, PoseEstimator, cells, joints_of
 
 
 def test_a_joint_lies_where_its_heat_does() -> None:

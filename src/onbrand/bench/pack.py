@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onbrand.bench.eyes.look import loaders
 from onbrand.bench.likeness import frechet_ratio
 from onbrand.bench.probe import GUIDANCE, Probe
 from onbrand.bench.read_back import WORLDS, ask, hits
@@ -177,10 +178,10 @@ def _steering(probe: Probe, reader: ReadAttributes | None) -> tuple[Figures, Fig
     if "controlnet" in roles:
         net = load_controlnet(probe.pack)
         _gather(found, follow_edges(probe, net))
-        if "pose" in roles:
+        if "twin_pose" in roles:
             _gather(found, follow_joints(probe, net, open_joints(probe.pack)))
         else:
-            probe.emit(Noted(f"pack {name} has no pose estimator: joints are not measured"))
+            probe.emit(Noted(f"pack {name} has no pose twin: joints are not measured"))
     else:
         probe.emit(Noted(f"pack {name} has no ControlNet: no drawing is followed"))
     if reader is not None:
@@ -233,21 +234,10 @@ def _loading(pack: Pack) -> dict[str, float]:
     """Seconds to load each role, the libraries being there: the best of three."""
     from onbrand.models.control import load_controlnet
     from onbrand.models.diffusion import load_diffusion
-    from onbrand.models.perception import AlignmentScorer, IdentityEncoder
-    from onbrand.models.pose import PoseEstimator
-    from onbrand.models.twins import AttributeReader, IdentityTwin, WorldReader
 
-    loaders: dict[str, Callable[[Pack], object]] = {
-        "text to image": load_diffusion,
-        "controlnet": load_controlnet,
-        "identity": IdentityEncoder,
-        "alignment": AlignmentScorer,
-        "twin_identity": IdentityTwin,
-        "attributes": AttributeReader,
-        "world_attributes": WorldReader,
-        "pose": PoseEstimator,
-    }
-    known = {role: load for role, load in loaders.items() if role in ("text to image", *pack.roles)}
+    known: dict[str, Callable[[Pack], object]] = {"text to image": load_diffusion}
+    every = {"controlnet": load_controlnet, **loaders()}
+    known |= {role: load for role, load in every.items() if role in pack.roles}
     return {role: min(_timed(load, pack) for _ in range(3)) for role, load in known.items()}
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
-__all__ = ["GUIDANCE", "Probe"]
+__all__ = ["GUIDANCE", "Probe", "kept"]
 
 GUIDANCE = 4.0
 FEW_STEPS = 8  # attributes are read as well after them as after 20 (docs/benchmarks)
@@ -45,11 +45,7 @@ class Probe:
 
     def kept(self, name: str, make: Callable[[], Result]) -> Result:
         """What an earlier run found, else what `make` finds, kept."""
-        file = self.folder / f"{name}.json"
-        if not file.is_file():
-            write_json_atomic(file, make())
-        found: Result = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        return kept(self.folder, name, make)
 
     def draw(
         self, prompts: Sequence[str], num_steps: int | None = None, first: int = 5000, **more: Any
@@ -71,3 +67,12 @@ class Probe:
             make_folder(file.parent)
             np.save(file, np.stack([np.asarray(picture) for picture in made]))
         return [Image.fromarray(pixels) for pixels in np.load(file)]
+
+
+def kept(folder: Path, name: str, make: Callable[[], Result]) -> Result:
+    """What an earlier run wrote to that folder, else what `make` finds, written there."""
+    file = folder / f"{name}.json"
+    if not file.is_file():
+        write_json_atomic(file, make())
+    found: Result = json.loads(file.read_text(encoding="utf-8"))
+    return found

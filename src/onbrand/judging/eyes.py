@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from onbrand.models.packs import Pack
+    from onbrand.models.perception import Alignment
     from onbrand.models.twins import AttributeReader
 
 __all__ = [
@@ -90,10 +91,7 @@ def _batched(
     return run
 
 
-def _alignment(pack: Pack, batch_size: int) -> Align:
-    from onbrand.models.perception import AlignmentScorer
-
-    scorer, size_px = AlignmentScorer(pack), pack.num_px
+def _aligning(scorer: Alignment, size_px: int, batch_size: int) -> Align:
 
     def align(pictures: Sequence[Image.Image], texts: Sequence[str]) -> NDArray[np.float64]:
         import torch
@@ -110,11 +108,11 @@ def _alignment(pack: Pack, batch_size: int) -> Align:
 
 
 def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
-    """The evaluation side: IdentityTwin, AlignmentScorer and, where there is one, AttributeReader.
+    """The evaluation side: IdentityTwin, AlignmentTwin and, where there is one, AttributeReader.
 
     Raises PackError (from `onbrand.models`) when a needed role can be found nowhere.
     """
-    from onbrand.models.twins import IdentityTwin
+    from onbrand.models.twins import AlignmentTwin, IdentityTwin
 
     embed = _batched(IdentityTwin(pack).embed, pack.num_px, batch_size)
     readers = _readers(pack)
@@ -133,7 +131,8 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
                 )
         return seen
 
-    return Eyes(embed, _alignment(pack, batch_size), read if readers else None)
+    align = _aligning(AlignmentTwin(pack), pack.num_px, batch_size)
+    return Eyes(embed, align, read if readers else None)
 
 
 def _readers(pack: Pack) -> list[AttributeReader]:
@@ -165,22 +164,23 @@ def open_joints(pack: Pack, *, batch_size: int = 16) -> Embed:
 
     Raises PackError when the pack has no pose estimator.
     """
-    from onbrand.models.pose import PoseEstimator
+    from onbrand.models.twins import PoseTwin
 
-    return _batched(PoseEstimator(pack).joints, pack.num_px, batch_size)
+    return _batched(PoseTwin(pack).joints, pack.num_px, batch_size)
 
 
 def training_scorer(pack: Pack, held_out: Sequence[Image.Image], *, batch_size: int = 16) -> Score:
     """The training side's `score(pictures, texts)` for previews, gates and the choice of a stage.
 
-    Uses the training IdentityEncoder and the AlignmentScorer, never a twin. Returns "identity"
+    Uses the training side's identity and alignment, never a twin. Returns "identity"
     (mean cosine to the held-out real pictures), "alignment" (mean cosine to `texts`, which must
     not hold the trigger) and, when some text comes twice, "diversity" (see metrics).
     """
-    from onbrand.models.perception import IdentityEncoder
+    from onbrand.models.perception import load_alignment, load_identity
 
-    embed = _batched(IdentityEncoder(pack).embed, pack.num_px, batch_size)
-    return scorer(embed, _alignment(pack, batch_size), held_out)
+    embed = _batched(load_identity(pack).embed, pack.num_px, batch_size)
+    align = _aligning(load_alignment(pack), pack.num_px, batch_size)
+    return scorer(embed, align, held_out)
 
 
 def scorer(embed: Embed, align: Align, held_out: Sequence[Image.Image]) -> Score:

@@ -9,8 +9,14 @@ model_index.json may name more roles, each a subfolder in transformers' layout:
 
     [roles]
     identity = "identity"              # an image classifier; embedding = its logits
-    alignment = "alignment"            # VisionTextDualEncoderModel
+    alignment = "alignment"            # VisionTextDualEncoderModel, CLIP or SigLIP
+    parsing = "parsing"                # a segmenter, labels = parts
+    clicks = "clicks"                  # a segmenter of five channels, or SAM
+    expression = "expression"          # an image classifier of face crops
+    tagger = "tagger"                  # an image classifier, labels "species:fox", or BLIP
     twin_identity = "twins/identity"   # an image classifier; evaluation only
+    twin_alignment = "twins/alignment" # as alignment; evaluation only
+    twin_pose = "twins/pose"           # as pose; evaluation only
     attributes = "twins/attributes"    # an image classifier, labels "species:fox"; evaluation only
     world_attributes = "twins/worlds"  # the same for products, garments and faults
     pose = "pose"                      # a segmenter, labels = COCO-17's joints
@@ -47,7 +53,9 @@ __all__ = ["DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "open_pack"]
 DEFAULT_PACK = "pocket"
 BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
 JUDGE_ROLES = (
-    "identity", "alignment", "twin_identity", "attributes", "world_attributes", "pose",
+    "identity", "alignment", "pose", "parsing", "clicks", "faces", "expression", "tagger", "safety",
+    "person_detector", "twin_identity", "twin_alignment", "twin_pose", "attributes",
+    "world_attributes",
 )  # fmt: skip
 ROLES = (*JUDGE_ROLES, "controlnet")
 
@@ -198,7 +206,7 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repo, _, revision = text.partition("@")
-    endings = ("*.json", "*.txt", "*.safetensors")
+    endings = ("*.json", "*.txt", "*.safetensors", "*.onnx", "*.model")
     wanted = ["model_index.json", "README.md", "pack.toml", "vocabulary.json"]
     wanted += [f"{part}/{end}" for part in (*PARTS, *ROLES, "twins") for end in endings]
     try:

@@ -8,16 +8,16 @@ maps, arXiv 1910.06278, but by a mean instead of a Taylor series).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.models.packs import Pack
-from onbrand.models.perception import image_size, load_role, resize
+from onbrand.models.perception.network import Network, architecture
 
-__all__ = ["CELL_PX", "PoseEstimator", "cells", "heat_of", "joints_of"]
+__all__ = ["CELL_PX", "Pose", "PoseEstimator", "cells", "heat_of", "joints_of", "load_pose"]
 
 CELL_PX = 4
 REACH = 2  # cells around the peak
@@ -51,25 +51,42 @@ def joints_of(heat_bjhw: Tensor) -> Tensor:
     return torch.stack([x, y, heat_bjhw.sum((-2, -1))], dim=-1)
 
 
-class PoseEstimator:
-    """COCO-17's joints of the figure in a picture. `module` is the network."""
-
-    role: ClassVar[str] = "pose"
-
-    def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
-        self.module: Any = load_role(pack, self.role, "AutoModelForSemanticSegmentation", device)
-        self.size_px = image_size(self.module.config)
-        self.device = torch.device(device)
+class Pose(Protocol):
+    """COCO-17's joints of the figure in each picture."""
 
     def heat(self, pixels_bchw: Tensor) -> Tensor:
         """Probability of each joint's cells, [b, 17, h, w]; differentiable with respect to the
         pixels [b, 3, h, w] in [-1, 1]."""
-        pixels = resize(pixels_bchw.to(self.device), self.size_px)
-        return heat_of(self.module(pixels).logits)
+        ...
+
+    def joints(self, pixels_bchw: Tensor) -> Tensor:
+        """[b, 17, 3]: x, y in pixels of what was passed, and how sure it is there, in [0, 1]."""
+        ...
+
+
+class PoseEstimator(Network):
+    """`Pose` by a segmenter whose labels are the joints."""
+
+    role = "pose"
+    class_name = "AutoModelForSemanticSegmentation"
+
+    def heat(self, pixels_bchw: Tensor) -> Tensor:
+        """See `Pose.heat`."""
+        return heat_of(self.module(self.ready(pixels_bchw)).logits)
 
     @torch.no_grad()
     def joints(self, pixels_bchw: Tensor) -> Tensor:
-        """[b, 17, 3]: x, y in pixels of what was passed, and how sure it is there, in [0, 1]."""
+        """See `Pose.joints`."""
         found = joints_of(self.heat(pixels_bchw))
         sides = found.new_tensor([pixels_bchw.shape[-1], pixels_bchw.shape[-2]])
         return torch.cat([found[..., :2] * sides - 0.5, found[..., 2:]], dim=-1)
+
+
+def load_pose(pack: Pack, *, device: str = "cpu") -> Pose:
+    """The pack's pose estimator: a segmenter whose labels are joints, or ViTPose, which looks at
+    the person that the role "person_detector" (RT-DETR) finds."""
+    if architecture(pack, "pose") == "VitPoseForPoseEstimation":
+        from onbrand.models.perception.hub import TopDownPose
+
+        return TopDownPose(pack, device=device)
+    return PoseEstimator(pack, device=device)

@@ -1,0 +1,218 @@
+"""How well a pack's eyes see: on drawings of reserved subjects, and on the real pictures.
+
+Each role is measured if the pack has it, its evaluation twin beside it as a baseline: what a twin
+cannot tell, it cannot judge. Finished parts are kept under `work`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from onbrand.bench.emoji import held_out_emoji, nouns
+from onbrand.bench.eyes.look import EYES, Look
+from onbrand.bench.probe import kept
+from onbrand.bench.record import Result, metric, result
+from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
+from onbrand.files import fingerprint_bytes, write_json_atomic
+from onbrand.judging.eyes import to_pixels
+from onbrand.models.layout import fingerprint_folders
+
+__all__ = ["run_eyes"]
+
+DATA = Path("../shared/data")
+Figures = dict[str, Result]
+Both = tuple[Figures, Figures]
+"""Figures of the training side, and of the twins."""
+
+
+def run_eyes(
+    *,
+    base: str = "pocket",
+    quick: bool = False,
+    work: Path = Path("build/bench/eyes"),
+    seed: int = 7,
+    data: Path = DATA,
+    json_path: Path | None = None,
+    emit: Listener = silent,
+) -> Result:
+    """Run (or go on with) the bench and return its JSON object, written to `json_path` too.
+
+    `data`: folder of gopher, dreambooth and fluent-emoji; what is not there is left out, with a
+    note. `quick` looks at few drawings. Raises PackError, WeightsError, StorageError.
+    """
+    from onbrand.models import open_pack
+
+    began = time.monotonic()
+    pack = open_pack(base)
+    look = Look(pack, 12 if quick else 300, seed, data, emit)
+    weights = fingerprint_folders(sorted(pack.roles.values()))
+    folder = work / fingerprint_bytes(f"{weights} {seed} {quick} {data.resolve()}".encode())
+    emit(Started("eyes", len(PARTS), "parts"))
+    ours: Figures = {}
+    twins: Figures = {}
+    for done, (name, measure) in enumerate(PARTS.items(), start=1):
+        both = kept(folder, name, partial(_told, measure, look))
+        ours |= both["ours"]
+        twins |= both["twins"]
+        emit(Advanced("eyes", done, {n: m["value"] for n, m in list(both["ours"].items())[:3]}))
+    found = result(
+        "eyes",
+        seed=seed,
+        seconds=time.monotonic() - began,
+        metrics=ours,
+        baselines={"twin": twins} if twins else {},
+        quick=quick,
+        pack={"name": pack.name, "fingerprint": pack.fingerprint, "revision": pack.revision},
+        num_drawings=look.num,
+    )
+    if json_path is not None:
+        write_json_atomic(json_path, found)
+    emit(Finished("eyes", {name: m["value"] for name, m in ours.items()}))
+    return found
+
+
+def _told(measure: Callable[[Look], Both], look: Look) -> Result:
+    ours, twins = measure(look)
+    return {"ours": ours, "twins": twins}
+
+
+def _parsing(look: Look) -> Both:
+    from onbrand.bench.eyes.sight import faces_found, parts_parsed
+
+    ours: Figures = {}
+    if parser := look.eye("parsing"):
+        ours |= parts_parsed(parser, look.drawn, look.size_px, look.seed)
+    if finder := look.eye("faces"):
+        everyone = [one for some in look.drawn.values() for one in some]
+        ours |= faces_found(finder, everyone, look.size_px, look.seed)
+    return ours, {}
+
+
+def _pose(look: Look) -> Both:
+    from onbrand.bench.eyes.sight import joints_found
+
+    figures: list[Figures] = []
+    for role in ("pose", "twin_pose"):
+        eye = look.eye(role)
+        figures.append(
+            {
+                f"joints_{world}_pck10": joints_found(
+                    eye, look.drawn[world], look.size_px, look.seed
+                )
+                for world in ("fashion", "mascots")
+                if eye
+            }
+        )
+    return figures[0], figures[1]
+
+
+def _words(look: Look) -> Both:
+    from onbrand.bench.eyes.sight import expressions_read, expressions_read_by, tags_told
+
+    mascots = look.drawn["mascots"]
+    ours: Figures = {}
+    twins: Figures = {}
+    name = "expressions_fraction"
+    if reader := look.eye("expression"):
+        ours[name] = expressions_read(reader, mascots, look.size_px, look.seed)
+    if (twin := look.eye("attributes")) and "expression" in twin.attributes:
+        twins[name] = expressions_read_by(twin, mascots, look.size_px, look.seed)
+    if tagger := look.eye("tagger"):
+        everyone = [one for some in look.drawn.values() for one in some]
+        ours |= tags_told(tagger, everyone, look.size_px, look.seed)
+    return ours, twins
+
+
+def _alignment(look: Look) -> Both:
+    from onbrand.bench.eyes.sight import batches, captions_told
+
+    emoji = held_out_emoji(look.data / "fluent-emoji")[: look.num]
+    if not emoji:
+        look.emit(Noted(f"{look.data / 'fluent-emoji'} is not there: emoji are not told apart"))
+    figures: list[Figures] = []
+    for role in ("alignment", "twin_alignment"):
+        found: Figures = {}
+        if eye := look.eye(role):
+            for world, drawn in look.drawn.items():
+                pixels, told = batches(drawn, look.size_px), [one.captions for one in drawn]
+                found[f"captions_{world}_fraction"] = captions_told(
+                    eye, pixels, told, look.seed, bar=0.85
+                )
+            if emoji:
+                shown = to_pixels([one.picture(look.size_px) for one in emoji], look.size_px)
+                lines = nouns(emoji, look.data / "fluent-emoji", look.seed)
+                found["captions_emoji_fraction"] = captions_told(
+                    eye, shown.split(25), lines, look.seed
+                )
+        figures.append(found)
+    return figures[0], figures[1]
+
+
+def _identity(look: Look) -> Both:
+    from onbrand.bench.eyes.identity import drawn_margins, gopher_margins, photographs_matched
+
+    figures: list[Figures] = []
+    for role in ("identity", "twin_identity"):
+        found: Figures = {}
+        if eye := look.eye(role):
+            found |= drawn_margins(eye.embed, look.num // 3, look.size_px, look.seed)
+            for name, measure, figure in (
+                ("gopher", gopher_margins, "pa_gopher_fraction"),
+                ("dreambooth", photographs_matched, "photographs_fraction"),
+            ):
+                if (look.data / name).is_dir():
+                    found[figure] = measure(eye.embed, look.data / name, look.size_px, look.seed)
+                else:
+                    look.emit(Noted(f"{look.data / name} is not there: not measured"))
+        figures.append(found)
+    return figures[0], figures[1]
+
+
+def _steady(look: Look) -> Both:
+    from onbrand.bench.eyes.sturdy import pictures_per_second, steadiness
+
+    says: dict[str, Callable[..., Sequence[object]]] = {}
+    if reader := look.eye("expression"):
+        says["expression"] = lambda x: [_best(table) for table in reader.read(x)]
+    if (twin := look.eye("attributes")) and "species" in twin.attributes:
+        says["species"] = lambda x: [table["species"] for table in twin.read(x)]
+    pictures = [one.picture for one in look.drawn["mascots"]]
+    steady = steadiness(says, pictures, look.size_px, look.seed) if says else {}
+    speeds = pictures_per_second(_looks(look), look.size_px, 16 if look.num < 100 else 64)
+    for role, speed in speeds.items():
+        look.emit(Noted(f"{role}: {speed:.0f} pictures a second"))
+    slowest = {"pictures_per_second": metric(min(speeds.values()), bar=100.0)} if speeds else {}
+    weights = [
+        file
+        for role in EYES
+        if role in look.pack.roles
+        for file in look.pack.roles[role].glob("*.safetensors")
+    ]
+    mib = sum(file.stat().st_size for file in set(weights)) / 2**20
+    size = {"eyes_mib": metric(mib, bar=8.5, better="lower")} if weights else {}
+    return {**steady, **slowest, **size}, {}
+
+
+def _best(shares: Mapping[str, float]) -> str:
+    return max(shares, key=shares.__getitem__, default="")
+
+
+def _looks(look: Look) -> Mapping[str, Callable[..., Any]]:
+    """What each eye does with a batch of pictures."""
+    does: dict[str, str] = {
+        "identity": "embed", "twin_identity": "embed", "alignment": "embed_pixels",
+        "twin_alignment": "embed_pixels", "pose": "joints", "twin_pose": "joints",
+        "parsing": "shares", "faces": "boxes", "expression": "read", "tagger": "tags",
+        "attributes": "logits", "world_attributes": "logits",
+    }  # fmt: skip
+    return {role: getattr(look.eye(role), does[role]) for role in does if look.has(role)}
+
+
+PARTS: Mapping[str, Callable[[Look], Both]] = {
+    "parsing": _parsing, "pose": _pose, "words": _words, "alignment": _alignment,
+    "identity": _identity, "steady": _steady,
+}  # fmt: skip

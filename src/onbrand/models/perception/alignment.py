@@ -1,0 +1,107 @@
+"""How well a picture fits a text (role "alignment"): the cosine of two towers, as CLIP's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from onbrand.errors import WeightsError
+from onbrand.models.diffusion import quiet_libraries
+from onbrand.models.packs import Pack
+from onbrand.models.perception.network import Network, architecture
+
+__all__ = ["Alignment", "AlignmentScorer", "TwoTowers", "load_alignment"]
+
+
+class Alignment(Protocol):
+    """Unit vectors of pictures and of texts in one space."""
+
+    def embed_pixels(self, pixels_bchw: Tensor) -> Tensor:
+        """Unit vectors [b, d] of pictures in [-1, 1]; differentiable."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors [b, d] of texts; each text alone decides its vector."""
+        ...
+
+    def score(self, pixels_bchw: Tensor, texts: Sequence[str]) -> Tensor:
+        """Cosine [b] in [-1, 1] between picture i and text i. ValueError when the counts differ."""
+        ...
+
+
+class TwoTowers(Network):
+    """What all dual encoders share: the tokenizer beside the weights, and the cosine."""
+
+    def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
+        super().__init__(pack, device=device)
+        self.tokenizer = _tokenizer_beside(pack.role(self.role))
+        most = int(self.module.config.text_config.max_position_embeddings)
+        self.max_tokens = min(most, int(self.tokenizer.model_max_length))
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """[b, max_tokens] of texts, cut and padded."""
+        found = self.tokenizer(
+            list(texts),
+            padding="max_length",
+            max_length=self.max_tokens,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return cast(Tensor, found.input_ids.to(self.device))
+
+    def embed_pixels(self, pixels_bchw: Tensor) -> Tensor:
+        """See `Alignment.embed_pixels`."""
+        raise NotImplementedError
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """See `Alignment.embed_texts`."""
+        raise NotImplementedError
+
+    def score(self, pixels_bchw: Tensor, texts: Sequence[str]) -> Tensor:
+        """See `Alignment.score`."""
+        if len(pixels_bchw) != len(texts):
+            raise ValueError(f"{len(pixels_bchw)} pictures but {len(texts)} texts")
+        return (self.embed_pixels(pixels_bchw) * self.embed_texts(texts)).sum(-1)
+
+
+class AlignmentScorer(TwoTowers):
+    """`Alignment` by a VisionTextDualEncoderModel."""
+
+    role = "alignment"
+    class_name = "VisionTextDualEncoderModel"
+
+    def embed_pixels(self, pixels_bchw: Tensor) -> Tensor:
+        """See `Alignment.embed_pixels`."""
+        pooled = self.module.vision_model(pixel_values=self.ready(pixels_bchw)).pooler_output
+        return F.normalize(self.module.visual_projection(pooled.flatten(1)), dim=-1)
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """See `Alignment.embed_texts`."""
+        pooled = self.module.text_model(input_ids=self.tokens(texts)).pooler_output
+        return F.normalize(self.module.text_projection(pooled), dim=-1)
+
+
+def load_alignment(pack: Pack, *, device: str = "cpu") -> Alignment:
+    """The pack's alignment scorer: a VisionTextDualEncoderModel, CLIP or SigLIP."""
+    if architecture(pack, "alignment") in ("CLIPModel", "SiglipModel"):
+        from onbrand.models.perception.hub import ContrastiveAlignment
+
+        return ContrastiveAlignment(pack, device=device)
+    return AlignmentScorer(pack, device=device)
+
+
+def _tokenizer_beside(folder: Path) -> Any:
+    """The role's own tokenizer, or the one of the pack that the role's folder lies in."""
+    with quiet_libraries():
+        from transformers import CLIPTokenizer
+
+        own = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json"))
+        places = [folder / "tokenizer", *([folder] if own else []), folder.parent / "tokenizer"]
+        for place in places:
+            if place.is_dir():
+                return CLIPTokenizer.from_pretrained(place, local_files_only=True)
+    raise WeightsError(f"no tokenizer for {folder}: neither {places[0]} nor {places[-1]} exists.")

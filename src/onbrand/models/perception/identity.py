@@ -1,0 +1,68 @@
+"""Who is in the picture (role "identity"): a unit vector of the whole, and one of each part."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from onbrand.models.packs import Pack
+from onbrand.models.perception.network import Classifier, architecture
+
+__all__ = ["Embedder", "Identity", "IdentityEncoder", "load_identity"]
+
+VISION_TOWERS = (
+    "CLIPVisionModelWithProjection", "CLIPModel", "Dinov2Model", "Dinov2WithRegistersModel",
+    "SiglipVisionModel", "SiglipModel",
+)  # fmt: skip
+
+
+class Identity(Protocol):
+    """Unit vectors that are near where the same one is shown."""
+
+    def embed(self, pixels_bchw: Tensor) -> Tensor:
+        """[b, d] of pictures in [-1, 1]; differentiable with respect to the pixels."""
+        ...
+
+    def embed_part(self, pixels_bchw: Tensor, mask_bhw: Tensor) -> Tensor:
+        """[b, d] of what lies under a soft mask in [0, 1]; zeros where it is empty."""
+        ...
+
+
+class Embedder(Classifier):
+    """A classifier whose logits, normalised, say who is in the picture."""
+
+    def embed(self, pixels_bchw: Tensor) -> Tensor:
+        """Unit vectors [b, d]; differentiable with respect to the pixels."""
+        return F.normalize(self.logits(pixels_bchw), dim=-1)
+
+
+class IdentityEncoder(Embedder):
+    """The training-side identity encoder."""
+
+    role = "identity"
+
+    def features(self, pixels_bchw: Tensor) -> list[Tensor]:
+        """Feature maps [b, c_i, h_i, w_i], stem first, for a perceptual loss; differentiable."""
+        output = self.module.base_model(self.ready(pixels_bchw), output_hidden_states=True)
+        return list(cast("tuple[Tensor, ...]", output.hidden_states))
+
+    def embed_part(self, pixels_bchw: Tensor, mask_bhw: Tensor) -> Tensor:
+        """Unit vectors [b, d] of what lies under a soft mask in [0, 1], such as the ears that a
+        parser found: the last map but one, averaged under it (masked pooling, arXiv 1810.09091).
+        Zeros where the mask is empty. Differentiable."""
+        maps = self.features(pixels_bchw)[-2]
+        rows, columns = maps.shape[-2:]
+        weights = F.adaptive_avg_pool2d(mask_bhw[:, None].float(), (rows, columns))
+        pooled = (maps * weights).sum((2, 3)) / weights.sum((2, 3)).clamp_min(1e-6)
+        return F.normalize(pooled, dim=-1)
+
+
+def load_identity(pack: Pack, *, device: str = "cpu") -> Identity:
+    """The pack's identity encoder: an image classifier, or the vision tower of CLIP or DINOv2."""
+    if architecture(pack, "identity") in VISION_TOWERS:
+        from onbrand.models.perception.hub import TowerIdentity
+
+        return TowerIdentity(pack, device=device)
+    return IdentityEncoder(pack, device=device)
