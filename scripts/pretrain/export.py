@@ -128,6 +128,8 @@ def assemble(
     )  # fmt: skip
     pipe.save_pretrained(fresh, safe_serialization=True)
     shutil.copy(work / "tokenizer" / "vocabulary.json", fresh / "vocabulary.json")
+    if old and (old / "refused.json").exists():
+        shutil.copy(old / "refused.json", fresh / "refused.json")
     kept = json.loads((old / "facts.json").read_text()) if old else {}
     facts = {**kept, **facts_of(work)}
     there = {}

@@ -3,8 +3,9 @@
     make docs                          # its pictures first (examples/draw_prompts.py)
     python scripts/pretrain/page.py    # the page alone
 
-Figures come from docs/benchmarks/pack.json and the pack's facts.json, never from here. Curves are
-drawn from the logs of the runs in pretrain/; a role that was not trained there keeps its old plot.
+Figures come from docs/benchmarks/{pack,eyes}.json and the pack's facts.json, never from here.
+Curves are drawn from the logs of the runs in pretrain/; a role that was not trained there keeps its
+old plot.
 """
 
 from __future__ import annotations
@@ -31,10 +32,16 @@ CURVES: Mapping[str, tuple[str, ...]] = {
     "unet": ("crisp", "noisy"),
     "controlnet": ("error",),
     "attributes": ("mean", "faults_named", "false_alarms"),
+    "parsing": ("iou_garments", "iou_people", "iou_mean"),
     "pose": ("pck_5", "pck_10", "seen"),
+    "pose-twin": ("pck_5", "pck_10", "seen"),
+    "expression": ("right",),
+    "tagger": ("f1",),
+    "clicks": ("iou_drawn_1", "iou_drawn_3", "iou_emoji_3"),
     "identity": ("retrieval", "pa"),
     "identity-twin": ("retrieval", "pa"),
-    "alignment": ("one_word",),
+    "alignment": ("of_20_mascots", "of_20_products", "of_20_emoji"),
+    "alignment-twin": ("of_20_mascots", "of_20_products", "of_20_emoji"),
     "vae": ("psnr_drawn",),
 }
 """Per run, what of its log is worth a plot."""
@@ -74,8 +81,11 @@ def curves(log: Path, names: Sequence[str], path: Path) -> bool:
     return True
 
 
-def page(found: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]], docs: Path) -> str:
-    """The page, Markdown."""
+def page(
+    found: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]], docs: Path
+) -> str:
+    """The page, Markdown, of the stored results `found`."""
+    sections = "\n".join(render_section(one) for one in found)
     pictures = "\n\n".join(
         f"### {title}\n\n![{title}](pictures/pack-{name}.webp)"
         for name, title in SHEETS.items()
@@ -101,10 +111,10 @@ base of 128 px in diffusers' format and the eyes that judge it. Rendered by `mak
 stored scorecard, the pack's own facts and the logs of its training; how each weight is made:
 [scripts/pretrain](../scripts/pretrain/README.md), what was tried: [log](log.md).
 
-A weight is replaced only when `onbrand bench pack --against docs/benchmarks/pack.json` finds
-nothing worse beyond chance.
+A weight is replaced only when `onbrand bench pack --against docs/benchmarks/pack.json` (and, for
+the eyes, `bench eyes --against`) finds nothing worse beyond chance.
 
-{render_section(found)}
+{sections}
 ## Pictures
 
 Uncurated: the first prompts about reserved subjects, the first seeds (`examples/draw_prompts.py`).
@@ -154,7 +164,8 @@ def main(arguments: list[str] | None = None) -> None:
         log = options.work / run / "log.jsonl"
         if log.exists():
             curves(log, names, options.docs / "pictures" / f"curve-{run}.svg")
-    found = json.loads((options.docs / "benchmarks" / "pack.json").read_text("utf-8"))
+    stored = (options.docs / "benchmarks" / f"{name}.json" for name in ("pack", "eyes"))
+    found = [json.loads(file.read_text("utf-8")) for file in stored if file.exists()]
     facts = json.loads((POCKET / "facts.json").read_text("utf-8"))
     (options.docs / "pack.md").write_text(page(found, facts, options.docs), "utf-8")
     print(options.docs / "pack.md")

@@ -14,7 +14,9 @@ from onbrand.bench import (
     compare,
     read_result,
     render_readme,
+    render_section,
     run_consistency,
+    run_eyes,
     run_pack,
     table,
 )
@@ -307,3 +309,26 @@ def test_a_result_is_compared_with_a_stored_one(tmp_path: Path) -> None:
     (tmp_path / "pack.json").write_text("[]")
     with pytest.raises(ArtifactError, match="not a benchmark's result"):
         read_result(tmp_path / "pack.json")
+
+
+def test_bench_eyes_goes_on_and_leaves_out_what_is_not_there(
+    tiny_pack_folder: Path, tmp_path: Path
+) -> None:
+    """Every role of a tiny pack is measured beside its twin, real pictures that are not there are
+    left out with a note, and a second run looks at nothing again."""
+    heard: list[object] = []
+    arguments = {"base": str(tiny_pack_folder), "quick": True, "data": tmp_path / "none"}
+    json_path = tmp_path / "eyes.json"
+    first = run_eyes(**arguments, work=tmp_path / "work", json_path=json_path, emit=heard.append)
+    wanted = {
+        "parsing_garments_iou", "faces_recall_fraction", "joints_mascots_pck10", "tags_f1",
+        "expressions_fraction", "captions_fashion_fraction", "pa_fraction", "ssr_fraction",
+        "same_after_jpeg_fraction", "pictures_per_second", "eyes_mib",
+    }  # fmt: skip
+    assert wanted <= set(first["metrics"])
+    assert {"joints_mascots_pck10", "captions_fashion_fraction"} <= set(first["baselines"]["twin"])
+    assert first["metrics"]["same_in_any_order_fraction"]["value"] == 1
+    assert any("fluent-emoji is not there" in str(event) for event in heard)
+    again = run_eyes(**arguments, work=tmp_path / "work")
+    assert again["metrics"] == first["metrics"]
+    assert "## eyes" in render_section(json.loads(json_path.read_text()))

@@ -128,7 +128,7 @@ def test_changed_captions_are_false() -> None:
 
     text = "a red fox, waving happily, in a forest at night, holding a star"
     for seed in range(20):
-        spoiled = alignment.spoil(text, np.random.default_rng(seed))
+        spoiled = alignment.spoil(text, "mascots", np.random.default_rng(seed))
         assert spoiled != text
         assert len(set(spoiled.replace(",", "").split()) ^ set(text.replace(",", "").split())) <= 6
 
@@ -247,9 +247,13 @@ def pocket(work: Path, losses: list[float], tmp_path_factory: pytest.TempPathFac
     """Every eye trained for a step or two, and the pack exported."""
     import alignment
     import attributes
+    import clicks
     import export
+    import expression
     import identity
+    import parsing
     import pose
+    import tagger
 
     assert losses
     eyes = ["--held-out", str(work / "drawn-held-out"), "--steps", "1", "--batch", "3"]
@@ -259,7 +263,14 @@ def pocket(work: Path, losses: list[float], tmp_path_factory: pytest.TempPathFac
     pose.main([*common(work, "pose"), *eyes])
     identity.main([*common(work, "identity"), *eyes, "--reading", "0"])
     identity.main([*common(work, "identity-twin"), *eyes, "--twin", *reader])
-    alignment.main([*common(work, "alignment"), *eyes, *latent_options(work)[:2]])
+    tagger.main([*common(work, "tagger"), *eyes, "--start", str(work / "identity" / "model")])
+    for script in (parsing, expression, clicks):
+        script.main([*common(work, script.__name__), *eyes])
+    pose.main([*common(work, "pose-twin"), *eyes, "--twin"])
+    told = [*eyes, *latent_options(work)[:2], "--vision"]
+    alignment.main([*common(work, "alignment"), *told, str(work / "tagger" / "model")])
+    seen = str(work / "attributes" / "model")
+    alignment.main([*common(work, "alignment-twin"), *told, seen, "--twin"])
     folder = tmp_path_factory.mktemp("exported") / "pocket"
     export.main(["--work", str(work), "--out", str(folder)])
     return folder
@@ -276,8 +287,10 @@ def test_from_nothing_to_a_pack_that_opens(pocket: Path) -> None:
     from onbrand.models.packs import open_pack
 
     pack = open_pack(pocket)
-    eyes = {"identity", "alignment", "twin_identity", "world_attributes", "pose"}
-    assert set(pack.roles) == eyes
+    eyes = {"identity", "alignment", "pose", "parsing", "clicks", "expression", "tagger"}
+    assert set(pack.roles) == eyes | {
+        "twin_identity", "twin_alignment", "twin_pose", "world_attributes",
+    }  # fmt: skip
     assert pack.num_px == 128
     assert "MIT" in (pocket / "README.md").read_text()
     assert not list(pocket.parent.glob("pocket.*"))

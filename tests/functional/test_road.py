@@ -101,6 +101,8 @@ def test_an_impossible_request_is_refused_before_any_work(brand: Path) -> None:
     """generate refuses empty prompts and impossible seeds, and leaves no folder behind."""
     with pytest.raises(PromptError, match="empty"):
         ob.generate(["waving", "  "], brand)
+    with pytest.raises(PromptError, match="'naked' \\(nudity\\) is on the word list"):
+        ob.generate("a naked fox", brand)
     for seed in (-5, 2**63):
         with pytest.raises(InputError, match=f"seed is {seed}"):
             ob.generate("waving", brand, seed=seed)

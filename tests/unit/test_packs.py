@@ -192,3 +192,20 @@ def test_only_a_hub_id_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.Monk
     assert not may_be_on_hub("pocket")
     with pytest.raises(PackError, match="has no name"):
         open_pack("")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "found"),
+    [
+        ("a fox waving in a forest", {}),
+        ("a Sussex fox with a hens' nest, essex", {}),
+        ("a NAKED fox and two corpses", {"NAKED": "nudity", "corpses": "violence"}),
+        ("a n4ked fox, self-harm", {"n4ked": "nudity", "self-harm": "self-harm"}),
+    ],
+)
+def test_refused_words_are_found_whatever_their_spelling(
+    tiny_pack: Pack, prompt: str, found: dict[str, str]
+) -> None:
+    """Capitals, plurals and digits do not hide a word; longer words that hold one are no matter. A
+    pack without a list has the built-in one."""
+    assert tiny_pack.refused_in(prompt) == found

@@ -2,6 +2,7 @@
 
     onbrand bench consistency        is the right character drawn? ours against both baselines
     onbrand bench pack               what a pack can do before any brand
+    onbrand bench eyes               how well a pack's eyes see, and its evaluation twins
     onbrand bench readme             docs/benchmarks/README.md from the JSON files
 
 Light at import; the model libraries come in when a bench runs.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from onbrand.bench.compare import Comparison, compare, read_result
 from onbrand.bench.consistency import LEARNING_RATES, run_consistency
+from onbrand.bench.eyes import run_eyes
 from onbrand.bench.pack import run_pack
 from onbrand.bench.record import table
 from onbrand.bench.render import render_readme, render_section
@@ -24,8 +26,9 @@ __all__ = [
     "render_readme",
     "render_section",
     "run_consistency",
+    "run_eyes",
     "run_pack",
     "table",
 ]
 
-BENCHES = {"consistency": run_consistency, "pack": run_pack}
+BENCHES = {"consistency": run_consistency, "eyes": run_eyes, "pack": run_pack}

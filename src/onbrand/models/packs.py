@@ -60,6 +60,8 @@ JUDGE_ROLES = (
 ROLES = (*JUDGE_ROLES, "controlnet")
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
+SPELLED = re.compile(r"[\w@$]+(?:-[\w@$]+)*")
+DISGUISES = str.maketrans("013457@$", "oieastas")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 
@@ -126,6 +128,29 @@ class Pack:
             for w in WORD.findall(prompt.lower())
         )
         return list(dict.fromkeys(w for w in words if w not in self.vocabulary))
+
+    @cached_property
+    def refused_words(self) -> Mapping[str, str]:
+        """Lower-case words that no prompt may hold, and what each is about: the pack's own list
+        (refused.json), else its fallback's; empty where neither has one."""
+        path = self.root / "refused.json"
+        if not path.is_file():
+            spare = BUILT_IN.get(self.fallback or "", self.root)
+            path = spare / "refused.json"
+        listed = read_json(path).get("words") if path.is_file() else None
+        groups = listed.items() if isinstance(listed, dict) else ()
+        return {str(w).lower(): str(about) for about, words in groups for w in words}
+
+    def refused_in(self, prompt: str) -> dict[str, str]:
+        """Refused words of the prompt as they stand there, and what each is about; plurals and
+        digits for letters ("n4ked") do not hide them."""
+        found = {}
+        for word in SPELLED.findall(prompt):
+            plain = word.lower().translate(DISGUISES)
+            about = self.refused_words.get(plain) or self.refused_words.get(plain.removesuffix("s"))
+            if about:
+                found[word] = about
+        return found
 
 
 def may_be_on_hub(name: str) -> bool:
@@ -207,7 +232,7 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
 
     repo, _, revision = text.partition("@")
     endings = ("*.json", "*.txt", "*.safetensors", "*.onnx", "*.model")
-    wanted = ["model_index.json", "README.md", "pack.toml", "vocabulary.json"]
+    wanted = ["model_index.json", "README.md", "pack.toml", "vocabulary.json", "refused.json"]
     wanted += [f"{part}/{end}" for part in (*PARTS, *ROLES, "twins") for end in endings]
     try:
         root = huggingface_hub.snapshot_download(

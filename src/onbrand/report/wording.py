@@ -68,6 +68,34 @@ MEASURES: dict[str, Measure] = {
     "frechet_ratio": Measure(
         "Fréchet ratio", "distance to true drawings, over that of two sets of these", "delta_e"
     ),
+    "parsing_garments_iou": Measure("Parts, garments", "mean intersection over union", "cosine"),
+    "parsing_people_iou": Measure("Parts, people", "mannequins and garments included", "cosine"),
+    "parsing_all_iou": Measure("Parts, all worlds", "mean of all labels", "cosine"),
+    "faces_recall_fraction": Measure("Faces found", "recall of boxes, overlap one half", "share"),
+    "faces_precision_fraction": Measure("Faces, precision", "boxes that hold a face", "share"),
+    "joints_fashion_pck10": Measure("Joints, people", "PCK@0.1", "share"),
+    "joints_mascots_pck10": Measure("Joints, mascots", "PCK@0.1", "share"),
+    "expressions_fraction": Measure("Expressions", "read right", "share"),
+    "tags_f1": Measure("Tags", "mean F1 of all attributes", "cosine"),
+    "captions_mascots_fraction": Measure(
+        "Captions, mascots", "the true one among 20 with one attribute changed", "share"
+    ),
+    "captions_emoji_fraction": Measure("Captions, emoji", "the noun among 20", "share"),
+    "pa_fraction": Measure(
+        "Look-alikes told (PA)", "margins above 0, same scene, one trait changed", "share"
+    ),
+    "ssr_fraction": Measure("All look-alikes told (SSR)", "characters without a miss", "share"),
+    "pa_gopher_fraction": Measure(
+        "Gopher's colour variants told", "a real mascot, never seen", "share"
+    ),
+    "photographs_fraction": Measure(
+        "Photographs matched", "nearest other one shows the same subject", "share"
+    ),
+    "emoji_nouns_fraction": Measure(
+        "Emoji nouns", "the alignment twin picks the right one among 20", "share"
+    ),
+    "pictures_per_second": Measure("Pictures a second", "of the slowest eye", "delta_e"),
+    "eyes_mib": Measure("Size, eyes and twins", "their weights", "mebibytes"),
     "seconds_per_picture": Measure("Time per picture", "one alone, with guidance", "seconds"),
     "seconds_to_load_role": Measure(
         "Time to load a role", "the slowest, libraries imported", "seconds"
@@ -86,6 +114,7 @@ ARM_TITLES: dict[str, str] = {
     "real": "Real pictures",
     "unguided": "Unguided",
     "before": "Before",
+    "twin": "Evaluation twin",
 }
 
 

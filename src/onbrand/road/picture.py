@@ -86,8 +86,9 @@ def generate(
     All of them follow the edges of the picture `edges`, or a `drawing` as it is (white edges or an
     OpenPose figure, on black), as strictly as `strength` says, if one is given.
 
-    Raises `PromptError` for empty prompts, `InputError` for an untrained brand, an unknown stage or
-    two things to follow, `PackError` for a base without a ControlNet that is to follow one.
+    Raises `PromptError` for empty prompts and refused words, `InputError` for an untrained brand,
+    an unknown stage or two things to follow, `PackError` for a base without a ControlNet that is to
+    follow one.
     """
     from onbrand import pixels
 
@@ -98,6 +99,7 @@ def generate(
     checkpoint = checkpoint_of(model, stage)
     full = [model.brief.prompt(text) for text in asked]
     pack = open_pack(model.base)
+    _refuse_words(pack, full)
     warn_of_unseen_words(pack, full, model.brief, emit)
     guide = guide_from(pack, edges, drawing, strength)
     request = Request(
@@ -199,6 +201,16 @@ def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
         "base": f"{model.base} {model.parents.get('base', '')}".strip(),
         "lora": "none" if lora is None else fingerprint_file(lora),
     }
+
+
+def _refuse_words(pack: Pack, prompts: Sequence[str]) -> None:
+    for prompt in prompts:
+        if found := pack.refused_in(prompt):
+            reasons = ", ".join(f"'{word}' ({about})" for word, about in found.items())
+            raise PromptError(
+                f"the prompt '{prompt}' is refused: {reasons} is on the word list of what must not "
+                "be shown. Say it in other words, or leave it out."
+            )
 
 
 def warn_of_unseen_words(pack: Pack, prompts: Sequence[str], brief: Brief, emit: Listener) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from onbrand.app.cli.teach import lesson
 
-__all__ = ["app", "consistency", "pack", "readme"]
+__all__ = ["app", "consistency", "eyes", "pack", "readme"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,6 +76,12 @@ def consistency(
     _print(result)
 
 
+Against = Annotated[
+    Path | None,
+    typer.Option("--against", help="A stored result: say what is better; fail (3) if any is worse"),
+]
+
+
 def pack(
     quick: Quick = False,
     json: Json = None,
@@ -86,12 +92,7 @@ def pack(
         int | None,
         typer.Option(min=0, help="Pictures for the Fréchet distance (5,000); 0 leaves it out."),
     ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            help="A stored result: say what is better, and fail (3) if anything is worse."
-        ),
-    ] = None,
+    against: Against = None,
 ) -> None:
     """What a pack can do before any brand: named attributes, steering, speed, size.
 
@@ -105,9 +106,7 @@ def pack(
     from onbrand.app.cli.render import showing
 
     stored = bench.read_result(against) if against else None
-
-    kept = f"stopped; finished parts are kept in {work}. The same command goes on behind them."
-    with showing(kept) as emit:
+    with showing(_kept(work)) as emit:
         result = bench.run_pack(
             base=base,
             quick=quick,
@@ -117,6 +116,47 @@ def pack(
             json_path=json,
             emit=emit,
         )
+    _print_against(result, stored)
+
+
+def eyes(
+    quick: Quick = False,
+    json: Json = None,
+    work: Work = Path("build/bench/eyes"),
+    base: Base = "pocket",
+    seed: Seed = 7,
+    data: Annotated[
+        Path, typer.Option(help="Where gopher, dreambooth and fluent-emoji lie; else left out.")
+    ] = Path("../shared/data"),
+    against: Against = None,
+) -> None:
+    """How well a pack's eyes see: parts, joints, faces, expressions, words, likeness; their twins.
+
+    Looks at drawings of reserved subjects, and at real pictures where they are.
+
+    [bold]onbrand bench eyes --quick[/]
+
+    [bold]onbrand bench eyes --json docs/benchmarks/eyes.json[/]
+    """
+    from onbrand import bench
+    from onbrand.app.cli.render import showing
+
+    stored = bench.read_result(against) if against else None
+    with showing(_kept(work)) as emit:
+        result = bench.run_eyes(
+            base=base, quick=quick, work=work, seed=seed, data=data, json_path=json, emit=emit
+        )
+    _print_against(result, stored)
+
+
+def _kept(work: Path) -> str:
+    return f"stopped; finished parts are kept in {work}. The same command goes on behind them."
+
+
+def _print_against(result: dict[str, Any], stored: dict[str, Any] | None) -> None:
+    """The table, and what is better and worse than a stored result; exit 3 if anything is worse."""
+    from onbrand import bench
+
     if stored:
         result = {**result, "baselines": {"before": stored["metrics"], **result["baselines"]}}
     _print(result)
@@ -153,5 +193,5 @@ def _print(result: dict[str, object]) -> None:
     Console().print(bench.table(result))
 
 
-for _bench in (consistency, pack, readme):
+for _bench in (consistency, pack, eyes, readme):
     app.command(help=lesson(_bench))(_bench)

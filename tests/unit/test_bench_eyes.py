@@ -1,0 +1,209 @@
+"""The bench of eyes: what a perfect eye and a blind one score, and what the wrong captions say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from onbrand.bench.emoji import held_out_emoji, nouns
+from onbrand.bench.eyes.draws import WORLDS, Seen, draw
+from onbrand.bench.eyes.identity import drawn_margins, gopher_margins, photographs_matched
+from onbrand.bench.eyes.sight import (
+    batches,
+    captions_told,
+    faces_found,
+    joints_found,
+    parts_parsed,
+    tags_told,
+)
+from onbrand.bench.eyes.sturdy import steadiness
+from onbrand.illustrator.parsing import PARSED, face_box, parsed
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, list[Seen]]:
+    """Four drawings of each world."""
+    return {world: draw(world, 4, seed=3, size_px=SIDE) for world in WORLDS}
+
+
+class Oracle:
+    """An eye that knows the pictures it will be shown, in their order; or is `wrong`."""
+
+    labels = PARSED
+
+    def __init__(self, drawn: list[Seen], wrong: bool = False) -> None:
+        self.left, self.wrong = list(drawn), wrong
+
+    def take(self, num: int) -> list[Seen]:
+        """The next ones."""
+        taken, self.left = self.left[:num], self.left[num:]
+        return taken
+
+    def shares(self, pixels: torch.Tensor) -> torch.Tensor:
+        """One-hot truth, or one part further."""
+        rows = [parsed(one.parts).astype(np.int64) for one in self.take(len(pixels))]
+        index = (torch.from_numpy(np.stack(rows)) + int(self.wrong)) % len(PARSED)
+        return torch.nn.functional.one_hot(index, len(PARSED)).permute(0, 3, 1, 2).float()
+
+    def joints(self, pixels: torch.Tensor) -> torch.Tensor:
+        """True joints, or all in a corner."""
+        rows = np.stack([one.joints for one in self.take(len(pixels))])
+        return torch.from_numpy(rows * 0 if self.wrong else rows)
+
+    def boxes(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """True boxes twice, or of the whole picture."""
+        found = []
+        for one in self.take(len(pixels)):
+            box = (0.0, 0.0, SIDE, SIDE) if self.wrong else face_box(one.parts)
+            rows = [[*box, 1.0]] * 2 if box else []
+            found.append(torch.tensor(rows).reshape(-1, 5))
+        return found
+
+    def tags(self, pixels: torch.Tensor) -> list[dict[str, float]]:
+        """True tags, or nothing."""
+        return [
+            {f"{k}:{v}": 1.0 for k, v in one.attributes.items() if v != "none" and not self.wrong}
+            for one in self.take(len(pixels))
+        ]
+
+
+def test_a_perfect_parser_scores_one_and_a_blind_one_nothing(drawn: dict[str, list[Seen]]) -> None:
+    """Intersection over union of garments, people and all; a shifted label is wrong everywhere."""
+    every = [one for some in drawn.values() for one in some]
+    right = parts_parsed(Oracle(every), drawn, SIDE, 0)
+    assert {m["value"] for m in right.values()} == {1.0}
+    assert right["parsing_garments_iou"]["holds"]
+    wrong = parts_parsed(Oracle(every, wrong=True), drawn, SIDE, 0)
+    assert max(m["value"] for m in wrong.values()) < 0.01
+
+
+def test_joints_and_faces_are_measured_against_the_drawing(drawn: dict[str, list[Seen]]) -> None:
+    """True answers find all; a corner finds no joint, the whole picture no face; a second box of
+    the same face is a false one."""
+    people = drawn["fashion"]
+    assert joints_found(Oracle(people), people, SIDE, 0)["value"] == 1
+    assert joints_found(Oracle(people, wrong=True), people, SIDE, 0)["value"] < 0.1
+    mascots = drawn["mascots"]
+    right = faces_found(Oracle(mascots), mascots, SIDE, 0)
+    assert right["faces_recall_fraction"]["value"] == 1
+    assert right["faces_precision_fraction"]["value"] == 0.5
+    wrong = faces_found(Oracle(mascots, wrong=True), mascots, SIDE, 0)
+    assert wrong["faces_recall_fraction"]["value"] < 1
+
+
+def test_tags_are_scored_by_attribute(drawn: dict[str, list[Seen]]) -> None:
+    """All true tags: 1 in the mean and each; none: 0."""
+    every = [one for some in drawn.values() for one in some]
+    right = tags_told(Oracle(every), every, SIDE, 0)
+    assert right["tags_f1"]["value"] == 1
+    assert right["tags_species_f1"]["value"] == right["tags_garment_kind_f1"]["value"] == 1
+    assert tags_told(Oracle(every, wrong=True), every, SIDE, 0)["tags_f1"]["value"] == 0
+
+
+def test_wrong_captions_differ_from_the_true_one(drawn: dict[str, list[Seen]]) -> None:
+    """Twenty different captions each; what the picture shows is in the first alone."""
+    for world, some in drawn.items():
+        for one in some:
+            assert len(one.captions) == len(set(one.captions)) >= 15, world
+    mascot = drawn["mascots"][0]
+    words = {word for line in mascot.captions[1:] for word in line.split()}
+    assert words - set(mascot.captions[0].split())
+
+
+def test_the_caption_that_fits_best_is_told() -> None:
+    """A scorer that knows the first caption scores 1; one that likes another scores 0."""
+
+    class Towers:
+        def __init__(self, likes: str) -> None:
+            self.likes = likes
+
+        def embed_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+            return torch.ones(len(pixels), 1)
+
+        def embed_texts(self, texts: list[str]) -> torch.Tensor:
+            return torch.tensor([[float(text == self.likes)] for text in texts])
+
+    lines = [["true", "false"]] * 3
+    shown = [torch.zeros(3, 3, 8, 8)]
+    assert captions_told(Towers("true"), shown, lines, 0)["value"] == 1
+    assert captions_told(Towers("false"), shown, lines, 0)["value"] == 0
+
+
+def test_look_alikes_are_told_by_who_not_by_where() -> None:
+    """An encoder of the layout alone takes the look-alike in the same scene for the same one: PA is
+    0; one that gives every picture of a character its own vector has no positive margin either."""
+
+    def layout(pixels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(pixels.mean(1).flatten(1), dim=1)
+
+    found = drawn_margins(layout, 4, SIDE, 0)
+    assert found["pa_fraction"]["value"] < 0.2
+    assert found["ssr_fraction"]["value"] == 0
+    same = drawn_margins(lambda pixels: torch.ones(len(pixels), 1), 2, SIDE, 0)
+    assert same["pa_fraction"]["value"] == 0
+
+
+def test_real_pictures_are_told_by_their_colour(tmp_path: Path) -> None:
+    """On folders made for it: variants of another colour are farther, photographs of one colour are
+    each other's nearest."""
+    gopher, photos = tmp_path / "gopher", tmp_path / "photos"
+    gopher.mkdir()
+    lines = []
+    for k, colour in enumerate(("blue", "blue", "blue", "red")):
+        Image.new("RGBA", (8, 8), colour).save(gopher / f"{k}.png")
+        note = "colour variant" if colour == "red" else ""
+        lines.append(json.dumps({"file_name": f"{k}.png", "text": "", "note": note}))
+    (gopher / "metadata.jsonl").write_text("\n".join(lines))
+    for colour in ("red", "green"):
+        (photos / colour).mkdir(parents=True)
+        for k in range(2):
+            Image.new("RGB", (8, 8), colour).save(photos / colour / f"{k}.jpg")
+
+    def mean(pixels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(pixels.mean((2, 3)), dim=1)
+
+    assert gopher_margins(mean, gopher, 8, 0)["value"] == 1
+    assert photographs_matched(mean, photos, 8, 0)["value"] == 1
+    assert gopher_margins(lambda p: torch.ones(len(p), 1), gopher, 8, 0)["value"] == 0
+
+
+def test_steadiness_sees_what_a_change_does(drawn: dict[str, list[Seen]]) -> None:
+    """An eye that says one thing stays the same; one that reads a corner's shade is moved by a
+    shift; one that counts its place in the batch is caught when the batch is turned round."""
+    pictures = [one.picture for one in drawn["products"]]
+    calm = steadiness({"one": lambda x: ["a"] * len(x)}, pictures, SIDE, 0)
+    assert {m["value"] for m in calm.values()} == {1.0}
+    nervous = steadiness({"sum": lambda x: x.sum((1, 2, 3)).tolist()}, pictures, SIDE, 0)
+    assert nervous["same_after_jpeg_fraction"]["value"] == 0
+    order = steadiness({"place": lambda x: list(range(len(x)))}, pictures, SIDE, 0)
+    assert order["same_in_any_order_fraction"]["value"] < 1
+
+
+def test_held_out_emoji_have_twenty_nouns(tmp_path: Path) -> None:
+    """Every 50th by file name; the true noun first, in its style's words; no folder, none."""
+    rows = [
+        {"file_name": f"flat/{k:03d}.webp", "text": f"thing {k}", "style": "flat"}
+        for k in range(60)
+    ]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    kept = held_out_emoji(tmp_path)
+    assert [one.name for one in kept] == ["thing 0", "thing 50"]
+    for one, lines in zip(kept, nouns(kept, tmp_path, 0), strict=True):
+        assert lines[0] == one.caption == f"a flat emoji of {one.name}"
+        assert len(set(lines)) == 20
+    assert held_out_emoji(tmp_path / "none") == []
+
+
+def test_batches_cover_all(drawn: dict[str, list[Seen]]) -> None:
+    """Pixels in [-1, 1], all of them, in order."""
+    pixels = torch.cat(batches(drawn["fashion"] * 8, SIDE))
+    assert pixels.shape == (32, 3, SIDE, SIDE)
+    assert float(pixels.abs().max()) <= 1
+    assert torch.equal(pixels[0], pixels[4])
