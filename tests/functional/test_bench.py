@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from onbrand.bench import (
@@ -107,29 +108,35 @@ def test_pack_bench_measures_and_resumes(tiny_pack: Pack, tmp_path: Path) -> Non
     """Reconstruction, read-back, time and size of a pack; a second run reads what was kept."""
     events: list[Event] = []
     settings = {"base": str(tiny_pack.root), "quick": True, "work": tmp_path / "work"}
-    found = run_pack(**settings, mascot=tmp_path / "nowhere", emit=events.append)
+    found = run_pack(**settings, mascot=tmp_path / "nowhere", emoji=tmp_path, emit=events.append)
     assert set(found) >= SHAPE
     assert {"psnr_drawn_db", "attributes_fraction", "seconds_per_picture", "t2i_mib"} <= set(
         found["metrics"]
     )
     assert "psnr_mascot_db" not in found["metrics"]
-    assert any("is not there" in str(event) for event in events)
+    assert any("its reconstruction is not measured" in str(event) for event in events)
+    assert any("the emoji's nouns are not measured" in str(event) for event in events)
     assert set(found["steps"]) == {"2", "4"}
     assert isinstance(events[-1], Finished)
-    again = run_pack(**settings, mascot=tmp_path / "nowhere")
+    again = run_pack(**settings, mascot=tmp_path / "nowhere", emoji=tmp_path)
     assert again["metrics"] == found["metrics"]
     assert "Time per picture" in printed(found)
 
 
 def test_pack_bench_steers_and_compares_worlds(guided_pack: Pack, tmp_path: Path) -> None:
     """Edges followed stand beside the unguided; faults are counted with and without the negative
-    prompt; the Fréchet ratio takes as many pictures as it is told."""
+    prompt; the Fréchet ratio takes as many pictures as it is told; emoji are named by the twin."""
     settings = {"base": str(guided_pack.root), "quick": True, "work": tmp_path / "work"}
-    found = run_pack(**settings, mascot=tmp_path / "nowhere")
+    things = [{"file_name": f"{k:02d}.png", "text": f"t{k}", "style": "flat"} for k in range(60)]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, things)))
+    for k in (0, 50):
+        Image.new("RGBA", (8, 8), "red").save(tmp_path / f"{k:02d}.png")
+    found = run_pack(**settings, mascot=tmp_path / "nowhere", emoji=tmp_path)
     ours = found["metrics"]
     wanted = {"edge_f1", "joints_fraction", "fault_fraction", "faults_avoided_fraction"}
     assert wanted | {"frechet_ratio"} <= set(ours)
-    assert "joints_fraction" in found["baselines"]["real"]
+    assert {"joints_fraction", "emoji_nouns_fraction"} <= set(found["baselines"]["real"])
+    assert 0 <= ours["emoji_nouns_fraction"]["value"] <= 1
     unguided = found["baselines"]["unguided"]["edge_f1"]
     assert unguided["value"] != ours["edge_f1"]["value"]
     assert 0 <= found["baselines"]["real"]["fault_fraction"]["value"] <= 1
@@ -278,7 +285,7 @@ def test_metric_objects_say_whether_the_bar_holds() -> None:
 
 def test_benches_are_listed_by_name() -> None:
     """The command line finds each bench under its name."""
-    assert set(BENCHES) == {"consistency", "pack"}
+    assert set(BENCHES) == {"consistency", "eyes", "pack"}
 
 
 def test_a_result_is_compared_with_a_stored_one(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def _all(folder: Path) -> list[Emoji]:
 
 def held_out_emoji(folder: Path = EMOJI) -> list[Emoji]:
     """Those whose noun and style were never seen together in pretraining; [] without the folder."""
-    return _all(folder)[::HELD_OUT_EVERY] if folder.is_dir() else []
+    return _all(folder)[::HELD_OUT_EVERY] if (folder / "metadata.jsonl").is_file() else []
 
 
 def nouns(asked: list[Emoji], folder: Path, seed: int, among: int = 20) -> list[list[str]]:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onbrand.bench.emoji import EMOJI, held_out_emoji, nouns
 from onbrand.bench.eyes.look import loaders
 from onbrand.bench.likeness import frechet_ratio
 from onbrand.bench.probe import GUIDANCE, Probe
@@ -25,7 +26,7 @@ from onbrand.bench.steer import Figures, follow_edges, follow_joints, heed_negat
 from onbrand.errors import PackError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
-from onbrand.judging.eyes import ReadAttributes, open_features, open_joints
+from onbrand.judging.eyes import ReadAttributes, open_features, open_joints, to_pixels
 from onbrand.models.layout import fingerprint_folders
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def run_pack(
     work: Path = Path("build/bench/pack"),
     seed: int = 7,
     mascot: Path = MASCOT,
+    emoji: Path = EMOJI,
     num_likeness: int | None = None,
     json_path: Path | None = None,
     emit: Listener = silent,
@@ -54,8 +56,9 @@ def run_pack(
     """Run (or go on with) the bench and return its JSON object, written to `json_path` too.
 
     `mascot`: a folder of RGBA pictures of a real mascot; its figure is left out, with a note, when
-    the folder is not there. `num_likeness`: pictures for the Fréchet distance, 0 for none. `quick`
-    takes few pictures and steps. Raises PackError, StorageError.
+    the folder is not there; so with `emoji` and the emoji's nouns. `num_likeness`: pictures for the
+    Fréchet distance, 0 for none. `quick` takes few pictures and steps. Raises PackError,
+    StorageError.
     """
     began = time.monotonic()
     probe = _probe(base, quick, work, seed, mascot, emit)
@@ -67,7 +70,9 @@ def run_pack(
     if read:
         metrics |= _with_bars(by_steps[probe.num_steps])
     steered, unsteered, true = _steering(probe, reader)
-    metrics |= steered
+    named, real_emoji = _emoji(probe, emoji)
+    metrics |= {**steered, **named}
+    true |= real_emoji
     likeness = 12 if quick else NUM_LIKENESS if num_likeness is None else num_likeness
     if read and likeness:
         metrics |= frechet_ratio(probe, open_features(pack), likeness)
@@ -188,6 +193,33 @@ def _steering(probe: Probe, reader: ReadAttributes | None) -> tuple[Figures, Fig
         ours, true = heed_negatives(probe, reader)
         _gather(found, (ours, {}, true))
     return found
+
+
+def _emoji(probe: Probe, folder: Path) -> tuple[Figures, Figures]:
+    """Share of the emoji whose noun the alignment twin picks among 20, for nouns and styles that
+    pretraining never saw together, as generated and as they are."""
+    from onbrand.bench.eyes.sight import captions_told
+    from onbrand.models.twins import AlignmentTwin
+
+    asked = held_out_emoji(folder)[: probe.num]
+    if not asked or "twin_alignment" not in probe.pack.roles:
+        missing = "no alignment twin in the pack" if asked else f"{folder} is not there"
+        probe.emit(Noted(f"{missing}: the emoji's nouns are not measured"))
+        return {}, {}
+    side_px = probe.model.num_px
+
+    def measure() -> Result:
+        twin, lines = AlignmentTwin(probe.pack), nouns(asked, folder, probe.seed)
+        drawn = probe.draw([one.caption for one in asked], probe.few_steps)
+        kinds = {"ours": (drawn, 0.7), "true": ([one.picture(side_px) for one in asked], None)}
+        return {
+            kind: captions_told(twin, to_pixels(some, side_px).split(25), lines, probe.seed, bar)
+            for kind, (some, bar) in kinds.items()
+        }
+
+    found = probe.kept("emoji", measure)
+    name = "emoji_nouns_fraction"
+    return {name: found["ours"]}, {name: found["true"]}
 
 
 def _gather(into: Sequence[Figures], columns: Sequence[Figures]) -> None:

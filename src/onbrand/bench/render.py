@@ -45,7 +45,8 @@ The built-in base before any brand. Attributes are named in the prompt and read 
 trained on ground truth; “Real pictures” is what it reads from true drawings of the same prompts.
 Faults are what that classifier calls a fault, alarms on true drawings beside them; avoided is the
 share of them that a negative prompt takes away. Edges are measured against the drawing that was to
-be followed, and against the same prompts and seeds unguided.
+be followed, and against the same prompts and seeds unguided. Emoji: the alignment twin picks the
+noun among 20; nouns and styles were never seen together.
 """,
 }
 
