@@ -43,7 +43,7 @@ WORDS = CAPTION_WORDS.split()
 EXPRESSIONS = ("happy", "sad", "calm")
 ROLES = (
     "identity", "alignment", "pose", "parsing", "clicks", "expression", "tagger", "twin_identity",
-    "twin_alignment", "twin_pose", "attributes",
+    "twin_alignment", "twin_pose", "twin_expression", "attributes",
 )  # fmt: skip
 ATTRIBUTES = {
     "species": ("fox", "cat", "bear"),
@@ -192,7 +192,11 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
         segmenter(small, eyes, num_labels=17).save_pretrained(root / role)
     segmenter(small, eyes, id2label=dict(enumerate(PARSED))).save_pretrained(root / "parsing")
     segmenter({**small, "num_channels": 5}, eyes, num_labels=1).save_pretrained(root / "clicks")
-    for role, words in (("expression", EXPRESSIONS), ("tagger", labels)):
+    for role, words in (
+        ("expression", EXPRESSIONS),
+        ("twin_expression", EXPRESSIONS),
+        ("tagger", labels),
+    ):
         ResNetForImageClassification(
             ResNetConfig(id2label=dict(enumerate(words)), **small, **eyes)
         ).save_pretrained(root / role)

@@ -33,6 +33,7 @@ ROLES = {
     "tagger": ("tagger", "tagger"),
     "twin_alignment": ("alignment-twin", "twins/alignment"),
     "twin_pose": ("pose-twin", "twins/pose"),
+    "twin_expression": ("expression-twin", "twins/expression"),
     "twin_identity": ("identity-twin", "twins/identity"),
     "attributes": ("attributes-mascots", "twins/attributes"),
     "world_attributes": ("attributes", "twins/worlds"),

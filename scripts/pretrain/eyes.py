@@ -139,11 +139,16 @@ def views(
     return to_tensor(np.stack(out))
 
 
-def resnet(**head: Any) -> PreTrainedModel:
+def resnet(
+    widths: tuple[int, ...] = (32, 64, 128, 192),
+    embedding: int = 32,
+    image_px: int = 128,
+    **head: Any,
+) -> PreTrainedModel:
     """An untrained ResNet of 0.9M weights; `head` names its labels or their number."""
     config = ResNetConfig(
-        num_channels=3, embedding_size=32, hidden_sizes=[32, 64, 128, 192], depths=[1, 1, 1, 1],
-        layer_type="basic", image_size=128, **head,
+        num_channels=3, embedding_size=embedding, hidden_sizes=list(widths), depths=[1, 1, 1, 1],
+        layer_type="basic", image_size=image_px, **head,
     )  # fmt: skip
     return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
 

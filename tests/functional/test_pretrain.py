@@ -266,7 +266,8 @@ def pocket(work: Path, losses: list[float], tmp_path_factory: pytest.TempPathFac
     tagger.main([*common(work, "tagger"), *eyes, "--start", str(work / "identity" / "model")])
     for script in (parsing, expression, clicks):
         script.main([*common(work, script.__name__), *eyes])
-    pose.main([*common(work, "pose-twin"), *eyes, "--twin"])
+    for script in (pose, expression):
+        script.main([*common(work, f"{script.__name__}-twin"), *eyes, "--twin"])
     told = [*eyes, *latent_options(work)[:2], "--vision"]
     alignment.main([*common(work, "alignment"), *told, str(work / "tagger" / "model")])
     seen = str(work / "attributes" / "model")
@@ -289,7 +290,7 @@ def test_from_nothing_to_a_pack_that_opens(pocket: Path) -> None:
     pack = open_pack(pocket)
     eyes = {"identity", "alignment", "pose", "parsing", "clicks", "expression", "tagger"}
     assert set(pack.roles) == eyes | {
-        "twin_identity", "twin_alignment", "twin_pose", "world_attributes",
+        "twin_identity", "twin_alignment", "twin_pose", "twin_expression", "world_attributes",
     }  # fmt: skip
     assert pack.num_px == 128
     assert "MIT" in (pocket / "README.md").read_text()

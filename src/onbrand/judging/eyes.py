@@ -7,7 +7,7 @@ gives the training-side encoders, which gates and the choice of a checkpoint may
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from onbrand.models.packs import Pack
     from onbrand.models.perception import Alignment
-    from onbrand.models.twins import AttributeReader
+    from onbrand.models.twins import AttributeReader, ExpressionTwin
 
 __all__ = [
     "Align",
@@ -115,7 +115,7 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
     from onbrand.models.twins import AlignmentTwin, IdentityTwin
 
     embed = _batched(IdentityTwin(pack).embed, pack.num_px, batch_size)
-    readers = _readers(pack)
+    readers, face_reader = _readers(pack), _face_reader(pack)
 
     def read(pictures: Sequence[Image.Image]) -> list[dict[str, str]]:
         import torch
@@ -125,6 +125,8 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
             for start in range(0, len(pictures), batch_size):
                 pixels = to_pixels(pictures[start : start + batch_size], pack.num_px)
                 columns = [reader.read(pixels) for reader in readers]
+                if face_reader:
+                    columns.append([_told(shares) for shares in face_reader.read(pixels)])
                 seen.extend(
                     {name: value for table in row for name, value in table.items()}
                     for row in zip(*columns, strict=True)
@@ -147,6 +149,24 @@ def _readers(pack: Pack) -> list[AttributeReader]:
         with contextlib.suppress(PackError):
             found.append(kind(pack))
     return found
+
+
+def _face_reader(pack: Pack) -> ExpressionTwin | None:
+    """Reads expressions from faces, which is surer than from whole pictures; None where a pack with
+    readers of its own has none."""
+    from onbrand.errors import PackError
+    from onbrand.models.twins import ExpressionTwin
+
+    if "attributes" in pack.roles and "twin_expression" not in pack.roles:
+        return None
+    try:
+        return ExpressionTwin(pack)
+    except PackError:
+        return None
+
+
+def _told(shares: Mapping[str, float]) -> dict[str, str]:
+    return {"expression": max(shares, key=shares.__getitem__)} if shares else {}
 
 
 def open_features(pack: Pack, *, batch_size: int = 16) -> Embed:

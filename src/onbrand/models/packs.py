@@ -17,6 +17,7 @@ model_index.json may name more roles, each a subfolder in transformers' layout:
     twin_identity = "twins/identity"   # an image classifier; evaluation only
     twin_alignment = "twins/alignment" # as alignment; evaluation only
     twin_pose = "twins/pose"           # as pose; evaluation only
+    twin_expression = "twins/expression"  # as expression; evaluation only
     attributes = "twins/attributes"    # an image classifier, labels "species:fox"; evaluation only
     world_attributes = "twins/worlds"  # the same for products, garments and faults
     pose = "pose"                      # a segmenter, labels = COCO-17's joints
@@ -54,8 +55,8 @@ DEFAULT_PACK = "pocket"
 BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
 JUDGE_ROLES = (
     "identity", "alignment", "pose", "parsing", "clicks", "faces", "expression", "tagger", "safety",
-    "person_detector", "twin_identity", "twin_alignment", "twin_pose", "attributes",
-    "world_attributes",
+    "person_detector", "twin_identity", "twin_alignment", "twin_pose", "twin_expression",
+    "attributes", "world_attributes",
 )  # fmt: skip
 ROLES = (*JUDGE_ROLES, "controlnet")
 

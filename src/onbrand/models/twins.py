@@ -10,10 +10,18 @@ from onbrand.models.perception import (
     AlignmentScorer,
     AttributeClassifier,
     Embedder,
+    ExpressionReader,
     PoseEstimator,
 )
 
-__all__ = ["AlignmentTwin", "AttributeReader", "IdentityTwin", "PoseTwin", "WorldReader"]
+__all__ = [
+    "AlignmentTwin",
+    "AttributeReader",
+    "ExpressionTwin",
+    "IdentityTwin",
+    "PoseTwin",
+    "WorldReader",
+]
 
 
 class IdentityTwin(Embedder):
@@ -44,3 +52,10 @@ class AlignmentTwin(AlignmentScorer):
     """The evaluation-only alignment scorer."""
 
     role = "twin_alignment"
+
+
+class ExpressionTwin(ExpressionReader):
+    """The evaluation-only reader of expressions. Faces are found as the training side finds them;
+    what they show is read by this one alone."""
+
+    role = "twin_expression"

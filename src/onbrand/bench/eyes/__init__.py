@@ -111,16 +111,16 @@ def _pose(look: Look) -> Both:
 
 
 def _words(look: Look) -> Both:
-    from onbrand.bench.eyes.sight import expressions_read, expressions_read_by, tags_told
+    from onbrand.bench.eyes.sight import expressions_read, tags_told
 
     mascots = look.drawn["mascots"]
-    ours: Figures = {}
-    twins: Figures = {}
-    name = "expressions_fraction"
-    if reader := look.eye("expression"):
-        ours[name] = expressions_read(reader, mascots, look.size_px, look.seed)
-    if (twin := look.eye("attributes")) and "expression" in twin.attributes:
-        twins[name] = expressions_read_by(twin, mascots, look.size_px, look.seed)
+    figures: list[Figures] = [{}, {}]
+    for role, column in zip(("expression", "twin_expression"), figures, strict=True):
+        if reader := look.eye(role):
+            column["expressions_fraction"] = expressions_read(
+                reader, mascots, look.size_px, look.seed
+            )
+    ours, twins = figures
     if tagger := look.eye("tagger"):
         everyone = [one for some in look.drawn.values() for one in some]
         ours |= tags_told(tagger, everyone, look.size_px, look.seed)
@@ -207,7 +207,7 @@ def _looks(look: Look) -> Mapping[str, Callable[..., Any]]:
         "identity": "embed", "twin_identity": "embed", "alignment": "embed_pixels",
         "twin_alignment": "embed_pixels", "pose": "joints", "twin_pose": "joints",
         "parsing": "shares", "faces": "boxes", "expression": "read", "tagger": "tags",
-        "attributes": "logits", "world_attributes": "logits",
+        "attributes": "logits", "twin_expression": "read", "world_attributes": "logits",
     }  # fmt: skip
     return {role: getattr(look.eye(role), does[role]) for role in does if look.has(role)}
 

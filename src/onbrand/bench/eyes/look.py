@@ -18,7 +18,7 @@ __all__ = ["EYES", "Look", "loaders"]
 
 EYES = (
     "identity", "alignment", "pose", "parsing", "clicks", "expression", "tagger", "attributes",
-    "world_attributes", "twin_identity", "twin_pose", "twin_alignment",
+    "world_attributes", "twin_identity", "twin_pose", "twin_alignment", "twin_expression",
 )  # fmt: skip
 
 
@@ -75,5 +75,6 @@ def loaders() -> dict[str, Callable[[Pack], Any]]:
         "world_attributes": twins.WorldReader,
         "twin_identity": twins.IdentityTwin,
         "twin_pose": twins.PoseTwin,
+        "twin_expression": twins.ExpressionTwin,
         "twin_alignment": twins.AlignmentTwin,
     }

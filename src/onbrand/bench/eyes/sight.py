@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from onbrand.models.perception import (
         Alignment,
-        AttributeClassifier,
         ExpressionReader,
         FaceFinder,
         Parsing,
@@ -32,7 +31,6 @@ __all__ = [
     "batches",
     "captions_told",
     "expressions_read",
-    "expressions_read_by",
     "faces_found",
     "joints_found",
     "parts_parsed",
@@ -151,25 +149,8 @@ def expressions_read(
     reader: ExpressionReader, drawn: Sequence[Seen], size_px: int, seed: int
 ) -> Result:
     """Share of mascots whose expression is read right; a face that is not found is read wrong."""
-    return _share(
-        lambda pixels: [max(t, key=t.__getitem__) if t else "" for t in reader.read(pixels)],
-        drawn, size_px, seed,
-    )  # fmt: skip
-
-
-def expressions_read_by(
-    reader: AttributeClassifier, drawn: Sequence[Seen], size_px: int, seed: int
-) -> Result:
-    """The same by an attribute reader."""
-    return _share(
-        lambda pixels: [t["expression"] for t in reader.read(pixels)], drawn, size_px, seed
-    )
-
-
-def _share(
-    read: Callable[[Tensor], list[str]], drawn: Sequence[Seen], size_px: int, seed: int
-) -> Result:
-    said = [word for pixels in batches(drawn, size_px) for word in read(pixels)]
+    tables = [table for pixels in batches(drawn, size_px) for table in reader.read(pixels)]
+    said = [max(table, key=table.__getitem__, default="") for table in tables]
     right = [float(w == one.attributes["expression"]) for w, one in zip(said, drawn, strict=True)]
     return mean_metric(right, groups=[one.subject for one in drawn], bar=0.95, seed=seed)
 
