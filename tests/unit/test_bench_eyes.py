@@ -12,7 +12,12 @@ from PIL import Image
 
 from onbrand.bench.emoji import held_out_emoji, nouns
 from onbrand.bench.eyes.draws import WORLDS, Seen, draw
-from onbrand.bench.eyes.identity import drawn_margins, gopher_margins, photographs_matched
+from onbrand.bench.eyes.identity import (
+    drawn_margins,
+    gopher_margins,
+    part_margins,
+    photographs_matched,
+)
 from onbrand.bench.eyes.sight import (
     batches,
     captions_told,
@@ -148,6 +153,29 @@ def test_look_alikes_are_told_by_who_not_by_where() -> None:
     assert found["ssr_fraction"]["value"] == 0
     same = drawn_margins(lambda pixels: torch.ones(len(pixels), 1), 2, SIDE, 0)
     assert same["pa_fraction"]["value"] == 0
+
+
+def test_a_changed_part_is_told_by_its_own_vector() -> None:
+    """An encoder of nothing but the mean colour under the mask tells some parts, the right answer
+    being none where it says the same of all."""
+
+    class Parts:
+        labels = PARSED
+
+        def shares(self, pixels: torch.Tensor) -> torch.Tensor:
+            return torch.ones(len(pixels), len(PARSED), SIDE, SIDE) / len(PARSED)
+
+    class Mean:
+        def __init__(self, blind: bool) -> None:
+            self.blind = blind
+
+        def embed_part(self, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            mean = (pixels * mask[:, None]).mean((2, 3)) + 2
+            seen = torch.ones_like(mean) if self.blind else mean
+            return torch.nn.functional.normalize(seen, dim=1)
+
+    assert part_margins(Mean(blind=True), Parts(), 2, SIDE, 0)["value"] == 0
+    assert 0 <= part_margins(Mean(blind=False), Parts(), 2, SIDE, 0)["value"] < 1
 
 
 def test_real_pictures_are_told_by_their_colour(tmp_path: Path) -> None:

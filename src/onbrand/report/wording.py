@@ -84,6 +84,9 @@ MEASURES: dict[str, Measure] = {
     "pa_fraction": Measure(
         "Look-alikes told (PA)", "margins above 0, same scene, one trait changed", "share"
     ),
+    "pa_parts_fraction": Measure(
+        "Look-alikes told by the part", "the changed part's own vector, same scene", "share"
+    ),
     "ssr_fraction": Measure("All look-alikes told (SSR)", "characters without a miss", "share"),
     "pa_gopher_fraction": Measure(
         "Gopher's colour variants told", "a real mascot, never seen", "share"

@@ -153,7 +153,12 @@ def _alignment(look: Look) -> Both:
 
 
 def _identity(look: Look) -> Both:
-    from onbrand.bench.eyes.identity import drawn_margins, gopher_margins, photographs_matched
+    from onbrand.bench.eyes.identity import (
+        drawn_margins,
+        gopher_margins,
+        part_margins,
+        photographs_matched,
+    )
 
     figures: list[Figures] = []
     for role in ("identity", "twin_identity"):
@@ -169,6 +174,9 @@ def _identity(look: Look) -> Both:
                 else:
                     look.emit(Noted(f"{look.data / name} is not there: not measured"))
         figures.append(found)
+    if (eye := look.eye("identity")) and (parser := look.eye("parsing")):
+        parts = part_margins(eye, parser, look.num // 3, look.size_px, look.seed)
+        figures[0]["pa_parts_fraction"] = parts
     return figures[0], figures[1]
 
 

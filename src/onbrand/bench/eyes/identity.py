@@ -15,14 +15,21 @@ from PIL import Image
 from onbrand.bench.record import Result, mean_metric
 from onbrand.illustrator import RESERVED_IDS, character, illustrate, lookalikes, random_scene
 from onbrand.judging.eyes import to_pixels
+from onbrand.models.perception.parsing import mask_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Embed", "drawn_margins", "gopher_margins", "photographs_matched"]
+    from onbrand.models.perception import Identity, Parsing
+
+__all__ = ["Embed", "drawn_margins", "gopher_margins", "part_margins", "photographs_matched"]
 
 Embed = Callable[["Tensor"], "Tensor"]
 SCENES = 2
+_PART_OF = {
+    "ears": "ears", "eyes": "eyes", "mark": "mark", "outfit": "outfit", "outfit_colour": "outfit",
+    "accessory": "accessory", "accessory_colour": "accessory",
+}  # fmt: skip
 
 
 def drawn_margins(embed: Embed, num: int, size_px: int, seed: int) -> dict[str, Result]:
@@ -31,14 +38,7 @@ def drawn_margins(embed: Embed, num: int, size_px: int, seed: int) -> dict[str, 
     s(p_i, p_j) - s(p_i, n_i) above 0, and of characters all of whose margins are."""
     shares, whole, groups = [], [], []
     for k in list(RESERVED_IDS)[:num]:
-        who, rng = character(k), np.random.default_rng((seed, k, 0x1D))
-        scenes = [random_scene(rng) for _ in range(SCENES)]
-        others = lookalikes(who)
-        drawn = [
-            Image.fromarray(illustrate(someone, scene, size_px, seed=k * SCENES + i).pixels)
-            for i, scene in enumerate(scenes)
-            for someone in (who, *others)
-        ]
+        drawn, others = _scenes(k, size_px, seed)
         table = _embedded(embed, drawn, size_px).reshape(SCENES, 1 + len(others), -1)
         own = float(table[0, 0] @ table[1, 0])
         margins = own - np.einsum("skd,sd->sk", table[:, 1:], table[:, 0])
@@ -49,6 +49,39 @@ def drawn_margins(embed: Embed, num: int, size_px: int, seed: int) -> dict[str, 
         "pa_fraction": mean_metric(shares, groups=groups, bar=0.97, seed=seed),
         "ssr_fraction": mean_metric(whole, bar=0.90, seed=seed),
     }
+
+
+@torch.inference_mode()
+def part_margins(identity: Identity, parsing: Parsing, num: int, size_px: int, seed: int) -> Result:
+    """PA of parts: the same margins between the vectors of the very part that the look-alike has
+    changed (ears, eyes, mark, outfit, accessory), as the parser finds it."""
+    shares, groups = [], []
+    for k in list(RESERVED_IDS)[:num]:
+        drawn, others = _scenes(k, size_px, seed)
+        pixels = to_pixels(drawn, size_px)
+        for part in sorted({_PART_OF[o] for o in others if o in _PART_OF}):
+            if part not in parsing.labels:
+                continue
+            vectors = identity.embed_part(pixels, mask_of(parsing, pixels, [part]))
+            table = vectors.unflatten(0, (SCENES, -1))
+            own = float(table[0, 0] @ table[1, 0])
+            changed = [1 + n for n, trait in enumerate(others) if _PART_OF.get(trait) == part]
+            near = torch.einsum("skd,sd->sk", table[:, changed], table[:, 0])
+            shares += (own > near).flatten().float().tolist()
+            groups += [k] * near.numel()
+    return mean_metric(shares, groups=groups, seed=seed)
+
+
+def _scenes(k: int, size_px: int, seed: int) -> tuple[list[Image.Image], list[str]]:
+    """Scene by scene the character, then each of its look-alikes; and what these have changed."""
+    who, rng = character(k), np.random.default_rng((seed, k, 0x1D))
+    others = lookalikes(who)
+    drawn = [
+        Image.fromarray(illustrate(someone, scene, size_px, seed=k * SCENES + i).pixels)
+        for i, scene in enumerate([random_scene(rng) for _ in range(SCENES)])
+        for someone in (who, *others)
+    ]
+    return drawn, [str(other.changed_trait) for other in others]
 
 
 def gopher_margins(embed: Embed, folder: Path, size_px: int, seed: int) -> Result:
