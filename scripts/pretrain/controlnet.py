@@ -196,12 +196,16 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--emoji-share", type=float, default=0.03)
     p.add_argument("--num", type=int, default=16, help="pictures of the sheet")
     p.add_argument("--base", default="pocket", help="the pack it is for; name its --vae too")
+    p.add_argument("--start", type=Path, help="an older base's ControlNet to go on from")
     latent_options(p)
     options = p.parse_args(arguments)
     prepare(options)
     latents = Latents.open(options)
     model = load_diffusion(open_pack(options.base), device=options.device)
     net = build(model)
+    if options.start:
+        old = ControlNetModel.from_pretrained(options.start, torch_dtype=torch.float32)
+        net.load_state_dict(old.state_dict())
     guided, source = Guided(model, net), Source(options, latents, model)
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,

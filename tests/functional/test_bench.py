@@ -328,7 +328,8 @@ def test_bench_eyes_goes_on_and_leaves_out_what_is_not_there(
     json_path = tmp_path / "eyes.json"
     first = run_eyes(**arguments, work=tmp_path / "work", json_path=json_path, emit=heard.append)
     wanted = {
-        "parsing_garments_iou", "faces_recall_fraction", "joints_mascots_pck10", "tags_f1",
+        "parsing_garments_iou", "clicks_products_iou", "faces_recall_fraction",
+        "joints_mascots_pck10", "tags_f1",
         "expressions_fraction", "captions_fashion_fraction", "pa_fraction", "ssr_fraction",
         "same_after_jpeg_fraction", "pictures_per_second", "eyes_mib",
     }  # fmt: skip

@@ -317,6 +317,8 @@ def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
     few = ["--base", str(pocket), "--steps", "2", "--batch", "2", "--num", "2"]
     controlnet.main([*common(work, "controlnet"), *latents[2:], *few])
     assert (work / "controlnet" / "samples" / "000002.png").exists()
+    older = ["--start", str(work / "controlnet" / "model")]
+    controlnet.main([*common(work, "controlnet-again"), *latents[2:], *few, *older])
     shutil.rmtree(work / "alignment")
     export.main(["--work", str(work), "--out", str(pocket), "--revision", "2"])
     pack = open_pack(pocket)

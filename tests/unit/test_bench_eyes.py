@@ -25,6 +25,7 @@ from onbrand.bench.eyes.sight import (
     joints_found,
     parts_parsed,
     tags_told,
+    things_clicked,
 )
 from onbrand.bench.eyes.sturdy import steadiness
 from onbrand.illustrator.parsing import PARSED, face_box, parsed
@@ -176,6 +177,27 @@ def test_a_changed_part_is_told_by_its_own_vector() -> None:
 
     assert part_margins(Mean(blind=True), Parts(), 2, SIDE, 0)["value"] == 0
     assert 0 <= part_margins(Mean(blind=False), Parts(), 2, SIDE, 0)["value"] < 1
+
+
+def test_one_click_is_measured_against_the_thing() -> None:
+    """The click falls inside; a mask of all around the click scores the thing's share of it."""
+    mask = np.zeros((16, 16), np.bool_)
+    mask[4:12, 4:8] = True
+    seen: list[list[float]] = []
+
+    class Left:
+        def mask(
+            self, pixels: torch.Tensor, points: torch.Tensor, on: torch.Tensor
+        ) -> torch.Tensor:
+            seen.append(points[0, 0].tolist())
+            said = torch.zeros(1, 16, 16)
+            said[:, :, :8] = 1
+            return said
+
+    found = things_clicked(Left(), [Image.new("RGB", (16, 16))], [mask], 0)
+    ((x, y),) = seen
+    assert mask[int(y), int(x)]
+    assert found["value"] == 32 / 128
 
 
 def test_real_pictures_are_told_by_their_colour(tmp_path: Path) -> None:

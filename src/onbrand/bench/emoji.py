@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 __all__ = ["EMOJI", "HELD_OUT_EVERY", "STYLES", "Emoji", "emoji_caption", "held_out_emoji", "nouns"]
@@ -30,6 +31,11 @@ class Emoji:
     def caption(self) -> str:
         """What pretraining called it."""
         return emoji_caption(self.name, self.style)
+
+    def mask(self, side_px: int) -> NDArray[np.bool_]:
+        """(side, side) where it lies in `picture`."""
+        whole = Image.open(self.file).convert("RGBA").resize((side_px, side_px))
+        return np.asarray(whole)[..., 3] > 127
 
     def picture(self, side_px: int) -> Image.Image:
         """On white."""

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from onbrand.bench.emoji import held_out_emoji, nouns
 from onbrand.bench.eyes.look import EYES, Look
 from onbrand.bench.probe import kept
@@ -89,6 +91,27 @@ def _parsing(look: Look) -> Both:
     if finder := look.eye("faces"):
         everyone = [one for some in look.drawn.values() for one in some]
         ours |= faces_found(finder, everyone, look.size_px, look.seed)
+    return ours, {}
+
+
+def _clicks(look: Look) -> Both:
+    from onbrand.bench.eyes.sight import things_clicked
+    from onbrand.illustrator import PARTS
+
+    ours: Figures = {}
+    if eye := look.eye("clicks"):
+        no_thing = [PARTS.index(name) for name in ("background", "stand")]
+        for world, drawn in look.drawn.items():
+            pictures, masks = zip(
+                *((one.picture, ~np.isin(one.parts, no_thing)) for one in drawn), strict=True
+            )
+            ours[f"clicks_{world}_iou"] = things_clicked(eye, pictures, masks, look.seed)
+        emoji = held_out_emoji(look.data / "fluent-emoji")[: look.num]
+        if emoji:
+            pictures, masks = zip(
+                *((one.picture(look.size_px), one.mask(look.size_px)) for one in emoji), strict=True
+            )
+            ours["clicks_emoji_iou"] = things_clicked(eye, pictures, masks, look.seed)
     return ours, {}
 
 
@@ -221,6 +244,6 @@ def _looks(look: Look) -> Mapping[str, Callable[..., Any]]:
 
 
 PARTS: Mapping[str, Callable[[Look], Both]] = {
-    "parsing": _parsing, "pose": _pose, "words": _words, "alignment": _alignment,
+    "parsing": _parsing, "clicks": _clicks, "pose": _pose, "words": _words, "alignment": _alignment,
     "identity": _identity, "steady": _steady,
 }  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from onbrand.bench.eyes.draws import Seen
 from onbrand.bench.record import Result, mean_metric, metric
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from onbrand.models.perception import (
         Alignment,
+        Clicks,
         ExpressionReader,
         FaceFinder,
         Parsing,
@@ -35,6 +38,7 @@ __all__ = [
     "joints_found",
     "parts_parsed",
     "tags_told",
+    "things_clicked",
 ]
 
 BATCH = 25
@@ -194,3 +198,20 @@ def captions_told(
     for vector, lines in zip(vectors, captions, strict=True):
         right.append(float(int((alignment.embed_texts(lines) @ vector).argmax()) == 0))
     return mean_metric(right, bar=bar, seed=seed)
+
+
+@torch.inference_mode()
+def things_clicked(
+    clicks: Clicks, pictures: Sequence[Image.Image], masks: Sequence[NDArray[np.bool_]], seed: int
+) -> Result:
+    """Mean intersection over union of things and their masks after one click, where the thing is
+    thickest."""
+    found = []
+    for picture, mask in zip(pictures, masks, strict=True):
+        depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        row, column = np.unravel_index(int(depth.argmax()), mask.shape)
+        point = torch.tensor([[[float(column), float(row)]]])
+        pixels = to_pixels([picture], picture.width)
+        said = clicks.mask(pixels, point, torch.ones(1, 1, dtype=torch.long))[0].cpu().numpy() > 0.5
+        found.append(float((said & mask).sum() / max(int((said | mask).sum()), 1)))
+    return mean_metric(found, seed=seed)
