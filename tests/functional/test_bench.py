@@ -336,7 +336,7 @@ def test_bench_eyes_goes_on_and_leaves_out_what_is_not_there(
     assert wanted <= set(first["metrics"])
     assert {"joints_mascots_pck10", "captions_fashion_fraction"} <= set(first["baselines"]["twin"])
     assert first["metrics"]["same_in_any_order_fraction"]["value"] == 1
-    assert any("fluent-emoji is not there" in str(event) for event in heard)
+    assert any("gopher is not there" in str(event) for event in heard)
     again = run_eyes(**arguments, work=tmp_path / "work")
     assert again["metrics"] == first["metrics"]
     assert "## eyes" in render_section(json.loads(json_path.read_text()))

@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from onbrand.bench.emoji import held_out_emoji, nouns
+from onbrand.bench.emoji import STYLES, Emoji, emoji_caption, held_out_emoji, nouns
 from onbrand.bench.eyes.draws import WORLDS, Seen, draw
-from onbrand.bench.eyes.identity import (
-    drawn_margins,
+from onbrand.bench.eyes.identity import drawn_margins, part_margins
+from onbrand.bench.eyes.real import (
+    emoji_styles,
+    gopher_captions,
+    gopher_expressions,
     gopher_margins,
-    part_margins,
     photographs_matched,
 )
 from onbrand.bench.eyes.sight import (
@@ -222,6 +224,46 @@ def test_real_pictures_are_told_by_their_colour(tmp_path: Path) -> None:
     assert gopher_margins(mean, gopher, 8, 0)["value"] == 1
     assert photographs_matched(mean, photos, 8, 0)["value"] == 1
     assert gopher_margins(lambda p: torch.ones(len(p), 1), gopher, 8, 0)["value"] == 0
+
+
+def test_a_real_mascots_words_are_asked_of_its_pictures(tmp_path: Path) -> None:
+    """A face that laughs where the caption says so is right, a face not found is wrong; a caption
+    without an expression asks nothing. Its own caption and its style are told by who knows them."""
+    captions = ("a gopher laughing", "a gopher crying", "a gopher in a car", "a gopher smiling")
+    lines = []
+    for k, text in enumerate(captions):
+        Image.new("RGBA", (8, 8), (60 * k, 0, 0, 255)).save(tmp_path / f"{k}.png")
+        lines.append(json.dumps({"file_name": f"{k}.png", "text": text, "note": ""}))
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+
+    class Reader:
+        def read(self, pixels: torch.Tensor) -> list[dict[str, float]]:
+            return [{"laughing": 0.9, "sad": 0.1}, {}, {"sad": 1.0}, {"angry": 1.0}]
+
+    found = gopher_expressions(Reader(), tmp_path, 8, 0)
+    assert found["gopher_faces_fraction"]["value"] == 0.75
+    assert found["gopher_expressions_fraction"]["value"] == pytest.approx(1 / 3)
+
+    class Reds:
+        """Knows the pictures by their red, and the texts by their order."""
+
+        def __init__(self, texts: list[str]) -> None:
+            self.texts = texts
+
+        def embed_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+            index = ((pixels[:, 0].mean((1, 2)) + 1) * 127.5 / 60).round().long()
+            return torch.nn.functional.one_hot(index, 4).float()
+
+        def embed_texts(self, texts: list[str]) -> torch.Tensor:
+            index = torch.tensor([self.texts.index(text) for text in texts])
+            return torch.nn.functional.one_hot(index, 4).float()
+
+    assert gopher_captions(Reds(list(captions)), tmp_path, 8, 0)["value"] == 1
+    assert gopher_captions(Reds(list(captions[::-1])), tmp_path, 8, 0)["value"] == 0
+    black = [Emoji("car", "3d", tmp_path / "0.png")]
+    styles = [emoji_caption("car", style) for style in STYLES]
+    assert emoji_styles(Reds(styles), black, 8, 0)["value"] == 1
+    assert emoji_styles(Reds(styles[::-1]), black, 8, 0)["value"] == 0
 
 
 def test_steadiness_sees_what_a_change_does(drawn: dict[str, list[Seen]]) -> None:

@@ -91,6 +91,14 @@ MEASURES: dict[str, Measure] = {
     "pa_gopher_fraction": Measure(
         "Gopher's colour variants told", "a real mascot, never seen", "share"
     ),
+    "gopher_faces_fraction": Measure("Gopher's face found", "of 60 real pictures", "share"),
+    "gopher_expressions_fraction": Measure(
+        "Gopher's expression read", "where its caption says one of the eight", "share"
+    ),
+    "captions_gopher_fraction": Measure(
+        "Captions, gopher", "its own among 20 of a real mascot", "share"
+    ),
+    "emoji_styles_fraction": Measure("Emoji's style told", "among four", "share"),
     "photographs_fraction": Measure(
         "Photographs matched", "nearest other one shows the same subject", "share"
     ),

@@ -154,8 +154,6 @@ def _alignment(look: Look) -> Both:
     from onbrand.bench.eyes.sight import batches, captions_told
 
     emoji = held_out_emoji(look.data / "fluent-emoji")[: look.num]
-    if not emoji:
-        look.emit(Noted(f"{look.data / 'fluent-emoji'} is not there: emoji are not told apart"))
     figures: list[Figures] = []
     for role in ("alignment", "twin_alignment"):
         found: Figures = {}
@@ -176,30 +174,48 @@ def _alignment(look: Look) -> Both:
 
 
 def _identity(look: Look) -> Both:
-    from onbrand.bench.eyes.identity import (
-        drawn_margins,
-        gopher_margins,
-        part_margins,
-        photographs_matched,
-    )
+    from onbrand.bench.eyes.identity import drawn_margins, part_margins
 
     figures: list[Figures] = []
     for role in ("identity", "twin_identity"):
-        found: Figures = {}
-        if eye := look.eye(role):
-            found |= drawn_margins(eye.embed, look.num // 3, look.size_px, look.seed)
-            for name, measure, figure in (
-                ("gopher", gopher_margins, "pa_gopher_fraction"),
-                ("dreambooth", photographs_matched, "photographs_fraction"),
-            ):
-                if (look.data / name).is_dir():
-                    found[figure] = measure(eye.embed, look.data / name, look.size_px, look.seed)
-                else:
-                    look.emit(Noted(f"{look.data / name} is not there: not measured"))
+        eye = look.eye(role)
+        found = drawn_margins(eye.embed, look.num // 3, look.size_px, look.seed) if eye else {}
         figures.append(found)
     if (eye := look.eye("identity")) and (parser := look.eye("parsing")):
         parts = part_margins(eye, parser, look.num // 3, look.size_px, look.seed)
         figures[0]["pa_parts_fraction"] = parts
+    return figures[0], figures[1]
+
+
+def _real(look: Look) -> Both:
+    """Of the training side, and of the twins, on what lies in `look.data`."""
+    from onbrand.bench.eyes import real
+
+    gopher, photographs, emoji = (
+        look.data / name for name in ("gopher", "dreambooth", "fluent-emoji")
+    )
+    for folder in (gopher, photographs, emoji):
+        if not folder.is_dir():
+            look.emit(Noted(f"{folder} is not there: it is not looked at"))
+    figures: list[Figures] = []
+    for prefix in ("", "twin_"):
+        found: Figures = {}
+        settings = {"size_px": look.size_px, "seed": look.seed}
+        if eye := look.eye(f"{prefix}identity"):
+            if gopher.is_dir():
+                found["pa_gopher_fraction"] = real.gopher_margins(eye.embed, gopher, **settings)
+            if photographs.is_dir():
+                found["photographs_fraction"] = real.photographs_matched(
+                    eye.embed, photographs, **settings
+                )
+        if (eye := look.eye(f"{prefix}expression")) and gopher.is_dir():
+            found |= real.gopher_expressions(eye, gopher, **settings)
+        if eye := look.eye(f"{prefix}alignment"):
+            if gopher.is_dir():
+                found["captions_gopher_fraction"] = real.gopher_captions(eye, gopher, **settings)
+            if some := held_out_emoji(emoji)[: look.num]:
+                found["emoji_styles_fraction"] = real.emoji_styles(eye, some, **settings)
+        figures.append(found)
     return figures[0], figures[1]
 
 
@@ -245,5 +261,5 @@ def _looks(look: Look) -> Mapping[str, Callable[..., Any]]:
 
 PARTS: Mapping[str, Callable[[Look], Both]] = {
     "parsing": _parsing, "clicks": _clicks, "pose": _pose, "words": _words, "alignment": _alignment,
-    "identity": _identity, "steady": _steady,
+    "identity": _identity, "real": _real, "steady": _steady,
 }  # fmt: skip

@@ -1,10 +1,8 @@
-"""Whether identity encoders tell someone from a look-alike: drawn characters, and real pictures."""
+"""Whether identity encoders tell a character from look-alikes, as a whole and by its parts."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from onbrand.models.perception import Identity, Parsing
 
-__all__ = ["Embed", "drawn_margins", "gopher_margins", "part_margins", "photographs_matched"]
+__all__ = ["Embed", "drawn_margins", "embedded", "part_margins"]
 
 Embed = Callable[["Tensor"], "Tensor"]
 SCENES = 2
@@ -39,7 +37,7 @@ def drawn_margins(embed: Embed, num: int, size_px: int, seed: int) -> dict[str, 
     shares, whole, groups = [], [], []
     for k in list(RESERVED_IDS)[:num]:
         drawn, others = _scenes(k, size_px, seed)
-        table = _embedded(embed, drawn, size_px).reshape(SCENES, 1 + len(others), -1)
+        table = embedded(embed, drawn, size_px).reshape(SCENES, 1 + len(others), -1)
         own = float(table[0, 0] @ table[1, 0])
         margins = own - np.einsum("skd,sd->sk", table[:, 1:], table[:, 0])
         shares += (margins > 0).ravel().astype(float).tolist()
@@ -84,39 +82,8 @@ def _scenes(k: int, size_px: int, seed: int) -> tuple[list[Image.Image], list[st
     return drawn, [str(other.changed_trait) for other in others]
 
 
-def gopher_margins(embed: Embed, folder: Path, size_px: int, seed: int) -> Result:
-    """PA on a real mascot: the share of (picture, other picture, colour variant) in which the other
-    picture is nearer than the variant."""
-    lines = (folder / "metadata.jsonl").read_text("utf-8").splitlines()
-    told = [json.loads(line) for line in lines]
-    own = [t for t in told if not t.get("note")]
-    variants = [t for t in told if t.get("note")]
-    mine, theirs = (
-        _embedded(embed, [Image.open(folder / t["file_name"]) for t in some], size_px)
-        for some in (own, variants)
-    )
-    near = mine @ mine.T
-    margins = near[:, :, None] - (mine @ theirs.T)[:, None, :]
-    there = ~np.eye(len(mine), dtype=np.bool_)
-    shares = [float((margins[i][there[i]] > 0).mean()) for i in range(len(mine))]
-    return mean_metric(shares, bar=0.9, seed=seed)
-
-
-def photographs_matched(embed: Embed, folder: Path, size_px: int, seed: int) -> Result:
-    """Of real subjects photographed several times, the share of photographs whose nearest other one
-    shows the same subject."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    vectors = _embedded(embed, [Image.open(file) for file in files], size_px)
-    subjects = [file.parent.name for file in files]
-    near = vectors @ vectors.T - 9 * np.eye(len(files))
-    right = [
-        float(subjects[int(row.argmax())] == own) for row, own in zip(near, subjects, strict=True)
-    ]
-    return mean_metric(right, groups=subjects, seed=seed)
-
-
 @torch.inference_mode()
-def _embedded(embed: Embed, pictures: Sequence[Image.Image], size_px: int) -> NDArray[np.float32]:
+def embedded(embed: Embed, pictures: Sequence[Image.Image], size_px: int) -> NDArray[np.float32]:
     """[n, d]."""
     parts = [embed(to_pixels(pictures[i : i + 25], size_px)) for i in range(0, len(pictures), 25)]
     found: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
