@@ -7,28 +7,21 @@ cannot tell, it cannot judge. Finished parts are kept under `work`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from onbrand.bench.emoji import held_out_emoji, nouns
-from onbrand.bench.eyes.look import EYES, Look
+from onbrand.bench.eyes.look import Look
+from onbrand.bench.eyes.parts import PARTS, Both, Figures
 from onbrand.bench.probe import kept
-from onbrand.bench.record import Result, metric, result
-from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
+from onbrand.bench.record import Result, result
+from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
-from onbrand.judging.eyes import to_pixels
 from onbrand.models.layout import fingerprint_folders
 
 __all__ = ["run_eyes"]
 
 DATA = Path("../shared/data")
-Figures = dict[str, Result]
-Both = tuple[Figures, Figures]
-"""Figures of the training side, and of the twins."""
 
 
 def run_eyes(
@@ -80,186 +73,3 @@ def run_eyes(
 def _told(measure: Callable[[Look], Both], look: Look) -> Result:
     ours, twins = measure(look)
     return {"ours": ours, "twins": twins}
-
-
-def _parsing(look: Look) -> Both:
-    from onbrand.bench.eyes.sight import faces_found, parts_parsed
-
-    ours: Figures = {}
-    if parser := look.eye("parsing"):
-        ours |= parts_parsed(parser, look.drawn, look.size_px, look.seed)
-    if finder := look.eye("faces"):
-        everyone = [one for some in look.drawn.values() for one in some]
-        ours |= faces_found(finder, everyone, look.size_px, look.seed)
-    return ours, {}
-
-
-def _clicks(look: Look) -> Both:
-    from onbrand.bench.eyes.sight import things_clicked
-    from onbrand.illustrator import PARTS
-
-    ours: Figures = {}
-    if eye := look.eye("clicks"):
-        no_thing = [PARTS.index(name) for name in ("background", "stand")]
-        for world, drawn in look.drawn.items():
-            pictures, masks = zip(
-                *((one.picture, ~np.isin(one.parts, no_thing)) for one in drawn), strict=True
-            )
-            ours[f"clicks_{world}_iou"] = things_clicked(eye, pictures, masks, look.seed)
-        emoji = held_out_emoji(look.data / "fluent-emoji")[: look.num]
-        if emoji:
-            pictures, masks = zip(
-                *((one.picture(look.size_px), one.mask(look.size_px)) for one in emoji), strict=True
-            )
-            ours["clicks_emoji_iou"] = things_clicked(eye, pictures, masks, look.seed)
-    return ours, {}
-
-
-def _pose(look: Look) -> Both:
-    from onbrand.bench.eyes.sight import joints_found
-
-    figures: list[Figures] = []
-    for role in ("pose", "twin_pose"):
-        eye = look.eye(role)
-        figures.append(
-            {
-                f"joints_{world}_pck10": joints_found(
-                    eye, look.drawn[world], look.size_px, look.seed
-                )
-                for world in ("fashion", "mascots")
-                if eye
-            }
-        )
-    return figures[0], figures[1]
-
-
-def _words(look: Look) -> Both:
-    from onbrand.bench.eyes.sight import expressions_read, tags_told
-
-    mascots = look.drawn["mascots"]
-    figures: list[Figures] = [{}, {}]
-    for role, column in zip(("expression", "twin_expression"), figures, strict=True):
-        if reader := look.eye(role):
-            column["expressions_fraction"] = expressions_read(
-                reader, mascots, look.size_px, look.seed
-            )
-    ours, twins = figures
-    if tagger := look.eye("tagger"):
-        everyone = [one for some in look.drawn.values() for one in some]
-        ours |= tags_told(tagger, everyone, look.size_px, look.seed)
-    return ours, twins
-
-
-def _alignment(look: Look) -> Both:
-    from onbrand.bench.eyes.sight import batches, captions_told
-
-    emoji = held_out_emoji(look.data / "fluent-emoji")[: look.num]
-    figures: list[Figures] = []
-    for role in ("alignment", "twin_alignment"):
-        found: Figures = {}
-        if eye := look.eye(role):
-            for world, drawn in look.drawn.items():
-                pixels, told = batches(drawn, look.size_px), [one.captions for one in drawn]
-                found[f"captions_{world}_fraction"] = captions_told(
-                    eye, pixels, told, look.seed, bar=0.85
-                )
-            if emoji:
-                shown = to_pixels([one.picture(look.size_px) for one in emoji], look.size_px)
-                lines = nouns(emoji, look.data / "fluent-emoji", look.seed)
-                found["captions_emoji_fraction"] = captions_told(
-                    eye, shown.split(25), lines, look.seed
-                )
-        figures.append(found)
-    return figures[0], figures[1]
-
-
-def _identity(look: Look) -> Both:
-    from onbrand.bench.eyes.identity import drawn_margins, part_margins
-
-    figures: list[Figures] = []
-    for role in ("identity", "twin_identity"):
-        eye = look.eye(role)
-        found = drawn_margins(eye.embed, look.num // 3, look.size_px, look.seed) if eye else {}
-        figures.append(found)
-    if (eye := look.eye("identity")) and (parser := look.eye("parsing")):
-        parts = part_margins(eye, parser, look.num // 3, look.size_px, look.seed)
-        figures[0]["pa_parts_fraction"] = parts
-    return figures[0], figures[1]
-
-
-def _real(look: Look) -> Both:
-    """Of the training side, and of the twins, on what lies in `look.data`."""
-    from onbrand.bench.eyes import real
-
-    gopher, photographs, emoji = (
-        look.data / name for name in ("gopher", "dreambooth", "fluent-emoji")
-    )
-    for folder in (gopher, photographs, emoji):
-        if not folder.is_dir():
-            look.emit(Noted(f"{folder} is not there: it is not looked at"))
-    figures: list[Figures] = []
-    for prefix in ("", "twin_"):
-        found: Figures = {}
-        settings = {"size_px": look.size_px, "seed": look.seed}
-        if eye := look.eye(f"{prefix}identity"):
-            if gopher.is_dir():
-                found["pa_gopher_fraction"] = real.gopher_margins(eye.embed, gopher, **settings)
-            if photographs.is_dir():
-                found["photographs_fraction"] = real.photographs_matched(
-                    eye.embed, photographs, **settings
-                )
-        if (eye := look.eye(f"{prefix}expression")) and gopher.is_dir():
-            found |= real.gopher_expressions(eye, gopher, **settings)
-        if eye := look.eye(f"{prefix}alignment"):
-            if gopher.is_dir():
-                found["captions_gopher_fraction"] = real.gopher_captions(eye, gopher, **settings)
-            if some := held_out_emoji(emoji)[: look.num]:
-                found["emoji_styles_fraction"] = real.emoji_styles(eye, some, **settings)
-        figures.append(found)
-    return figures[0], figures[1]
-
-
-def _steady(look: Look) -> Both:
-    from onbrand.bench.eyes.sturdy import pictures_per_second, steadiness
-
-    says: dict[str, Callable[..., Sequence[object]]] = {}
-    if reader := look.eye("expression"):
-        says["expression"] = lambda x: [_best(table) for table in reader.read(x)]
-    if (twin := look.eye("attributes")) and "species" in twin.attributes:
-        says["species"] = lambda x: [table["species"] for table in twin.read(x)]
-    pictures = [one.picture for one in look.drawn["mascots"]]
-    steady = steadiness(says, pictures, look.size_px, look.seed) if says else {}
-    speeds = pictures_per_second(_looks(look), look.size_px, 16 if look.num < 100 else 64)
-    for role, speed in speeds.items():
-        look.emit(Noted(f"{role}: {speed:.0f} pictures a second"))
-    slowest = {"pictures_per_second": metric(min(speeds.values()), bar=100.0)} if speeds else {}
-    weights = [
-        file
-        for role in EYES
-        if role in look.pack.roles
-        for file in look.pack.roles[role].glob("*.safetensors")
-    ]
-    mib = sum(file.stat().st_size for file in set(weights)) / 2**20
-    size = {"eyes_mib": metric(mib, bar=8.5, better="lower")} if weights else {}
-    return {**steady, **slowest, **size}, {}
-
-
-def _best(shares: Mapping[str, float]) -> str:
-    return max(shares, key=shares.__getitem__, default="")
-
-
-def _looks(look: Look) -> Mapping[str, Callable[..., Any]]:
-    """What each eye does with a batch of pictures."""
-    does: dict[str, str] = {
-        "identity": "embed", "twin_identity": "embed", "alignment": "embed_pixels",
-        "twin_alignment": "embed_pixels", "pose": "joints", "twin_pose": "joints",
-        "parsing": "shares", "faces": "boxes", "expression": "read", "tagger": "tags",
-        "attributes": "logits", "twin_expression": "read", "world_attributes": "logits",
-    }  # fmt: skip
-    return {role: getattr(look.eye(role), does[role]) for role in does if look.has(role)}
-
-
-PARTS: Mapping[str, Callable[[Look], Both]] = {
-    "parsing": _parsing, "clicks": _clicks, "pose": _pose, "words": _words, "alignment": _alignment,
-    "identity": _identity, "real": _real, "steady": _steady,
-}  # fmt: skip
