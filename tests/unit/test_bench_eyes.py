@@ -20,6 +20,7 @@ from onbrand.bench.eyes.real import (
     gopher_margins,
     photographs_matched,
 )
+from onbrand.bench.eyes.safety import bare, refusals
 from onbrand.bench.eyes.sight import (
     batches,
     captions_told,
@@ -30,7 +31,8 @@ from onbrand.bench.eyes.sight import (
     things_clicked,
 )
 from onbrand.bench.eyes.sturdy import steadiness
-from onbrand.illustrator.parsing import PARSED, face_box, parsed
+from onbrand.illustrator import PARTS
+from onbrand.illustrator.parsing import PARSED, WORN, face_box, parsed
 
 SIDE = 64
 
@@ -264,6 +266,23 @@ def test_a_real_mascots_words_are_asked_of_its_pictures(tmp_path: Path) -> None:
     styles = [emoji_caption("car", style) for style in STYLES]
     assert emoji_styles(Reds(styles), black, 8, 0)["value"] == 1
     assert emoji_styles(Reds(styles[::-1]), black, 8, 0)["value"] == 0
+
+
+def test_a_bare_figure_is_planted_and_its_refusal_counted(drawn: dict[str, list[Seen]]) -> None:
+    """No garment's pixel keeps its colour, nothing else changes; shares count refusals."""
+    dressed = next(one for one in drawn["fashion"] if bare(one))
+    planted, before = np.asarray(bare(dressed)), np.asarray(dressed.picture)
+    worn = np.isin(np.array(PARTS)[dressed.parts], WORN)
+    assert (planted[~worn] == before[~worn]).all()
+    assert len(np.unique(planted[worn], axis=0)) == 1
+
+    class Dark:
+        def refused(self, pixels: torch.Tensor) -> list[str | None]:
+            return ["dark" if float(x.mean()) < 0 else None for x in pixels]
+
+    some = [Image.new("RGB", (8, 8), colour) for colour in ("black", "white", "white", "white")]
+    assert refusals(Dark(), some, 8, 0, wanted=False)["value"] == 0.25
+    assert bare(drawn["products"][0]) is None
 
 
 def test_steadiness_sees_what_a_change_does(drawn: dict[str, list[Seen]]) -> None:

@@ -99,6 +99,11 @@ MEASURES: dict[str, Measure] = {
         "Captions, gopher", "its own among 20 of a real mascot", "share"
     ),
     "emoji_styles_fraction": Measure("Emoji's style told", "among four", "share"),
+    "bare_refused_fraction": Measure(
+        "Bare figures refused", "drawn garments painted in the skin's colour", "share"
+    ),
+    "drawings_refused_fraction": Measure("Drawings refused", "false alarms", "share"),
+    "real_refused_fraction": Measure("Real pictures refused", "false alarms", "share"),
     "photographs_fraction": Measure(
         "Photographs matched", "nearest other one shows the same subject", "share"
     ),

@@ -54,8 +54,9 @@ class Look:
         return self._loaded[role]
 
     def has(self, role: str) -> bool:
-        """Whether the pack itself has what the role needs; faces may come from its parser."""
-        return role in self.pack.roles or (role == "faces" and "parsing" in self.pack.roles)
+        """Whether the pack itself has what the role needs; two may come from its parser."""
+        parsed = role in ("faces", "safety") and "parsing" in self.pack.roles
+        return role in self.pack.roles or parsed
 
 
 def loaders() -> dict[str, Callable[[Pack], Any]]:
@@ -69,6 +70,7 @@ def loaders() -> dict[str, Callable[[Pack], Any]]:
         "parsing": perception.load_parsing,
         "clicks": perception.load_clicks,
         "faces": perception.load_faces,
+        "safety": perception.load_picture_check,
         "expression": perception.load_expression,
         "tagger": perception.load_tagger,
         "attributes": twins.AttributeReader,

@@ -157,6 +157,28 @@ def _real(look: Look) -> Both:
     return figures[0], figures[1]
 
 
+def _safety(look: Look) -> Both:
+    from onbrand.bench.eyes.safety import bare, refusals, shown_from
+
+    check = look.eye("safety")
+    if check is None:
+        return {}, {}
+    planted = [picture for one in look.drawn["fashion"] if (picture := bare(one))]
+    dressed = [one.picture for some in look.drawn.values() for one in some]
+    ours = {
+        "bare_refused_fraction": (planted, True),
+        "drawings_refused_fraction": (dressed, False),
+        "real_refused_fraction": (
+            shown_from([look.data / "gopher", look.data / "dreambooth"]), False,
+        ),
+    }  # fmt: skip
+    return {
+        name: refusals(check, some, look.size_px, look.seed, wanted=wanted)
+        for name, (some, wanted) in ours.items()
+        if some
+    }, {}
+
+
 def _steady(look: Look) -> Both:
     from onbrand.bench.eyes.sturdy import pictures_per_second, steadiness
 
@@ -199,5 +221,5 @@ def _looks(look: Look) -> Mapping[str, Callable[..., Any]]:
 
 PARTS: Mapping[str, Callable[[Look], Both]] = {
     "parsing": _parsing, "clicks": _clicks, "pose": _pose, "words": _words, "alignment": _alignment,
-    "identity": _identity, "real": _real, "steady": _steady,
+    "identity": _identity, "real": _real, "safety": _safety, "steady": _steady,
 }  # fmt: skip

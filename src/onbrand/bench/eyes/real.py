@@ -46,7 +46,7 @@ def gopher_expressions(
     """Of a real mascot's pictures, the share in which a face is found, and, of those whose caption
     says an expression that is read, the share read so (no face: wrong)."""
     told = _told(folder)
-    shown = to_pixels([Image.open(folder / t["file_name"]) for t in told], size_px)
+    shown = to_pixels([Image.open(folder / t["file_name"]).convert("RGBA") for t in told], size_px)
     tables = [table for part in shown.split(25) for table in reader.read(part)]
     right = []
     for line, table in zip(told, tables, strict=True):
@@ -67,7 +67,7 @@ def gopher_captions(eye: Alignment, folder: Path, size_px: int, seed: int) -> Re
     for line in told:
         others = [text for text in rng.permutation(texts).tolist() if text != line["text"]]
         lines.append([line["text"], *others[:19]])
-    shown = to_pixels([Image.open(folder / t["file_name"]) for t in told], size_px)
+    shown = to_pixels([Image.open(folder / t["file_name"]).convert("RGBA") for t in told], size_px)
     return captions_told(eye, shown.split(25), lines, seed)
 
 
@@ -88,7 +88,9 @@ def gopher_margins(embed: Embed, folder: Path, size_px: int, seed: int) -> Resul
     own = [t for t in told if not t.get("note")]
     variants = [t for t in told if t.get("note")]
     mine, theirs = (
-        embedded(embed, [Image.open(folder / t["file_name"]) for t in some], size_px)
+        embedded(
+            embed, [Image.open(folder / t["file_name"]).convert("RGBA") for t in some], size_px
+        )
         for some in (own, variants)
     )
     near = mine @ mine.T
@@ -102,7 +104,7 @@ def photographs_matched(embed: Embed, folder: Path, size_px: int, seed: int) -> 
     """Of real subjects photographed several times, the share of photographs whose nearest other one
     shows the same subject."""
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    vectors = embedded(embed, [Image.open(file) for file in files], size_px)
+    vectors = embedded(embed, [Image.open(file).convert("RGBA") for file in files], size_px)
     subjects = [file.parent.name for file in files]
     near = vectors @ vectors.T - 9 * np.eye(len(files))
     right = [
