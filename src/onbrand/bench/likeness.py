@@ -35,7 +35,8 @@ def frechet_ratio(probe: Probe, features: Embed, num: int) -> dict[str, Result]:
 
 def _chunk(probe: Probe, features: Embed, name: str, start: int, num: int) -> NDArray[np.float64]:
     """Features [num, d] of pictures start … start + num, kept in a file of their own."""
-    file = probe.folder / f"likeness-{name}-{start:05d}-{num}.npy"
+    part = probe.named(f"likeness-{name}-{start:05d}-{num}", ["world_attributes", "attributes"])
+    file = probe.folder / f"{part}.npy"
     if not file.is_file():
         seed = [probe.seed, start, int(name == "other")]
         each = -(-num // len(WORLDS))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from onbrand.bench.emoji import EMOJI, held_out_emoji, nouns
 from onbrand.bench.eyes.look import loaders
 from onbrand.bench.likeness import frechet_ratio
-from onbrand.bench.probe import GUIDANCE, Probe
+from onbrand.bench.probe import GUIDANCE, READERS, Probe
 from onbrand.bench.read_back import WORLDS, ask, hits
 from onbrand.bench.reconstruct import drawn_psnr, mascot_psnr
 from onbrand.bench.record import Result, mean_metric, metric, result
@@ -27,7 +27,6 @@ from onbrand.errors import PackError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
 from onbrand.judging.eyes import ReadAttributes, open_features, open_joints, to_pixels
-from onbrand.models.layout import fingerprint_folders
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
@@ -102,11 +101,10 @@ def _probe(base: str, quick: bool, work: Path, seed: int, mascot: Path, emit: Li
     from onbrand.models.diffusion import load_diffusion
 
     pack = open_pack(base)
-    weights = f"{pack.fingerprint} {fingerprint_folders(sorted(pack.roles.values()))}"
     return Probe(
         pack=pack,
         model=load_diffusion(pack),
-        folder=work / fingerprint_bytes(f"{weights} {seed} {quick} {mascot}".encode()),
+        folder=work / fingerprint_bytes(f"{pack.fingerprint} {seed} {quick} {mascot}".encode()),
         num=8 if quick else 200,
         num_steps=4 if quick else MAIN_STEPS,
         seed=seed,
@@ -160,7 +158,7 @@ def _attributes(
         true |= real
         for count in steps if world == "mascots" else (probe.num_steps,):
             made = partial(_read, reader, probe, prompts, count)
-            seen = probe.kept(f"attributes-{world}-{count:02d}", made)["seen"]
+            seen = probe.kept(f"attributes-{world}-{count:02d}", made, READERS)["seen"]
             found = hits(world, asked, seen, probe.seed)
             by_steps[count] |= found
             mean = float(next(iter(found.values()))["value"])
@@ -217,7 +215,7 @@ def _emoji(probe: Probe, folder: Path) -> tuple[Figures, Figures]:
             for kind, (some, bar) in kinds.items()
         }
 
-    found = probe.kept("emoji", measure)
+    found = probe.kept("emoji", measure, ["twin_alignment"])
     name = "emoji_nouns_fraction"
     return {name: found["ours"]}, {name: found["true"]}
 
@@ -241,7 +239,7 @@ def _with_bars(found: Mapping[str, Result]) -> dict[str, Result]:
 def _speed_and_size(probe: Probe, quick: bool) -> dict[str, Result]:
     """Seconds for a picture and to load the slowest role; MiB."""
     timed = probe.kept("seconds", lambda: _seconds(probe, 1 if quick else 5))["seconds"]
-    loading = probe.kept("loading", lambda: _loading(probe.pack))
+    loading = probe.kept("loading", lambda: _loading(probe.pack), list(probe.pack.roles))
     return {
         "seconds_per_picture": mean_metric(timed, bar=4.0, better="lower", seed=probe.seed),
         "seconds_to_load_role": metric(max(loading.values()), bar=1.0, better="lower"),

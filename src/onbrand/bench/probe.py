@@ -14,14 +14,16 @@ from PIL import Image
 from onbrand.bench.record import Result
 from onbrand.events import Listener
 from onbrand.files import fingerprint_bytes, make_folder, write_json_atomic
+from onbrand.models.layout import fingerprint_folders
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
-__all__ = ["GUIDANCE", "Probe", "kept"]
+__all__ = ["GUIDANCE", "READERS", "Probe", "kept"]
 
 GUIDANCE = 4.0
+READERS = ("attributes", "world_attributes", "twin_expression", "parsing")  # faces are parsed
 FEW_STEPS = 8  # attributes are read as well after them as after 20 (docs/benchmarks)
 
 
@@ -43,9 +45,15 @@ class Probe:
         """Enough for what takes many pictures: steering and likeness."""
         return min(FEW_STEPS, self.num_steps)
 
-    def kept(self, name: str, make: Callable[[], Result]) -> Result:
-        """What an earlier run found, else what `make` finds, kept."""
-        return kept(self.folder, name, make)
+    def kept(self, name: str, make: Callable[[], Result], roles: Sequence[str] = ()) -> Result:
+        """What an earlier run found with the same base and the same models of `roles`, else what
+        `make` finds, kept."""
+        return kept(self.folder, self.named(name, roles), make)
+
+    def named(self, name: str, roles: Sequence[str]) -> str:
+        """The name of what is kept of a part that looks through these roles."""
+        folders = sorted(self.pack.roles[role] for role in roles if role in self.pack.roles)
+        return f"{name}-{fingerprint_folders(folders)}" if folders else name
 
     def draw(
         self, prompts: Sequence[str], num_steps: int | None = None, first: int = 5000, **more: Any

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onbrand.bench.probe import Probe
+from onbrand.bench.probe import READERS, Probe
 from onbrand.bench.read_back import WORLDS, Asked, ask
 from onbrand.bench.record import Result, mean_metric, metric
 from onbrand.illustrator import FAULTS
@@ -37,7 +37,7 @@ def follow_edges(probe: Probe, controlnet: Any) -> tuple[Figures, Figures]:
             for name, shown in _both(probe, asked, wanted, controlnet).items()
         }
 
-    scores = probe.kept("edges", measure)
+    scores = probe.kept("edges", measure, ["controlnet"])
     guided = mean_metric(scores["guided"], bar=0.6, seed=probe.seed)
     return {"edge_f1": guided}, {"edge_f1": mean_metric(scores["unguided"], seed=probe.seed)}
 
@@ -56,7 +56,7 @@ def follow_joints(probe: Probe, controlnet: Any, joints: Embed) -> tuple[Figures
         shown["real"] = [one.picture for one in asked]
         return {name: _found(joints(made), asked, probe) for name, made in shown.items()}
 
-    shares = probe.kept("joints", measure)
+    shares = probe.kept("joints", measure, ["controlnet", "twin_pose"])
     guided, unguided, real = (
         {"joints_fraction": mean_metric(shares[name], bar=bar, seed=probe.seed)}
         for name, bar in (("guided", 0.8), ("unguided", None), ("real", None))
@@ -108,7 +108,7 @@ def heed_negatives(probe: Probe, reader: ReadAttributes) -> tuple[Figures, Figur
                 found[name] += [seen.get("fault", "unknown") for seen in reader(pictures)]
         return found
 
-    seen = probe.kept("negatives", measure)
+    seen = probe.kept("negatives", measure, READERS)
     if "unknown" in seen["plain"]:
         return {}, {}
     faulty = {name: np.array([s != "none" for s in tags], float) for name, tags in seen.items()}
