@@ -5,6 +5,8 @@ among the batch's and among its own with one attribute word changed (a red fox f
 for a teapot): the errors that a generator makes. Pictures are drawn ones of all worlds and emoji,
 whose wrong captions name another thing or style. Both towers begin as readers of attributes: the
 picture's as a classifier (--vision), the words' as words.py left it (--words).
+Linear heads that both towers share read the attributes from either vector while they learn, and are
+thrown away: contrast alone took them from neither.
 
 The evaluation twin (--twin) has a ResNet where the training side has a RegNet, another seed and
 other data: four fifths of the pictures.
@@ -20,11 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from attributes import GROUPS as READ
+from attributes import targets_of
 from draw import Beside
 from eyes import eye_options, fit, held_out_batches, regnet, relit, resnet, views
 from options import WORK, parser, prepare
 from pictures import Pixels, composite, pack_emoji, to_tensor
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoModel,
     CLIPTextModel,
@@ -42,6 +46,8 @@ __all__ = ["Emoji", "build", "loss_of", "main", "measure", "spoil", "world_of"]
 
 WRONG_EACH = 4  # spoiled captions of each picture
 AMONG = 20  # captions, when measured
+READ_SCALE, READ_WEIGHT = 10.0, 2.0
+GROUPS = {name: values for name, values in READ.items() if name != "fault"}
 _PLACES = {
     "place": ("meadow", "forest", "beach", "city street", "snowy hills", "market", "cosy room",
               "desert", "mountains"),
@@ -230,10 +236,29 @@ def distinct(true: str, wrong: Any) -> list[str]:
     return (list(found) + ["a photo of nothing"] * AMONG)[:AMONG]
 
 
+class Named(nn.Module):
+    """A linear classifier per attribute that reads the vector of either tower: what a picture and a
+    caption both show is written in the same places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Linear(128, len(values)) for values in GROUPS.values())
+
+    def forward(self, vectors_bd: Tensor, truth_bg: Tensor) -> Tensor:
+        """Mean cross-entropy of the attributes that there are; truth is an index, or -1."""
+        scaled = vectors_bd * READ_SCALE
+        losses = [
+            F.cross_entropy(head(scaled), truth_bg[:, k], ignore_index=-1, reduction="sum")
+            for k, head in enumerate(self.heads)
+        ]
+        return torch.stack(losses).sum() / (truth_bg >= 0).sum().clamp_min(1)
+
+
 def loss_of(
-    model: PreTrainedModel, x_bchw: Tensor, tokens_ns: Tensor
+    model: PreTrainedModel, named: Named, x_bchw: Tensor, tokens_ns: Tensor, truth_bg: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """Contrastive among the batch's captions and the spoiled ones, and each against its own.
+    """Contrastive among the batch's captions and the spoiled ones, each against its own, and the
+    attributes read from pictures and true captions alike.
 
     Row i of the first n captions is picture i's; rows n + 4i to n + 4i + 3 are its spoiled ones.
     """
@@ -246,7 +271,13 @@ def loss_of(
     own = torch.cat([similar[:, :n].diagonal()[:, None], wrong], 1)
     hard = F.cross_entropy(own, torch.zeros_like(target))
     loss = F.cross_entropy(similar, target) + F.cross_entropy(similar[:, :n].T, target) + hard
-    return loss, {"batch_own": float((own[:, 0] >= own.max(1).values).float().mean())}
+    seen, said = named(pictures, truth_bg), named(texts[:n], truth_bg)
+    loss = loss + READ_WEIGHT * (seen + said)
+    return loss, {
+        "seen": float(seen.detach()),
+        "said": float(said.detach()),
+        "batch_own": float((own[:, 0] >= own.max(1).values).float().mean()),
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -278,7 +309,9 @@ def main(arguments: list[str] | None = None) -> None:
         rows_of = np.random.default_rng(options.seed).permutation(rows_of)[: len(rows_of) * 4 // 5]
     tests = asked_of(held_out, others, options.device)
 
-    def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
+    truth, named = targets_of(drawn.labels)[:, : len(GROUPS)], Named()
+
+    def prepare_batch(index: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         num = round(options.emoji_share * options.batch)
         rows, signs = rng.choice(rows_of, options.batch - num), rng.choice(emoji.rows, num)
@@ -289,10 +322,12 @@ def main(arguments: list[str] | None = None) -> None:
         wrong += [emoji.spoiled(r, rng) for r in signs for _ in range(WRONG_EACH)]
         laid = to_tensor(np.stack([emoji.picture(int(r), rng) for r in signs]))
         seen = views(drawn, rows, rng, 0.0, options.warp, flip=False)
-        return torch.cat([seen, laid]), tokenise(tokenizer, told + wrong)
+        known = torch.cat([truth[rows], truth.new_full((num, truth.shape[1]), -1)])
+        return torch.cat([seen, laid]), tokenise(tokenizer, told + wrong), known
 
-    fit("alignment", model, options, prepare_batch, loss_of,
-        lambda model: measure(model, tests, tokenizer))  # fmt: skip
+    fit("alignment", model, options, prepare_batch,
+        lambda model, *batch: loss_of(model, named, *batch),
+        lambda model: measure(model, tests, tokenizer), named)  # fmt: skip
     tokenizer.save_pretrained(options.out / "model")
 
 

@@ -23,6 +23,7 @@ from onbrand.bench.eyes.real import (
 from onbrand.bench.eyes.safety import bare, refusals
 from onbrand.bench.eyes.sight import (
     batches,
+    captions_beaten,
     captions_told,
     faces_found,
     joints_found,
@@ -143,6 +144,10 @@ def test_the_caption_that_fits_best_is_told() -> None:
     lines = [["true", "false"]] * 3
     shown = [torch.zeros(3, 3, 8, 8)]
     assert captions_told(Towers("true"), shown, lines, 0)["value"] == 1
+    three = [["true", "false", "worse"]] * 3
+    assert captions_told(Towers("false"), shown, three, 0)["value"] == 0
+    assert captions_beaten(Towers("false"), shown, three, 0)["value"] == 0  # a tie is no win
+    assert captions_beaten(Towers("true"), shown, three, 0)["value"] == 1
     assert captions_told(Towers("false"), shown, lines, 0)["value"] == 0
 
 

@@ -35,10 +35,11 @@ rate, {rate:g}, was {found}.
     "eyes": """\
 Drawings of reserved subjects, 300 of each world, and the real pictures of `../shared/data`.
 Joints: found within a tenth of the figure. Faces: boxes that overlap by one half. Captions: the
-true one against 19 in which one attribute is another; of emoji, another noun. Look-alikes differ in
-one trait and stand in the same scene as the picture that they are compared with, which the right
-answer does not. Real pictures were never learned from, but for the emoji, of which these are left
-out. “Same after” compares an eye's own answers before and after a change of the picture.
+true one against 19 in which one attribute is another (told: best of all; beaten: one by one); of
+emoji, another noun. Look-alikes differ in one trait and stand in the same scene as the picture that
+they are compared with, which the right answer does not. Real pictures were never learned from, but
+for the emoji, of which these are left out. “Same after” compares an eye's own answers before and
+after a change of the picture.
 """,
     "pack": """\
 The built-in base before any brand. Attributes are named in the prompt and read back by a classifier

@@ -89,7 +89,7 @@ def _words(look: Look) -> Both:
 
 
 def _alignment(look: Look) -> Both:
-    from onbrand.bench.eyes.sight import batches, captions_told
+    from onbrand.bench.eyes.sight import batches, captions_beaten, captions_told
 
     emoji = held_out_emoji(look.data / "fluent-emoji")[: look.num]
     figures: list[Figures] = []
@@ -100,6 +100,9 @@ def _alignment(look: Look) -> Both:
                 pixels, told = batches(drawn, look.size_px), [one.captions for one in drawn]
                 found[f"captions_{world}_fraction"] = captions_told(
                     eye, pixels, told, look.seed, bar=0.85
+                )
+                found[f"captions_{world}_beaten_fraction"] = captions_beaten(
+                    eye, pixels, told, look.seed
                 )
             if emoji:
                 shown = to_pixels([one.picture(look.size_px) for one in emoji], look.size_px)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "batches",
+    "captions_beaten",
     "captions_told",
     "expressions_read",
     "faces_found",
@@ -184,7 +185,6 @@ def tags_told(tagger: Tagging, drawn: Sequence[Seen], size_px: int, seed: int) -
     return {"tags_f1": mean, **{f"tags_{name}_f1": metric(value) for name, value in each.items()}}
 
 
-@torch.inference_mode()
 def captions_told(
     alignment: Alignment,
     pixels: Sequence[Tensor],
@@ -193,11 +193,29 @@ def captions_told(
     bar: float | None = None,
 ) -> Result:
     """Share of pictures whose true caption, the first, fits better than all the wrong ones."""
+    better = _margins(alignment, pixels, captions)
+    return mean_metric([float(row.all()) for row in better], bar=bar, seed=seed)
+
+
+def captions_beaten(
+    alignment: Alignment, pixels: Sequence[Tensor], captions: Sequence[Sequence[str]], seed: int
+) -> Result:
+    """Share of the wrong captions that fit worse than the true one; a coin has one half."""
+    better = _margins(alignment, pixels, captions)
+    return mean_metric([float(row.mean()) for row in better], seed=seed)
+
+
+@torch.inference_mode()
+def _margins(
+    alignment: Alignment, pixels: Sequence[Tensor], captions: Sequence[Sequence[str]]
+) -> list[NDArray[np.bool_]]:
+    """Per picture, which of its wrong captions fit worse than the first."""
     vectors = torch.cat([alignment.embed_pixels(some) for some in pixels])
-    right = []
+    rows = []
     for vector, lines in zip(vectors, captions, strict=True):
-        right.append(float(int((alignment.embed_texts(lines) @ vector).argmax()) == 0))
-    return mean_metric(right, bar=bar, seed=seed)
+        fits = (alignment.embed_texts(lines) @ vector).cpu().numpy()
+        rows.append(np.asarray(fits[0] > fits[1:]))
+    return rows
 
 
 @torch.inference_mode()
