@@ -37,7 +37,7 @@ def build(twin: bool = False) -> PreTrainedModel:
         "label2id": {word: i for i, word in enumerate(EXPRESSIONS)},
     }
     if twin:
-        return resnet((24, 48, 80, 112), embedding=24, image_px=CROP_PX, **head)
+        return resnet((24, 40, 56, 64), embedding=24, image_px=CROP_PX, **head)
     widths, ones = (24, 48, 96, 120), (1, 1, 1, 1)
     return regnet(widths, ones, embedding=24, groups_width=24, image_px=CROP_PX, **head)
 

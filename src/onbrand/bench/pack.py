@@ -278,8 +278,8 @@ def _timed(load: Callable[[Pack], object], pack: Pack) -> float:
 
 
 def _sizes(pack: Pack) -> dict[str, Result]:
-    """MiB of all files of the pack, and of its text-to-image part."""
-    files = [file for file in pack.root.rglob("*") if file.is_file()]
+    """MiB of all weights of the pack, and of its text-to-image part's."""
+    files = list(pack.root.rglob("*.safetensors"))
     t2i = [f for f in files if f.relative_to(pack.root).parts[0] in T2I_PARTS]
     return {
         name: metric(sum(f.stat().st_size for f in some) / 2**20, bar=bar, better="lower")

@@ -116,8 +116,8 @@ MEASURES: dict[str, Measure] = {
     "seconds_to_load_role": Measure(
         "Time to load a role", "the slowest, libraries imported", "seconds"
     ),
-    "t2i_mib": Measure("Size, text to image", "all files of that part", "mebibytes"),
-    "pack_mib": Measure("Size, whole pack", "all files", "mebibytes"),
+    "t2i_mib": Measure("Size, text to image", "its weights", "mebibytes"),
+    "pack_mib": Measure("Size, whole pack", "all weights", "mebibytes"),
 }
 
 ARM_TITLES: dict[str, str] = {
