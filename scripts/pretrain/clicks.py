@@ -152,14 +152,11 @@ def main(arguments: list[str] | None = None) -> None:
     emoji, _ = pack_emoji(options.emoji, options.work)
     things = Things(Beside.open(options.drawn), emoji, held_out=False, warp=options.warp)
     others = Things(Beside.open(options.held_out), emoji, held_out=True, warp=0.0)
-    tests = {
-        f"{what}_{num}": tuple(
-            part.to(options.device)
-            for part in others.batch(np.random.default_rng((0, num)), 200, share, (num, num))
-        )
-        for what, share in (("drawn", 0.0), ("emoji", 1.0))
-        for num in (1, 3)
-    }
+    tests = {}
+    for what, share in (("drawn", 0.0), ("emoji", 1.0)):
+        for num in (1, 3):
+            x, mask = others.batch(np.random.default_rng((0, num)), 200, share, (num, num))
+            tests[f"{what}_{num}"] = (x.to(options.device), mask.to(options.device))
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))

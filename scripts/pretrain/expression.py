@@ -15,7 +15,7 @@ from eyes import eye_options, fit, regnet, resnet
 from numpy.typing import NDArray
 from options import WORK, parser, prepare
 from parsing import view
-from pictures import to_tensor
+from pictures import Pixels, to_tensor
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -86,7 +86,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
-        pictures, boxes, rows = [], [], []
+        pictures: list[Pixels] = []
+        boxes: list[NDArray[np.float32]] = []
+        rows: list[int] = []
         while len(rows) < options.batch:
             row = int(rng.choice(rows_of))
             pixels, parts = view(drawn.pixels(row), drawn.parts(row), rng, options.warp)

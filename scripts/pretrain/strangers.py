@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 from eyes import augment
 from numpy.typing import NDArray
-from pictures import HELD_OUT_EVERY, Pixels, composite
+from pictures import Pixels, composite
+
+from onbrand.bench.emoji import HELD_OUT_EVERY
 
 __all__ = ["Strangers", "recolour"]
 

@@ -19,7 +19,6 @@ from onbrand.models.perception import (
 from onbrand.models.perception.clicks import spots
 from onbrand.models.perception.faces import ParsedFaces, crops, largest
 from onbrand.models.perception.parsing import mask_of, parts_of
-from onbrand.models.perception.safety import BareSkin
 
 
 class Told:
@@ -152,21 +151,6 @@ def test_clicks_make_a_mask_of_the_pictures_size(tiny_pack: Pack) -> None:
         load_clicks(Pack("wrong", tiny_pack.root, "MIT", "1", roles))
 
 
-def test_a_person_of_skin_alone_is_refused() -> None:
-    """Bare: refused with a reason; dressed, or nobody at all: shown."""
-    labels = ("background", "skin", "dress")
-    shares = torch.zeros(3, 3, 10, 10)
-    shares[0, 1, :5], shares[0, 0, 5:] = 1, 1
-    shares[1, 1, :3], shares[1, 2, 3:6], shares[1, 0, 6:] = 1, 1, 1
-    shares[2, 0] = 1
-    check = BareSkin(Told(labels, shares))
-    first, *others = check.refused(pixels(3))
-    assert first is not None
-    assert "without clothes" in first
-    assert others == [None, None]
-    assert BareSkin(Told(("sky",), torch.ones(3, 1, 4, 4))).refused(pixels(3)) == [None] * 3
-
-
 def test_a_part_has_a_vector_of_its_own(tiny_pack: Pack) -> None:
     """Unit vectors under a mask; what lies elsewhere hardly counts; an empty mask gives zeros."""
     encoder = load_identity(tiny_pack)
@@ -179,7 +163,8 @@ def test_a_part_has_a_vector_of_its_own(tiny_pack: Pack) -> None:
     assert float((vectors[0] - other[0]).abs().max()) > 1e-4
 
 
-def test_face_finder_and_picture_check_come_from_the_parser(tiny_pack: Pack) -> None:
-    """A pack without the roles "faces" and "safety" has both all the same."""
+def test_faces_come_from_the_parser_and_a_check_of_pictures_from_nowhere(tiny_pack: Pack) -> None:
+    """A pack without the role "faces" finds them all the same; without "safety" it says so."""
     assert load_faces(tiny_pack).boxes(pixels())[0].shape[1] == 5
-    assert len(load_picture_check(tiny_pack).refused(pixels())) == 2
+    with pytest.raises(PackError, match="no model for the role 'safety'"):
+        load_picture_check(tiny_pack)

@@ -54,9 +54,8 @@ class Look:
         return self._loaded[role]
 
     def has(self, role: str) -> bool:
-        """Whether the pack itself has what the role needs; two may come from its parser."""
-        parsed = role in ("faces", "safety") and "parsing" in self.pack.roles
-        return role in self.pack.roles or parsed
+        """Whether the pack itself has what the role needs; faces may come from its parser."""
+        return role in self.pack.roles or (role == "faces" and "parsing" in self.pack.roles)
 
 
 def loaders() -> dict[str, Callable[[Pack], Any]]:

@@ -9,7 +9,7 @@ which returns the class that understands the pack's model of that role.
     tagger      words            attribute classifier       hub: BLIP
     identity    vector           classifier's logits        hub: CLIP's or DINOv2's vision tower
     alignment   cosine           dual encoder               hub: CLIP, SigLIP
-    safety      refusal          bare skin, by the parser   hub: Stable Diffusion's checker
+    safety      refusal          none                       hub: Stable Diffusion's checker
 
 The evaluation twins live in `onbrand.models.twins`; what trains or selects never sees them.
 """
