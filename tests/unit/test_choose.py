@@ -90,6 +90,21 @@ def test_verdict_vetoes_but_never_switches() -> None:
     assert any("trait is lost" in line for line in found.diagnosis)
 
 
+def test_prompts_are_followed_as_the_base_told_in_words_follows_them() -> None:
+    """Traits that the prompts do not name cost prompt_only as much: they veto nothing; a stage that
+    loses a tenth more does not ship."""
+    chosen = choose({"detail": {"identity": 0.87, "alignment": 0.3}})
+    told = {"prompt_only": arm("prompt_only", identity=0.55, alignment_ratio=0.87)}
+    near = {"detail": arm("detail", identity=0.87, alignment_ratio=0.81)}
+    far = {"detail": arm("detail", identity=0.87, alignment_ratio=0.77)}
+    assert verdict(chosen, near, told).good
+    assert "only 77 %" in verdict(chosen, far, told).sentence.replace("\u202f", " ")
+    better = {"prompt_only": arm("prompt_only", identity=0.55, alignment_ratio=1.2)}
+    assert verdict(
+        chosen, {"detail": arm("detail", identity=0.87, alignment_ratio=0.91)}, better
+    ).good
+
+
 def test_bars_are_the_designs() -> None:
     """Identity error must be at most half of prompt_only's and not above dreambooth_lora's."""
     baselines = {

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 ALIGNMENT_TOLERANCE = 0.03
+CHOICE_TOLERANCE = 0.15  # traits that prompts do not name cost the base told in words as much
 RETRIEVAL_BAR = 0.90
 DIVERSITY_FLOOR = 0.5
 IDENTITY_TIE = 0.005
@@ -52,7 +53,7 @@ def choose(
     stages: Mapping[str, Mapping[str, float]], *, base: Mapping[str, float] | None = None
 ) -> Choice:
     """The stage to ship, by training-side scores: highest identity among those that still follow
-    the prompt (alignment within 3 % of the base's) and still vary (half the base's diversity).
+    the prompt (alignment within 15 % of the base's) and still vary (half the base's diversity).
 
     `stages` maps names, in training order, to {"identity", "alignment", "diversity"?}; `base` holds
     the same for the untouched base. Ties (0.005) go to the later stage: the recipe has it because
@@ -102,7 +103,7 @@ def _lost(numbers: Mapping[str, float], base: Mapping[str, float] | None) -> str
     if base is None:
         return ""
     drop = 1 - numbers.get("alignment", 0.0) / base["alignment"] if base.get("alignment") else 0.0
-    if drop > ALIGNMENT_TOLERANCE:
+    if drop > CHOICE_TOLERANCE:
         return f"lost {_percent(drop)} of the base's prompt alignment"
     if "diversity" in numbers and numbers["diversity"] < DIVERSITY_FLOOR * base.get("diversity", 0):
         return "lost more than half of the base's variety"
@@ -182,8 +183,9 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
 def verdict(choice: Choice, stages: Mapping[str, Arm], baselines: Mapping[str, Arm]) -> Verdict:
     """One sentence for the head of the report: the choice, confirmed or vetoed by the twins.
 
-    Vetoes: identity not better than prompt_only's, alignment under 0.9 of the base's, or more than
-    one picture in twenty memorised. Smaller shortfalls are said but do not veto.
+    Vetoes: identity not better than prompt_only's, alignment under 0.9 of the base's (or of
+    prompt_only's where that is less: it, too, shows traits that the prompts do not name), or more
+    than one picture in twenty memorised. Smaller shortfalls are said but do not veto.
     Raises ValueError when the chosen stage was not measured.
     """
     if choice.stage not in stages:
@@ -211,7 +213,8 @@ def _veto(arm: Arm, baselines: Mapping[str, Arm]) -> str:
             f"{plain:.2f} of describing the brand in words"
         )
     ratio = values.get("alignment_ratio", 1.0)
-    if ratio < 0.9:
+    usual = _values(baselines.get("prompt_only")).get("alignment_ratio", 1.0)
+    if ratio < 0.9 * min(1.0, usual):
         return f"{arm.name} follows prompts at only {_percent(ratio)} of the base's strength"
     memorised = values.get("memorised_fraction", 0.0)
     if memorised > 0.05:
