@@ -111,8 +111,9 @@ base of 128 px in diffusers' format and the eyes that judge it. Rendered by `mak
 stored scorecard, the pack's own facts and the logs of its training; how each weight is made:
 [scripts/pretrain](../scripts/pretrain/README.md), what was tried: [log](log.md).
 
-A weight is replaced only when `onbrand bench pack --against docs/benchmarks/pack.json` (and, for
-the eyes, `bench eyes --against`) finds nothing worse beyond chance.
+Before a weight is replaced, `onbrand bench pack --against docs/benchmarks/pack.json` (and, for the
+eyes, `bench eyes --against`) says what is better and worse beyond chance; where something worse was
+taken for much that is better, the [log](log.md) says so.
 
 {sections}
 ## Pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -33,7 +34,7 @@ class Alignment(Protocol):
         ...
 
 
-class TwoTowers(Network):
+class TwoTowers(Network, ABC):
     """What all dual encoders share: the tokenizer beside the weights, and the cosine."""
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
@@ -53,13 +54,13 @@ class TwoTowers(Network):
         )
         return cast(Tensor, found.input_ids.to(self.device))
 
+    @abstractmethod
     def embed_pixels(self, pixels_bchw: Tensor) -> Tensor:
         """See `Alignment.embed_pixels`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """See `Alignment.embed_texts`."""
-        raise NotImplementedError
 
     def score(self, pixels_bchw: Tensor, texts: Sequence[str]) -> Tensor:
         """See `Alignment.score`."""
