@@ -10,17 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from onbrand.errors import RecipeError, nearest
 from onbrand.toml import explain, read_toml
 
 __all__ = [
     "GATE_METRICS",
+    "SEEN_LOSSES",
     "STAGE_LOSSES",
     "Augment",
     "Gate",
     "LoraSettings",
+    "LossTerm",
     "Precision",
     "Prior",
     "Recipe",
@@ -33,9 +43,13 @@ __all__ = [
 GATE_METRICS: tuple[str, ...] = ("identity", "alignment", "diversity")
 """What a gate can read: the training-side figures of the validation pictures, higher is better."""
 
+SEEN_LOSSES: tuple[str, ...] = ("perceptual", "semantic", "identity", "pose", "expression")
+"""Losses that look at the decoded estimate of the clean picture."""
+
 STAGE_LOSSES: dict[str, tuple[str, ...]] = {
-    "appearance": ("prior",),
-    "detail": ("perceptual", "identity", "prior"),
+    "appearance": ("prior", "weights"),
+    "detail": ("perceptual", "semantic", "identity", "adversarial", "prior", "weights"),
+    "expression": (*SEEN_LOSSES, "adversarial", "prior", "weights"),
 }
 """Stage kind -> the names its `losses` may hold, beside reconstruction, which is always there."""
 
@@ -91,19 +105,38 @@ class Augment(_Settings):
     brightness_fraction: Fraction = 0.0
 
 
-class Stage(_Settings):
-    """One stage. `losses` adds to reconstruction, by weight; the pixel losses (perceptual,
-    identity) look at samples with a timestep of at most `loss_max_timestep` (of 1000), on every
-    `every`-th step. `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise
-    levels alike, or oftener the middle, where shapes and marks are decided ("logit_normal")."""
+class LossTerm(_Settings):
+    """A loss beside reconstruction; a bare number is its weight. `max_timestep` (of 1000) is the
+    noisiest at which a loss that looks at estimates still looks (None: the stage's
+    `loss_max_timestep`); the adversarial one begins after `from_fraction` of the steps."""
 
-    kind: Literal["appearance", "detail"]
+    weight: float = Field(ge=0)
+    max_timestep: int | None = Field(default=None, ge=0, le=1000)
+    from_fraction: float = Field(default=0.0, ge=0, lt=1)
+
+
+def _as_term(given: object) -> object:
+    return {"weight": given} if isinstance(given, int | float) else given
+
+
+class Stage(_Settings):
+    """One stage, `num_steps` long or `num_epochs` times through its pictures.
+
+    `only` filters them by tag: "expression:sad", or "expression" for any that tell one. `losses`
+    adds to reconstruction, by weight; those that look at decoded estimates (SEEN_LOSSES) look at
+    samples with a timestep of at most `loss_max_timestep` (of 1000), on every `every`-th step.
+    `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise levels alike, or
+    oftener the middle, where shapes and marks are decided ("logit_normal")."""
+
+    kind: Literal["appearance", "detail", "expression"]
+    only: list[str] = []
     learning_rate: float = Field(1e-4, gt=0, le=1)
     warmup_steps: int = Field(default=0, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     batch_size: int = Field(default=8, ge=1)
-    num_steps: int = Field(ge=1)
-    losses: dict[str, Annotated[float, Field(ge=0)]] = {}
+    num_steps: int | None = Field(default=None, ge=1)
+    num_epochs: int | None = Field(default=None, ge=1)
+    losses: dict[str, Annotated[LossTerm, BeforeValidator(_as_term)]] = {}
     augment: Augment = Augment()
     loss_max_timestep: int = Field(default=400, ge=0, le=1000)
     every: int = Field(default=1, ge=1)
@@ -115,10 +148,26 @@ class Stage(_Settings):
     def _zero_is_off(cls, value: float | None) -> float | None:
         return value or None
 
-    @property
-    def num_pictures_seen(self) -> int:
-        """Pictures that pass through the model; with a prior loss each has a class picture."""
-        return self.num_steps * self.batch_size * (2 if self.losses.get("prior") else 1)
+    @model_validator(mode="after")
+    def _one_length(self) -> Stage:
+        if (self.num_steps is None) == (self.num_epochs is None):
+            raise ValueError("needs num_steps or num_epochs, one of the two")
+        return self
+
+    def weight(self, loss: str) -> float:
+        """The weight of a loss; 0 for one that the stage has not."""
+        return self.losses[loss].weight if loss in self.losses else 0.0
+
+    def steps_for(self, num_pictures: int) -> int:
+        """Steps that the stage takes over so many pictures; the last batch of an epoch is whole."""
+        if self.num_steps is not None:
+            return self.num_steps
+        return -(-num_pictures * (self.num_epochs or 0) // self.batch_size)
+
+    def num_pictures_seen(self, num_pictures: int) -> int:
+        """Pictures that pass through the model, of so many; with a prior loss each has a class
+        picture beside it."""
+        return self.steps_for(num_pictures) * self.batch_size * (2 if self.weight("prior") else 1)
 
 
 class Gate(_Settings):
@@ -183,9 +232,9 @@ class Recipe(_Settings):
         except RecipeError as fault:
             raise RecipeError(f"{path}: {fault}") from fault
 
-    def num_pictures_seen(self) -> int:
-        """Pictures that pass through the model in all stages, prior pictures counted."""
-        return sum(stage.num_pictures_seen for stage in self.stage)
+    def num_pictures_seen(self, num_pictures: int) -> int:
+        """Pictures that pass through the model in all stages over a dataset of so many."""
+        return sum(stage.num_pictures_seen(num_pictures) for stage in self.stage)
 
 
 def recipe_names() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -73,3 +75,70 @@ def test_gated_mean_counts_only_what_passed() -> None:
     """The mean over gated samples, and 0 without NaN when none passed."""
     assert losses.gated_mean(torch.tensor([1.0, 3.0])).item() == pytest.approx(2.0)
     assert losses.gated_mean(torch.zeros(0)).item() == 0.0
+
+
+def one_joint(x: int, sure: float = 1.0) -> torch.Tensor:
+    """Heat maps of two joints: one in column x of 8 × 8 cells, one that is nowhere."""
+    heat = torch.zeros(1, 2, 8, 8)
+    heat[0, 0, 4, x] = sure
+    return heat
+
+
+def test_heat_distance_grows_with_the_distance_of_the_joint() -> None:
+    """0 for equal maps, small a cell apart, larger two cells apart; unseen joints do not count."""
+    there = one_joint(3)
+    near, far = (losses.heat_distance(one_joint(x), there).item() for x in (4, 6))
+    assert losses.heat_distance(there, there).item() == 0
+    assert 0 < near < far
+    elsewhere = there.clone()
+    elsewhere[0, 1, 0, 0] = 1.0  # the target does not know this joint
+    assert losses.heat_distance(elsewhere, there).item() == 0
+
+
+def test_heat_distance_pulls_a_joint_towards_its_place() -> None:
+    """Going down the gradient of the logits moves the peak to where it should be."""
+    logits = torch.zeros(1, 1, 8, 8)
+    logits[0, 0, 4, 4] = 3.0
+    logits.requires_grad_(True)
+    optimiser = torch.optim.Adam([logits], lr=0.3)
+    target = one_joint(5)[:, :1]
+    for _ in range(60):
+        optimiser.zero_grad()
+        heat = logits.flatten(2).softmax(-1).unflatten(-1, (8, 8))
+        losses.heat_distance(heat, target).sum().backward()
+        optimiser.step()
+    assert logits.detach().flatten().argmax().item() == 4 * 8 + 5
+
+
+def test_expression_distance_is_a_divergence_and_silent_without_a_face() -> None:
+    """KL(p‖q) by hand; 0 for the same shares; nothing and no gradient where there is no face."""
+    logits = torch.tensor([[0.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    share = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
+    got = losses.expression_distance(logits, share, torch.tensor([True, False]))
+    assert got[0].item() == pytest.approx(0.9 * math.log(1.8) + 0.1 * math.log(0.2), abs=1e-6)
+    assert got[1].item() == 0
+    got.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[0].abs().sum() > 0
+    assert logits.grad[1].abs().sum() == 0
+    same = losses.expression_distance(share.log(), share, torch.tensor([True, True]))
+    torch.testing.assert_close(same, torch.zeros(2), atol=1e-6, rtol=0)
+
+
+def test_weight_change_is_the_norm_of_the_product() -> None:
+    """tr(BᵀB·AAᵀ) equals ‖s·B·A‖² worked out in full, for linear layers and convolutions."""
+    down, up = torch.randn(2, 5), torch.randn(4, 2)
+    kernel, point = torch.randn(2, 3, 3, 3), torch.randn(4, 2, 1, 1)
+    got = losses.weight_change([(down, up, 0.5, 10.0), (kernel, point, 2.0, 20.0)])
+    whole = (0.5 * up @ down).square().sum() / 10
+    conv = torch.einsum("or,rihw->oihw", 2.0 * point[..., 0, 0], kernel).square().sum() / 20
+    torch.testing.assert_close(got, (whole + conv) / 2)
+
+
+def test_the_critic_and_the_model_want_opposite_things() -> None:
+    """A critic that tells them apart has a small loss and the model a large one; at 0: log 2."""
+    sure, unsure = torch.tensor([6.0]), torch.tensor([0.0])
+    assert losses.critic_loss(sure, -sure).item() < 0.01
+    assert losses.fooling_loss(-sure).item() > 5
+    assert losses.critic_loss(unsure, unsure).item() == pytest.approx(2 * math.log(2))
+    assert losses.fooling_loss(unsure).item() == pytest.approx(math.log(2))

@@ -39,6 +39,7 @@ __all__ = [
     "detach_lora",
     "has_lora",
     "load_lora",
+    "lora_changes",
     "lora_parameters",
     "merged_lora",
     "save_lora",
@@ -92,6 +93,20 @@ def lora_parameters(model: DiffusionModel) -> dict[str, Parameter]:
             if ".lora_" in name and name.endswith(mark):
                 found[f"{part}.{name.removesuffix(mark)}.weight"] = parameter
     return found
+
+
+def lora_changes(model: DiffusionModel) -> list[tuple[Tensor, Tensor, float, float]]:
+    """(A, B, alpha / r, ‖W‖²_F) of each adapted layer, as `training.losses.weight_change` takes
+    them; A and B are the very parameters."""
+    return [
+        (
+            layer.lora_A[ADAPTER].weight,
+            layer.lora_B[ADAPTER].weight,
+            float(layer.scaling[ADAPTER]),
+            float(layer.get_base_layer().weight.float().square().sum()),
+        )
+        for layer in _tuners(model)
+    ]
 
 
 def has_lora(model: DiffusionModel) -> bool:

@@ -22,6 +22,7 @@ model_index.json may name more roles, each a subfolder in transformers' layout:
     world_attributes = "twins/worlds"  # the same for products, garments and faults
     pose = "pose"                      # a segmenter, labels = COCO-17's joints
     controlnet = "controlnet"          # a ControlNetModel of this very base
+    identity_adapter = "identity_adapter"  # an IP-Adapter of this very base and identity encoder
 
 A plain diffusers folder has no pack.toml: judges then come from the default pack. This module
 reads names and JSON only; it never imports torch and never opens a pickle.
@@ -58,7 +59,7 @@ JUDGE_ROLES = (
     "person_detector", "twin_identity", "twin_alignment", "twin_pose", "twin_expression",
     "attributes", "world_attributes",
 )  # fmt: skip
-ROLES = (*JUDGE_ROLES, "controlnet")
+ROLES = (*JUDGE_ROLES, "controlnet", "identity_adapter")
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 SPELLED = re.compile(r"[\w@$]+(?:-[\w@$]+)*")

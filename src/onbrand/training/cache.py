@@ -23,6 +23,7 @@ from torch import Tensor
 
 from onbrand.artifacts.dataset import Asset, Dataset
 from onbrand.brief import Brief
+from onbrand.errors import DatasetError
 from onbrand.files import write_bytes_atomic
 from onbrand.recipe import Augment
 from onbrand.training import augment as augmentation
@@ -143,9 +144,11 @@ def brand_examples(
     num_variants: int,
     size_px: int,
     seed: int,
+    only: Sequence[str] = (),
     prompt: str | None = None,
 ) -> Examples:
-    """The training pictures in `num_variants` variants each, encoded by the base's VAE.
+    """The training pictures (with a tag of `only`) in `num_variants` variants each, encoded by the
+    base's VAE.
 
     `prompt` replaces every caption (the baseline has one for all pictures); without it a picture's
     prompt is the brief's, with its caption and, for cut-outs, the background it was laid on.
@@ -154,7 +157,7 @@ def brand_examples(
     known = augmentation.known_backdrops(model.unseen_words)
     latents: list[Tensor] = []
     prompts: list[tuple[str, ...]] = []
-    assets = in_order(dataset)
+    assets = in_order(dataset, only)
     for asset in assets:
         backdrops = None if not asset.has_alpha else (known if prompt is None else known[:1])
         moves = augmentation.moves(asset.key, augment, num_variants, seed=seed, backdrops=backdrops)
@@ -172,9 +175,24 @@ def brand_examples(
     return Examples(tuple(a.source for a in assets), tuple(latents), tuple(prompts))
 
 
-def in_order(dataset: Dataset) -> list[Asset]:
-    """The training pictures by content: renaming a file changes no run."""
-    return sorted(dataset.train, key=lambda asset: (asset.key, asset.caption))
+def in_order(dataset: Dataset, only: Sequence[str] = ()) -> list[Asset]:
+    """The training pictures by content: renaming a file changes no run.
+
+    `only` keeps those with one of these tags; "pose" stands for any pose. Raises DatasetError
+    when none is left.
+    """
+    kept = [
+        asset
+        for asset in sorted(dataset.train, key=lambda asset: (asset.key, asset.caption))
+        if not only or any(tag in only or tag.partition(":")[0] in only for tag in asset.tags)
+    ]
+    if only and not kept:
+        there = sorted({tag for asset in dataset.train for tag in asset.tags})
+        raise DatasetError(
+            f"no training picture of {dataset.root} has a tag of {', '.join(only)}; their captions "
+            f"tell {', '.join(there) or 'nothing'}. Change `only`, or tell it in the captions."
+        )
+    return kept
 
 
 def _encode_variants(

@@ -2,7 +2,9 @@
 
     L = mean_i w(t_i)·‖out_i − target_i‖²                    reconstruction, min-SNR weighted
       + λ_prior · the same over class pictures               prior preservation
-      + λ · Σ_i 1[t_i ≤ t_max]·ℓ_i / (Σ_i 1[t_i ≤ t_max] + ε)  perceptual, identity: decoded x0
+      + λ · Σ_i 1[t_i ≤ t_max]·ℓ_i / (Σ_i 1[t_i ≤ t_max] + ε)  what is seen in the decoded x0
+      + λ · mean_l ‖ΔW_l‖²_F / ‖W_l‖²_F                      how far the weights may go
+      + λ · softplus(−f(x̂0))                                 adversarial, late
 
 The gate exists because the estimate of the clean picture is a blur at high noise: only samples
 with t ≤ t_max are decoded at all (ControlNet++, arXiv 2404.07987: 200 of 1000; Ctrl-U: 400).
@@ -17,11 +19,16 @@ from torch import Tensor
 from torch.nn import functional
 
 __all__ = [
+    "critic_loss",
+    "expression_distance",
     "feature_distance",
+    "fooling_loss",
     "gated_mean",
+    "heat_distance",
     "identity_distance",
     "min_snr_weight",
     "reconstruction",
+    "weight_change",
 ]
 
 
@@ -78,3 +85,56 @@ def identity_distance(embeddings_bd: Tensor, reference_d: Tensor) -> Tensor:
 def gated_mean(values_g: Tensor) -> Tensor:
     """Σℓ / (number of gated samples + 1e-10): 0, with gradient 0, when none passed the gate."""
     return values_g.sum() / (values_g.shape[0] + 1e-10)
+
+
+def heat_distance(heat_bjhw: Tensor, target_bjhw: Tensor) -> Tensor:
+    """Pose: squared difference [b] of joints' heat maps, each joint weighed by how sure the target
+    is that it is there, Σ_j c_j·‖h_j − t_j‖² / (Σ_j c_j + 1e-6), c_j = Σ t_j.
+
+    Maps hold the probability of each cell, [b, j, h, w]. They are blurred first (3 × 3, twice), or
+    two peaks a cell apart would look as far from each other as two at opposite ends (the reason why
+    heat maps are Gaussians at all: Tompson et al., arXiv 1406.2984). 0 for equal maps, at most 2.
+    """
+    gap = _blurred(heat_bjhw.float()) - _blurred(target_bjhw.float())
+    sure_bj = target_bjhw.float().sum((2, 3))
+    return (gap.square().sum((2, 3)) * sure_bj).sum(1) / (sure_bj.sum(1) + 1e-6)
+
+
+def _blurred(maps_bjhw: Tensor) -> Tensor:
+    for _ in range(2):
+        maps_bjhw = functional.avg_pool2d(maps_bjhw, 3, stride=1, padding=1)
+    return maps_bjhw
+
+
+def expression_distance(logits_bk: Tensor, share_bk: Tensor, there_b: Tensor) -> Tensor:
+    """Cross-entropy [b], in nats, of what a face shows against what it should, Σ_k −p_k·log q_k,
+    less the entropy of p, so that 0 is in reach; 0, with gradient 0, where there is no face."""
+    share_bk = share_bk.float()
+    cross = -(share_bk * functional.log_softmax(logits_bk.float(), dim=1)).sum(1)
+    least = -(share_bk * share_bk.clamp_min(1e-12).log()).sum(1)
+    return (cross - least) * there_b.float()
+
+
+def weight_change(changes: Sequence[tuple[Tensor, Tensor, float, float]]) -> Tensor:
+    """Mean over adapted layers of ‖s·B·A‖²_F / ‖W‖²_F: how far they have gone from the base.
+
+    Each is (A [r, in, …], B [out, r, …], s = alpha / r, ‖W‖²_F). ‖B·A‖²_F = tr(BᵀB·AAᵀ) needs no
+    product of full size. A convolution's A has its kernel, B is 1 × 1, so the same holds.
+    """
+    shares = []
+    for down, up, scale, size in changes:
+        a, b = down.flatten(1), up.flatten(1)
+        shares.append(scale**2 * ((b.T @ b) * (a @ a.T)).sum() / size)
+    return torch.stack(shares).mean()
+
+
+def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """What a critic minimises: mean softplus(−f(real)) + softplus(f(fake)), the non-saturating GAN
+    loss (Goodfellow et al., arXiv 1406.2661) as DMD2 has it (arXiv 2405.14867)."""
+    return functional.softplus(-real).mean() + functional.softplus(fake).mean()
+
+
+def fooling_loss(fake: Tensor) -> Tensor:
+    """What a model minimises against a critic: mean softplus(−f(fake)); log 2 where it cannot tell
+    the two apart."""
+    return functional.softplus(-fake).mean()

@@ -23,12 +23,13 @@ from onbrand.errors import DatasetError, RecipeError, counted
 from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
-from onbrand.training import appearance, detail, dreambooth
-from onbrand.training.cache import Store
+from onbrand.training import dreambooth
+from onbrand.training.cache import Store, in_order
 from onbrand.training.engine import read_log
 from onbrand.training.gates import judge_gates
 from onbrand.training.history import History, digest
 from onbrand.training.session import Sampler, Scorer, Session, StagePlan
+from onbrand.training.stage import run as run_stage
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
@@ -46,8 +47,9 @@ def plan(dataset: Dataset, recipe: Recipe, arm: str = "onbrand") -> list[StagePl
         count = names.count(stage.kind) + 1
         names.append(stage.kind)
         name = stage.kind if count == 1 else f"{stage.kind}-{count}"
-        num_prior = stage.batch_size if stage.losses.get("prior") else 0
-        plans.append(StagePlan(name, stage.kind, stage.num_steps, stage.batch_size, num_prior))
+        num_prior = stage.batch_size if stage.weight("prior") else 0
+        num_steps = stage.steps_for(len(in_order(dataset, stage.only)))
+        plans.append(StagePlan(name, stage.kind, num_steps, stage.batch_size, num_prior))
     if arm == "onbrand":
         return plans
     half = max(1, recipe.stage[0].batch_size // 2)
@@ -221,7 +223,7 @@ def _before_training(session: Session, history: History, arm: str) -> None:
 
     if arm == dreambooth.NAME:
         session.class_examples([session.brief.class_prompt("")])
-    elif any(stage.losses.get("prior") for stage in session.recipe.stage):
+    elif any(stage.weight("prior") for stage in session.recipe.stage):
         session.class_examples(session.class_prompts())
     if not history.base_metrics:
         history.keep_base(session.validate("00-base"))
@@ -260,10 +262,8 @@ def _run_stage(
     seed = session.recipe.seed * 1000 + index
     if stage is None:
         result = dreambooth.run(session, learning_rate, stage_plan, folder, seed)
-    elif stage.kind == "detail":
-        result = detail.run(session, stage, stage_plan, folder, seed)
     else:
-        result = appearance.run(session, stage, stage_plan, folder, seed)
+        result = run_stage(session, stage, stage_plan, folder, seed)
     history.keep(index, result)
     return result
 

@@ -1,0 +1,191 @@
+"""A stage of the recipe from top to bottom: set up, loop, save, measure. All kinds run here.
+
+    appearance   the whole look: reconstruction over many small variants of each picture
+    detail       + what frozen eyes see in the decoded estimate: textures, things, who it is
+    expression   + where the joints are and what the face shows; a critic that begins late
+
+What a kind may add to reconstruction the recipe says (STAGE_LOSSES); what each loss is, losses.py;
+what looks at decoded estimates, lenses.py. The base's own target (v, noise or flow) is min-SNR
+weighted; `prior`, class pictures made by the base, keeps what it knew, and `weights` keeps the
+adapter small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+from torch.nn import Parameter
+
+from onbrand.artifacts.brand_model import StageResult
+from onbrand.recipe import SEEN_LOSSES, Stage
+from onbrand.training.batches import Batch, draw_batch, refuse_non_finite
+from onbrand.training.cache import Examples, brand_examples
+from onbrand.training.critic import Critic, adversarial, open_critic
+from onbrand.training.engine import Loop, Settings
+from onbrand.training.lenses import Lens, open_lenses
+from onbrand.training.looks import estimates, look
+from onbrand.training.losses import min_snr_weight, reconstruction, weight_change
+from onbrand.training.noise_levels import NoiseLevels
+from onbrand.training.session import Pace, Session, StagePlan, checkpoint_period
+
+__all__ = ["run"]
+
+NUM_VARIANTS = {"appearance": 16, "detail": 8, "expression": 8}
+"""Augmented latents kept per picture, each seen in turn; moves are small where little is to see."""
+
+Numbers = dict[str, float]
+
+
+def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int) -> StageResult:
+    """Train the session's adapter through this stage and write it to `folder`.
+
+    Continues from the folder's checkpoint if there is one. Raises NonFiniteLoss, StorageError,
+    PackError when the pack lacks an eye that a loss needs, KeyboardInterrupt (after saving).
+    """
+    # set up: pictures, class pictures, what looks, the loop
+    model = session.model
+    parts = _set_up(session, stage, plan, seed)
+    settings = Settings(
+        num_steps=plan.num_steps,
+        learning_rate=stage.learning_rate,
+        seed=seed,
+        warmup_steps=stage.warmup_steps,
+        schedule=stage.schedule,
+        checkpoint_every=checkpoint_period(plan.num_steps),
+    )
+    trained = {**session.parameters, **parts.trained}
+    loop = Loop(folder, trained, settings, task=plan.name, emit=session.emit)
+    loop.resume()
+    pace = Pace(plan.batch_size + plan.num_prior)
+
+    # loop
+    def step(index: int) -> tuple[Tensor, Numbers]:
+        session.enter_step(seed, index)
+        batch = draw_batch(
+            parts.examples,
+            session.texts,
+            seed=seed,
+            step=index,
+            batch_size=plan.batch_size,
+            noise_levels=parts.levels,
+            prior=parts.prior,
+            num_prior=plan.num_prior,
+        )
+        noisy = model.add_noise(batch.latents, batch.noise, batch.timesteps)
+        with session.mixed():
+            output = model.predict(noisy, batch.timesteps, batch.embeddings)
+        target = model.target(batch.latents, batch.noise, batch.timesteps)
+        weight = min_snr_weight(
+            model.snr(batch.timesteps), stage.min_snr_gamma, model.prediction_type
+        )
+        errors = reconstruction(output, target, weight)
+        refuse_non_finite(errors, batch, plan.name, index)
+        losses = {"reconstruction": errors[: batch.num_brand].mean()}
+        if parts.prior is not None:
+            losses["prior"] = errors[batch.num_brand :].mean()
+        losses |= _added(session, stage, plan, parts, output, noisy, batch, seed, index)
+        total = _sum_of(losses, parts.weights)
+        return total, {**{k: float(v.detach()) for k, v in losses.items()}, **pace.tick()}
+
+    model.unet.train()
+    loop.run(step, every=session.previews(folder.name))
+
+    # save, measure
+    return session.finish(plan, folder, loop.seconds)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a stage holds: `weights` of its losses, `trained` beside the adapter, `changes` for
+    `weight_change`."""
+
+    examples: Examples
+    prior: Examples | None
+    levels: NoiseLevels
+    lenses: Mapping[str, Lens]
+    critic: Critic | None
+    changes: Sequence[tuple[Tensor, Tensor, float, float]]
+    weights: Mapping[str, float]
+
+    @property
+    def trained(self) -> dict[str, Parameter]:
+        """The critic's parameters, kept in checkpoints beside the adapter's."""
+        named = self.critic.named_parameters() if self.critic else ()
+        return {f"critic.{name}": parameter for name, parameter in named}
+
+
+def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Parts:
+    from onbrand.models.adapters import lora_changes
+
+    examples = brand_examples(
+        session.dataset,
+        session.brief,
+        session.model,
+        session.store,
+        augment=stage.augment,
+        num_variants=NUM_VARIANTS[stage.kind],
+        size_px=session.size_px,
+        seed=session.recipe.seed,
+        only=stage.only,
+    )
+    weights = {name: stage.weight(name) for name in stage.losses}
+    weights |= {"reconstruction": 1.0, "critic": 1.0}
+    if "prior" in weights:
+        weights["prior"] *= session.recipe.prior.weight
+    return _Parts(
+        examples=examples,
+        prior=session.class_examples(session.class_prompts()) if plan.num_prior else None,
+        levels=session.noise_levels(stage.timestep_sampling),
+        lenses=open_lenses(session, examples, [n for n in SEEN_LOSSES if stage.weight(n)]),
+        critic=open_critic(session.model, seed) if stage.weight("adversarial") else None,
+        changes=lora_changes(session.model) if stage.weight("weights") else (),
+        weights=weights,
+    )
+
+
+def _added(
+    session: Session,
+    stage: Stage,
+    plan: StagePlan,
+    parts: _Parts,
+    output: Tensor,
+    noisy: Tensor,
+    batch: Batch,
+    seed: int,
+    index: int,
+) -> dict[str, Tensor]:
+    """The losses beside reconstruction and prior that are due at this step, before their weights.
+    The critic's own is among them: it learns in the same backward pass."""
+    found: dict[str, Tensor] = {}
+    if parts.changes:
+        found["weights"] = weight_change(parts.changes)
+    if index % stage.every:
+        return found
+    if parts.lenses:
+        found |= look(
+            session.model, parts.lenses, stage, output, noisy, batch, seed=seed, step=index
+        )
+    begun = parts.critic and index >= stage.losses["adversarial"].from_fraction * plan.num_steps
+    if begun and parts.critic is not None:
+        reach = stage.losses["adversarial"].max_timestep or stage.loss_max_timestep
+        gate, fake = estimates(session.model, output, noisy, batch, reach)
+        if len(gate):
+            real, words = batch.latents[gate], batch.embeddings[gate]
+            found["adversarial"], found["critic"] = adversarial(
+                session.model, parts.critic, real, fake, words, seed, index
+            )
+    return found
+
+
+def _sum_of(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Σ weight · loss, in the losses' order."""
+    weighed = [
+        value if weights[name] == 1 else weights[name] * value for name, value in losses.items()
+    ]
+    total = weighed[0]
+    for value in weighed[1:]:
+        total = total + value
+    return total

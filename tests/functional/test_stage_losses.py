@@ -1,0 +1,251 @@
+"""Every loss that a stage may have, on a tiny pack through the real engine."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from onbrand import training
+from onbrand.artifacts.brand_model import BrandModel
+from onbrand.artifacts.dataset import Dataset
+from onbrand.curation import tags_of
+from onbrand.errors import DatasetError, PackError, RecipeError
+from onbrand.events import Advanced, Event
+from onbrand.generation import sample
+from onbrand.models.adapters import attach_lora, lora_parameters
+from onbrand.models.diffusion import load_diffusion
+from onbrand.models.packs import Pack
+from onbrand.recipe import SEEN_LOSSES, LoraSettings, Recipe, Stage
+from onbrand.training.batches import Batch
+from onbrand.training.critic import adversarial, open_critic
+from onbrand.training.looks import look
+
+LORA = "pytorch_lora_weights.safetensors"
+SHORT = {"batch_size": 2, "learning_rate": 1e-2, "loss_max_timestep": 1000}
+EVERYTHING = {**dict.fromkeys(SEEN_LOSSES, 0.1), "adversarial": 0.1, "prior": 1.0, "weights": 0.01}
+
+
+def blind(pictures: Sequence[Image.Image], texts: Sequence[str], /) -> dict[str, float]:
+    """A figure that needs no encoder."""
+    return {"identity": float(np.asarray(pictures[0]).mean()), "alignment": 1.0}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Five training pictures, tagged as curation tags them."""
+    made = tiny_dataset(tmp_path_factory.mktemp("brand"))
+    return replace(made, assets=[replace(a, tags=tags_of(a.caption)) for a in made.assets])
+
+
+class FaceInTheMiddle:
+    """A face finder that always finds one."""
+
+    def boxes(self, pixels_bchw: Tensor) -> list[Tensor]:
+        h, w = pixels_bchw.shape[-2:]
+        return [torch.tensor([[w / 4, h / 4, 3 * w / 4, 3 * h / 4, 1.0]]) for _ in pixels_bchw]
+
+
+def recipe_of(**stage: object) -> Recipe:
+    return tiny_recipe(stage=[{"kind": "expression", "num_steps": 3, **SHORT, **stage}])
+
+
+def run(dataset: Dataset, recipe: Recipe, pack: Pack, out: Path, **more: object) -> BrandModel:
+    return training.train(
+        dataset, tiny_brief(), recipe, pack, out, sample=sample, score=blind, **more
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(
+    dataset: Dataset, tiny_pack: Pack, tmp_path_factory: pytest.TempPathFactory
+) -> BrandModel:
+    """A stage of reconstruction alone, that others are compared with."""
+    return run(dataset, recipe_of(), tiny_pack, tmp_path_factory.mktemp("plain"))
+
+
+def weights(model: BrandModel) -> bytes:
+    return (model.checkpoint() / LORA).read_bytes()
+
+
+def test_all_losses_at_once_are_finite_and_logged(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """An expression stage with every loss there is: each is in the log, and the sum is right."""
+    model = run(dataset, recipe_of(losses=EVERYTHING), tiny_pack, tmp_path / "model")
+    (log,) = training.loss_curves(model.root).values()
+    assert [line["step"] for line in log] == [1, 2, 3]
+    for line in log:
+        assert {*EVERYTHING, "critic", "reconstruction"} <= set(line)
+        said = line["reconstruction"] + line["critic"]
+        said += sum(weight * line[name] for name, weight in EVERYTHING.items())
+        assert line["loss"] == pytest.approx(said, rel=1e-4)
+    kept = load_file(model.checkpoint() / LORA)
+    assert not [name for name in kept if "critic" in name]
+
+
+def test_a_stage_with_a_critic_resumes_to_the_same_bytes(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """Stopped after its second step and called again, it ends as the run that never stopped."""
+    recipe = recipe_of(losses=EVERYTHING)
+    whole = run(dataset, recipe, tiny_pack, tmp_path / "whole")
+
+    def press(event: Event) -> None:
+        if isinstance(event, Advanced) and (event.task, event.done) == ("expression", 2):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, recipe, tiny_pack, tmp_path / "cut", emit=press)
+    assert weights(run(dataset, recipe, tiny_pack, tmp_path / "cut")) == weights(whole)
+
+
+@pytest.mark.parametrize("name", [*SEEN_LOSSES, "adversarial", "prior", "weights"])
+def test_each_loss_alone_moves_the_weights(
+    name: str,
+    plain: BrandModel,
+    dataset: Dataset,
+    tiny_pack: Pack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A loss in the table changes what is trained; its column is in the log."""
+    monkeypatch.setattr(  # an untrained parser finds no face
+        "onbrand.models.perception.expression.load_faces", lambda pack, device: FaceInTheMiddle()
+    )
+    with_it = run(dataset, recipe_of(losses={name: 5.0}), tiny_pack, tmp_path / "with")
+    assert weights(with_it) != weights(plain)
+    (log,) = training.loss_curves(with_it.root).values()
+    assert all(name in line for line in log)
+
+
+def test_regularised_weights_stay_nearer_to_the_base(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """With a heavy weight on ‖ΔW‖² the adapter's up matrices end smaller."""
+
+    def size(model: BrandModel) -> float:
+        kept = load_file(model.checkpoint() / LORA)
+        return sum(float(t.square().sum()) for name, t in kept.items() if "lora_B" in name)
+
+    steps = {"num_steps": 12}
+    plain = run(dataset, recipe_of(**steps), tiny_pack, tmp_path / "plain")
+    kept = {"weights": 1000.0}
+    held = run(dataset, recipe_of(losses=kept, **steps), tiny_pack, tmp_path / "held")
+    assert size(held) < 0.8 * size(plain)
+
+
+def test_the_adversarial_loss_begins_late(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """from_fraction 0.5 of four steps: none in the first two, then in both."""
+    term = {"weight": 0.1, "from_fraction": 0.5}
+    recipe = recipe_of(losses={"adversarial": term}, num_steps=4)
+    model = run(dataset, recipe, tiny_pack, tmp_path / "model")
+    (log,) = training.loss_curves(model.root).values()
+    assert ["adversarial" in line for line in log] == [False, False, True, True]
+
+
+def test_a_critic_and_the_model_do_not_pull_at_each_other(tiny_pack: Pack) -> None:
+    """The fooling loss has no gradient for the critic, the critic's none for the estimates."""
+    model = load_diffusion(tiny_pack)
+    attach_lora(model, LoraSettings(rank=2, alpha=2))
+    critic = open_critic(model, seed=0)
+    with torch.no_grad():
+        critic.layers[-1].weight.normal_()
+    side = model.num_px // model.vae_factor
+    real = torch.zeros(2, model.num_latent_channels, side, side)
+    fake = torch.ones_like(real).requires_grad_(True)
+    words = model.encode_prompts(["fox", "cat"])
+    fooled, judged = adversarial(model, critic, real, fake, words, seed=1, step=0)
+    fooled.backward()
+    assert fake.grad is not None
+    assert fake.grad.abs().sum() > 0
+    assert all(p.grad is None for p in critic.parameters())
+    fake.grad = None
+    judged.backward()
+    assert fake.grad is None
+    assert all(p.grad is not None for p in critic.parameters())
+    assert all(p.grad is None for p in lora_parameters(model).values())
+    assert all(p.requires_grad for p in lora_parameters(model).values())
+
+
+def test_a_lens_never_looks_at_samples_noisier_than_its_gate(tiny_pack: Pack) -> None:
+    """Two lenses of different reach see the samples that each may see, decoded once."""
+    model = load_diffusion(tiny_pack)
+    side = model.num_px // model.vae_factor
+    latents = torch.zeros(4, model.num_latent_channels, side, side)
+    batch = Batch(
+        latents=latents,
+        noise=latents,
+        timesteps=torch.tensor([50, 300, 800, 10]),
+        embeddings=model.encode_prompts(["fox"] * 4),
+        num_brand=3,  # the last is a class picture, which nothing looks at
+        contents=((0, 0), (1, 1), (2, 2)),
+        names=("a", "b", "c", "d"),
+    )
+    seen: dict[str, list[tuple[int, int]]] = {}
+
+    def lens(name: str):  # type: ignore[no-untyped-def]
+        def watch(shown: Tensor, contents: list[tuple[int, int]], seed: int, step: int) -> Tensor:
+            assert len(shown) == len(contents)
+            seen[name] = contents
+            return torch.ones(len(shown))
+
+        return watch
+
+    stage = Stage.model_validate(
+        {
+            "kind": "expression",
+            "num_steps": 1,
+            "loss_max_timestep": 400,
+            "losses": {"pose": {"weight": 1, "max_timestep": 100}, "identity": 0.5},
+        }
+    )
+    lenses = {"pose": lens("pose"), "identity": lens("identity")}
+    found = look(model, lenses, stage, latents, latents, batch, seed=0, step=0)
+    assert seen == {"pose": [(0, 0)], "identity": [(0, 0), (1, 1)]}
+    assert {k: round(float(v), 6) for k, v in found.items()} == {"pose": 1.0, "identity": 1.0}
+
+
+def test_a_stage_sees_only_the_pictures_with_its_tags(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """`only` filters by tag; epochs count the pictures that are left; none left is an error."""
+    tags = [tag for asset in dataset.train for tag in asset.tags]
+    pose = next(tag for tag in tags if tag.startswith("pose:"))
+    num = sum(pose in asset.tags for asset in dataset.train)
+    assert 0 < num < len(dataset.train), "the tiny dataset must have other poses, too"
+    recipe = recipe_of(only=[pose], num_steps=None, num_epochs=3, batch_size=2)
+    (plan,) = training.plan(dataset, recipe)
+    assert plan.num_steps == -(-3 * num // 2)
+    with pytest.raises(DatasetError, match=r"pose:flying.*captions tell"):
+        run(dataset, recipe_of(only=["pose:flying"]), tiny_pack, tmp_path / "model")
+
+
+def test_a_loss_whose_eye_is_missing_is_refused(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """A pack without a pose estimator cannot have the pose loss, and says so."""
+    roles = {name: path for name, path in tiny_pack.roles.items() if name != "pose"}
+    blind_pack = replace(tiny_pack, roles=roles, fallback=None)
+    with pytest.raises(PackError, match="'pose'"):
+        run(dataset, recipe_of(losses={"pose": 1.0}), blind_pack, tmp_path / "model")
+
+
+def test_losses_belong_to_kinds_of_stages() -> None:
+    """A pose loss in appearance is refused and says where it belongs; so is no length or two."""
+    stage = {"kind": "appearance", "num_steps": 2}
+    with pytest.raises(RecipeError, match="'expression'"):
+        tiny_recipe(stage=[{**stage, "losses": {"pose": 1.0}}])
+    with pytest.raises(ValueError, match="num_steps or num_epochs"):
+        tiny_recipe(stage=[{**stage, "num_epochs": 2}])
