@@ -6,17 +6,16 @@ loss table may add `prior`: class pictures made by the base keep what the base k
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-
-from torch import Tensor
 
 from onbrand.artifacts.brand_model import StageResult
 from onbrand.recipe import Stage
-from onbrand.training.batches import draw_batch, refuse_non_finite
+from onbrand.training.batches import Batch, draw_batch
 from onbrand.training.cache import brand_examples
-from onbrand.training.engine import Loop, Settings
+from onbrand.training.engine import Part
 from onbrand.training.losses import min_snr_weight, reconstruction
-from onbrand.training.session import Pace, Session, StagePlan, checkpoint_period
+from onbrand.training.session import Session, StagePlan
 
 __all__ = ["run"]
 
@@ -44,31 +43,27 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
     prior = session.class_examples(session.class_prompts()) if plan.num_prior else None
     levels = session.noise_levels(stage.timestep_sampling)
     prior_weight = stage.losses.get("prior", 0.0) * session.recipe.prior.weight
-    settings = Settings(
-        num_steps=plan.num_steps,
+    loop = session.loop(
+        plan,
+        folder,
+        seed,
         learning_rate=stage.learning_rate,
-        seed=seed,
         warmup_steps=stage.warmup_steps,
         schedule=stage.schedule,
-        checkpoint_every=checkpoint_period(plan.num_steps),
     )
-    loop = Loop(folder, session.parameters, settings, task=plan.name, emit=session.emit)
-    loop.resume()
-    pace = Pace(plan.batch_size + plan.num_prior)
+    draw = partial(
+        draw_batch,
+        examples,
+        session.texts,
+        seed=seed,
+        batch_size=plan.batch_size,
+        noise_levels=levels,
+        prior=prior,
+        num_prior=plan.num_prior,
+    )
 
     # loop
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        session.enter_step(seed, index)
-        batch = draw_batch(
-            examples,
-            session.texts,
-            seed=seed,
-            step=index,
-            batch_size=plan.batch_size,
-            noise_levels=levels,
-            prior=prior,
-            num_prior=plan.num_prior,
-        )
+    def measure(index: int, batch: Batch) -> Part:
         noisy = model.add_noise(batch.latents, batch.noise, batch.timesteps)
         with session.mixed():
             output = model.predict(noisy, batch.timesteps, batch.embeddings)
@@ -77,16 +72,15 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             model.snr(batch.timesteps), stage.min_snr_gamma, model.prediction_type
         )
         errors = reconstruction(output, target, weight)
-        refuse_non_finite(errors, batch, plan.name, index)
-        brand = errors[: batch.num_brand].mean()
-        numbers = {"reconstruction": float(brand.detach()), **pace.tick()}
+        brand = batch.brand_mean(errors)
+        numbers = {"reconstruction": float(brand.detach())}
         if prior is None:
             return brand, numbers
-        kept = errors[batch.num_brand :].mean()
+        kept = batch.prior_mean(errors)
         return brand + prior_weight * kept, {**numbers, "prior": float(kept.detach())}
 
     model.unet.train()
-    loop.run(step, every=session.previews(folder.name))
+    session.run(loop, draw, measure, plan)
 
     # save, measure
     return session.finish(plan, folder, loop.seconds)

@@ -10,6 +10,7 @@ made by the base (`prior`) keep what the base knew.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,9 +18,9 @@ from torch import Tensor
 
 from onbrand.artifacts.brand_model import StageResult
 from onbrand.recipe import Stage
-from onbrand.training.batches import draw_batch, refuse_non_finite
+from onbrand.training.batches import Batch, draw_batch
 from onbrand.training.cache import brand_examples
-from onbrand.training.engine import Loop, Settings
+from onbrand.training.engine import Part
 from onbrand.training.eyes import Eyes, open_eyes
 from onbrand.training.losses import (
     feature_distance,
@@ -28,7 +29,7 @@ from onbrand.training.losses import (
     min_snr_weight,
     reconstruction,
 )
-from onbrand.training.session import Pace, Session, StagePlan, checkpoint_period
+from onbrand.training.session import Session, StagePlan
 
 __all__ = ["run"]
 
@@ -58,31 +59,27 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
     prior_weight = stage.losses.get("prior", 0.0) * session.recipe.prior.weight
     looks_closely = stage.losses.get("perceptual") or stage.losses.get("identity")
     eyes = open_eyes(session, examples) if looks_closely else None
-    settings = Settings(
-        num_steps=plan.num_steps,
+    loop = session.loop(
+        plan,
+        folder,
+        seed,
         learning_rate=stage.learning_rate,
-        seed=seed,
         warmup_steps=stage.warmup_steps,
         schedule=stage.schedule,
-        checkpoint_every=checkpoint_period(plan.num_steps),
     )
-    loop = Loop(folder, session.parameters, settings, task=plan.name, emit=session.emit)
-    loop.resume()
-    pace = Pace(plan.batch_size + plan.num_prior)
+    draw = partial(
+        draw_batch,
+        examples,
+        session.texts,
+        seed=seed,
+        batch_size=plan.batch_size,
+        noise_levels=levels,
+        prior=prior,
+        num_prior=plan.num_prior,
+    )
 
     # loop
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        session.enter_step(seed, index)
-        batch = draw_batch(
-            examples,
-            session.texts,
-            seed=seed,
-            step=index,
-            batch_size=plan.batch_size,
-            noise_levels=levels,
-            prior=prior,
-            num_prior=plan.num_prior,
-        )
+    def measure(index: int, batch: Batch) -> Part:
         noisy = model.add_noise(batch.latents, batch.noise, batch.timesteps)
         with session.mixed():
             output = model.predict(noisy, batch.timesteps, batch.embeddings)
@@ -91,26 +88,25 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             model.snr(batch.timesteps), stage.min_snr_gamma, model.prediction_type
         )
         errors = reconstruction(output, target, weight)
-        refuse_non_finite(errors, batch, plan.name, index)
-        loss = errors[: batch.num_brand].mean()
-        numbers = {"reconstruction": float(loss.detach()), **pace.tick()}
+        loss = batch.brand_mean(errors)
+        numbers = {"reconstruction": float(loss.detach())}
         if prior is not None:
-            kept = errors[batch.num_brand :].mean()
+            kept = batch.prior_mean(errors)
             loss = loss + prior_weight * kept
             numbers["prior"] = float(kept.detach())
 
-        gate = torch.nonzero(batch.timesteps[: batch.num_brand] <= stage.loss_max_timestep)[:, 0]
+        gate, share = batch.gate(stage.loss_max_timestep)
         if eyes is not None and index % stage.every == 0 and len(gate):
             clean = model.estimate_x0(output[gate], noisy[gate], batch.timesteps[gate])
             contents = [batch.contents[i] for i in gate.tolist()]
             looks = look(eyes, model.decode(clean), contents, stage.losses, seed, index)
             for name, part in looks.items():
-                loss = loss + stage.losses[name] * part
-                numbers[name] = float(part.detach())
+                loss = loss + stage.losses[name] * share * part
+                numbers[name] = share * float(part.detach())
         return loss, numbers
 
     model.unet.train()
-    loop.run(step, every=session.previews(folder.name))
+    session.run(loop, draw, measure, plan)
 
     # save, measure
     return session.finish(plan, folder, loop.seconds)
