@@ -40,9 +40,9 @@ class Measure(Protocol):
 @dataclass
 class Parts:
     """The engine's `step` of a stage: `num_brand` and `num_prior` samples in `num_parts` parts per
-    process. `enter(index, row)` seeds whatever draws by itself (dropout) before the part whose first
-    sample is `row`. Call it with a step's index; `blame` says which samples spoiled one, by their own loss
-    and its gradient in `parameters`."""
+    process. `enter(index, row)` seeds whatever draws by itself (dropout) before the part whose
+    first sample is `row`. Call it with a step's index; `blame` says which samples spoiled one, by
+    their own loss and its gradient in `parameters`."""
 
     enter: Callable[[int, int], None]
     draw: Draw
@@ -86,7 +86,7 @@ class Parts:
 
     def blame(self, index: int) -> str:
         """The names of the samples whose own loss or gradient is no number, in one phrase."""
-        names = []
+        names: list[str] = []
         for row in range(self.num_brand + self.num_prior):
             loss, _ = self._part(index, [row])
             sound = math.isfinite(float(loss.detach()))
