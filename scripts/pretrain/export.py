@@ -21,6 +21,8 @@ from safetensors import safe_open
 from transformers import CLIPTextModel, CLIPTokenizer
 from unet import schedule
 
+from onbrand.training.engine import read_log
+
 __all__ = ["ROLES", "assemble", "main"]
 
 POCKET = ROOT / "src" / "onbrand" / "models" / "pocket"
@@ -55,7 +57,8 @@ def facts_of(work: Path) -> dict[str, dict[str, Any]]:
             continue
         with safe_open(str(work / run / "resume.safetensors"), "pt") as file:
             loop = json.loads(file.metadata()["loop"])
-        facts[run] = {"steps": loop["step"], "seconds": round(loop["seconds"])}
+        seconds = [line["seconds"] for line in read_log(work / run)]
+        facts[run] = {"steps": loop["step"], "seconds": round(seconds[-1]) if seconds else 0}
         measured = work / run / "scores.json"
         if measured.exists():
             scores = json.loads(measured.read_text())

@@ -12,7 +12,8 @@
     │   └── WeightsError        a pickle, or weights of another model
     ├── TrainingError           training ended before it was done
     │   ├── GateFailed          a stage missed its gate (all is kept)    exit code 3
-    │   └── NonFiniteLoss       the loss became NaN or infinite
+    │   ├── NonFiniteLoss       the loss or its gradient became NaN or infinite
+    │   └── OutOfMemory         the recipe needs more memory than there is
     ├── ArtifactError           a folder that is damaged, or not what it should be
     └── StorageError            the disk is full, or cannot be written
 
@@ -34,6 +35,7 @@ __all__ = [
     "ModelError",
     "NonFiniteLoss",
     "OnbrandError",
+    "OutOfMemory",
     "PackError",
     "PictureError",
     "PromptError",
@@ -101,7 +103,11 @@ class GateFailed(TrainingError):
 
 
 class NonFiniteLoss(TrainingError):
-    """The loss became NaN or infinite; the message names the step and the pictures."""
+    """The loss or its gradient became NaN or infinite; the message names step and pictures."""
+
+
+class OutOfMemory(TrainingError):
+    """The machine or its card has no memory left; the message says what to lower."""
 
 
 class ArtifactError(OnbrandError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from onbrand.errors import StorageError
 
 __all__ = [
+    "HEX_DIGITS",
     "fingerprint_bytes",
     "fingerprint_file",
     "make_folder",

@@ -25,12 +25,14 @@ from onbrand.toml import explain, read_toml
 
 __all__ = [
     "GATE_METRICS",
+    "LOSS_ROLES",
     "SEEN_LOSSES",
     "STAGE_LOSSES",
     "Augment",
     "Gate",
     "LoraSettings",
     "LossTerm",
+    "OptimizerName",
     "Precision",
     "Prior",
     "Recipe",
@@ -53,9 +55,19 @@ STAGE_LOSSES: dict[str, tuple[str, ...]] = {
 }
 """Stage kind -> the names its `losses` may hold, beside reconstruction, which is always there."""
 
+LOSS_ROLES: dict[str, str] = {
+    "perceptual": "identity",
+    "semantic": "alignment",
+    "identity": "identity",
+    "pose": "pose",
+    "expression": "expression",
+}
+"""A loss that looks through one of the pack's models -> the role of that model."""
+
 RECIPES = Path(__file__).parent / "recipes"
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+OptimizerName = Literal["adamw", "adamw8bit"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -126,7 +138,9 @@ class Stage(_Settings):
     adds to reconstruction, by weight; those that look at decoded estimates (SEEN_LOSSES) look at
     samples with a timestep of at most `loss_max_timestep` (of 1000), on every `every`-th step.
     `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise levels alike, or
-    oftener the middle, where shapes and marks are decided ("logit_normal")."""
+    oftener the middle, where shapes and marks are decided ("logit_normal").
+    `gradient_accumulation` cuts each batch into that many parts that are computed one after the
+    other: the same gradient to rounding, in less memory."""
 
     kind: Literal["appearance", "detail", "expression"]
     only: list[str] = []
@@ -134,6 +148,7 @@ class Stage(_Settings):
     warmup_steps: int = Field(default=0, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     batch_size: int = Field(default=8, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
     num_steps: int | None = Field(default=None, ge=1)
     num_epochs: int | None = Field(default=None, ge=1)
     losses: dict[str, Annotated[LossTerm, BeforeValidator(_as_term)]] = {}
@@ -184,12 +199,16 @@ class Gate(_Settings):
 class Recipe(_Settings):
     """All stages' settings. `base` is a pack's name, a hub id or a diffusers folder;
     `resolution_px` None takes the base's own size. `precision` is the arithmetic of training's
-    heavy layers: "auto" is bfloat16 where the hardware multiplies it, else float32."""
+    heavy layers: "auto" is bfloat16 where the hardware multiplies it, else float32; "float16"
+    scales the loss. `gradient_checkpointing` computes activations twice instead of keeping them.
+    `optimizer` "adamw8bit" keeps the moments in 8 bits (bitsandbytes)."""
 
     base: str = Field(default="pocket", min_length=1)
     seed: int = Field(default=7, ge=0, lt=2**31)
     resolution_px: int | None = Field(default=None, ge=16, multiple_of=8)
     precision: Precision = "auto"
+    gradient_checkpointing: bool = False
+    optimizer: OptimizerName = "adamw"
     lora: LoraSettings = LoraSettings()
     validation: Validation = Validation()
     prior: Prior = Prior()
@@ -202,6 +221,12 @@ class Recipe(_Settings):
         for stage in self.stage:
             for name in stage.losses:
                 _check_loss(stage.kind, name)
+            if stage.gradient_accumulation > stage.batch_size:
+                raise RecipeError(
+                    f"stage {stage.kind!r}: gradient_accumulation = {stage.gradient_accumulation} "
+                    f"cuts a batch of {stage.batch_size} into more parts than it has pictures; it "
+                    "can be at most batch_size"
+                )
         for gate in self.gate:
             if gate.after not in kinds:
                 raise RecipeError(

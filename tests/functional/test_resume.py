@@ -15,11 +15,11 @@ from PIL import Image
 
 from onbrand import training
 from onbrand.artifacts.dataset import Dataset
+from onbrand.bench.training.kills import outcome
 from onbrand.events import Advanced, Event
 from onbrand.generation import sample
 from onbrand.models.packs import open_pack
 
-FILES = ("pytorch_lora_weights.safetensors", "kohya.safetensors")
 PRELOAD = [
     "onbrand.training.stages",
     "onbrand.models.adapters",
@@ -28,24 +28,44 @@ PRELOAD = [
     "peft",
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
 ]
-KILLS = random.Random(7).sample(
-    [(t, n) for t, m in (("appearance", 6), ("detail", 4)) for n in range(1, m + 1)], 3
+Kill = tuple[str, int]
+"""Where SIGKILL strikes: ("appearance", 3) after that step, ("score", 1) in the validation of the
+first stage, ("write", 2) while the second checkpoint of the process takes its name."""
+
+STEPS = random.Random(7).sample(
+    [(t, n) for t, m in (("appearance", 6), ("detail", 4)) for n in range(1, m + 1)], 2
 )
+KILLS: list[Kill] = [("score", 0), *sorted(STEPS), ("write", 1), ("score", 1)]
 
 
-def score(pictures: Sequence[Image.Image], texts: Sequence[str], /) -> dict[str, float]:
-    return {"identity": 0.5}
+def train_and_die(pack: Path, brand: Path, out: Path, arm: str, kill: Kill | None) -> None:
+    """Train in this process; at the given place, end it with SIGKILL."""
+    counts = {"score": -1, "write": 0}
 
-
-def train_and_die(
-    pack: Path, brand: Path, out: Path, arm: str, kill_at: tuple[str, int] | None
-) -> None:
-    """Train in this process; at the given step of the given stage, end it with SIGKILL."""
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Advanced) and (event.task, event.done) == kill_at:
+    def strike(place: str, number: int) -> None:
+        if (place, number) == kill:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def count(place: str) -> None:
+        counts[place] += 1
+        strike(place, counts[place])
+
+    def score(pictures: Sequence[Image.Image], texts: Sequence[str], /) -> dict[str, float]:
+        count("score")
+        return {"identity": 0.5}
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Advanced):
+            strike(event.task, event.done)
+
+    whole_replace = os.replace
+
+    def replace(source: str | Path, target: str | Path) -> None:
+        if Path(target).name == "resume.safetensors":
+            count("write")
+        whole_replace(source, target)
+
+    os.replace = replace  # in this process alone, which is about to end
     training.train(
         Dataset.load(brand),
         tiny_brief(),
@@ -73,18 +93,20 @@ def in_a_process(*arguments: object) -> int | None:
 def test_killed_runs_end_at_the_same_bytes(
     arm: str, tiny_pack_folder: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL at random steps, run after run: the LoRA files equal those of an unbroken run."""
+    """SIGKILL at steps, while the base or a stage is measured, while a checkpoint is written, run
+    after run: exports, checkpoints, pictures and figures equal those of an unbroken run."""
     brand = tmp_path / "brand"
     tiny_dataset(brand)
-    kills = KILLS if arm == "onbrand" else [(arm, 5)]
-    for kill in sorted(kills):
+    for kill in KILLS if arm == "onbrand" else [(arm, 5)]:
         code = in_a_process(tiny_pack_folder, brand, tmp_path / "killed", arm, kill)
         assert code == -signal.SIGKILL, kill
     assert in_a_process(tiny_pack_folder, brand, tmp_path / "killed", arm, None) == 0
     assert in_a_process(tiny_pack_folder, brand, tmp_path / "whole", arm, None) == 0
-    stages = sorted(p.name for p in (tmp_path / "whole" / "stages").iterdir())
-    assert stages == sorted(p.name for p in (tmp_path / "killed" / "stages").iterdir())
-    for stage in stages:
-        for name in FILES:
-            ours = (tmp_path / "killed" / "stages" / stage / name).read_bytes()
-            assert ours == (tmp_path / "whole" / "stages" / stage / name).read_bytes()
+    files = {
+        name: sorted(
+            p.relative_to(tmp_path / name) for p in (tmp_path / name).rglob("*.safetensors")
+        )
+        for name in ("killed", "whole")
+    }
+    assert files["killed"] == files["whole"]
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")

@@ -192,6 +192,9 @@ def test_a_lens_never_looks_at_samples_noisier_than_its_gate(tiny_pack: Pack) ->
         num_brand=3,  # the last is a class picture, which nothing looks at
         contents=((0, 0), (1, 1), (2, 2)),
         names=("a", "b", "c", "d"),
+        rows=(0, 1, 2, 3),
+        step_timesteps=torch.tensor([50, 300, 800, 10]),
+        step_num_brand=3,
     )
     seen: dict[str, list[tuple[int, int]]] = {}
 

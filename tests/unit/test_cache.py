@@ -11,7 +11,6 @@ import torch
 from brand_folder import draw_picture
 from PIL import Image
 
-from onbrand.errors import NonFiniteLoss
 from onbrand.models.diffusion import DiffusionModel
 from onbrand.recipe import Augment
 from onbrand.training import augment, batches
@@ -202,12 +201,3 @@ def test_class_pictures_follow_the_brands_in_a_batch(texts: Texts) -> None:
     assert batch.latents[2:].unique().tolist() == [9.0]
     assert torch.equal(batch.embeddings[2:], texts.embed(["a fox"] * 3))
     assert batch.names[2:] == ("c0",) * 3
-
-
-def test_a_loss_that_is_no_number_names_step_and_pictures(texts: Texts) -> None:
-    """NonFiniteLoss says which step and which pictures, and what to do."""
-    batch = draw(texts, 4)
-    loss = torch.tensor([1.0, float("nan")])
-    with pytest.raises(NonFiniteLoss, match=r"step 4 .*\.png.*learning_rate"):
-        batches.refuse_non_finite(loss, batch, "detail", 4)
-    batches.refuse_non_finite(torch.ones(2), batch, "detail", 4)

@@ -14,7 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from onbrand.artifacts.folder import not_finite_as_none, read_manifest, write_manifest
+from onbrand.artifacts.folder import (
+    MANIFEST,
+    fingerprint_file,
+    not_finite_as_none,
+    read_manifest,
+    write_manifest,
+)
 from onbrand.brief import Brief
 from onbrand.errors import ArtifactError, InputError, nearest
 from onbrand.recipe import Recipe
@@ -27,7 +33,8 @@ KIND = "brand_model"
 @dataclass(frozen=True, slots=True)
 class StageResult:
     """One finished stage: `folder` is its place under the model's root, `metrics` the
-    training-side figures of its validation pictures, `gate` the gate's sentence or None."""
+    training-side figures of its validation pictures, `gate` the gate's sentence or None. `files`
+    are the fingerprints of the folder's weights by name, `code` what trained it: commit, source."""
 
     name: str
     kind: str
@@ -37,6 +44,13 @@ class StageResult:
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     gate: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+
+    def changed_files(self, root: Path) -> list[Path]:
+        """The files of the stage that are not what training wrote: other bytes, or gone."""
+        paths = {root / self.folder / name: told for name, told in self.files.items()}
+        return [p for p, told in paths.items() if not p.is_file() or fingerprint_file(p) != told]
 
 
 @dataclass
@@ -44,7 +58,7 @@ class BrandModel:
     """The stages of one arm ("onbrand", or "dreambooth_lora") and what they were made from.
 
     `ship` holds "stage", the name of the one to use, and "reason", a sentence. `parents` names
-    what it came from by fingerprint.
+    what it came from by fingerprint: dataset, base, recipe.
     """
 
     root: Path
@@ -58,10 +72,11 @@ class BrandModel:
 
     @classmethod
     def load(cls, root: str | Path) -> BrandModel:
-        """The model in a folder. Raises `ArtifactError` where there is none, or a damaged one."""
+        """The model in a folder. Raises `ArtifactError` where there is none, or a damaged one, or
+        one whose weights are not what the manifest says."""
         fields = read_manifest(Path(root), KIND)
         try:
-            return cls(
+            model = cls(
                 root=Path(root),
                 arm=fields["arm"],
                 base=fields["base"],
@@ -74,6 +89,13 @@ class BrandModel:
         except (KeyError, TypeError, ValidationError, InputError) as fault:
             said = " ".join(str(fault).split())
             raise ArtifactError(f"{root} is a damaged brand model: {said}; train again") from fault
+        changed = [path for stage in model.stages for path in stage.changed_files(model.root)]
+        if changed:
+            raise ArtifactError(
+                f"{', '.join(map(str, changed))}: not what training wrote (its hash stands in "
+                f"{model.root / MANIFEST}); bring the old file back, or train again to make it anew"
+            )
+        return model
 
     def save(self) -> None:
         """Writes the manifest. Raises `StorageError`."""

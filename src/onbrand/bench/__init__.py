@@ -3,6 +3,7 @@
     onbrand bench consistency        is the right character drawn? ours against both baselines
     onbrand bench pack               what a pack can do before any brand
     onbrand bench eyes               how well a pack's eyes see, and its evaluation twins
+    onbrand bench training           killed runs, and where a training step's time goes
     onbrand bench readme             docs/benchmarks/README.md from the JSON files
 
 Light at import; the model libraries come in when a bench runs.
@@ -16,10 +17,13 @@ from onbrand.bench.eyes import run_eyes
 from onbrand.bench.pack import run_pack
 from onbrand.bench.record import table
 from onbrand.bench.render import render_readme, render_section
+from onbrand.bench.training import PARTS as TRAINING_PARTS
+from onbrand.bench.training import run_training
 
 __all__ = [
     "BENCHES",
     "LEARNING_RATES",
+    "TRAINING_PARTS",
     "Comparison",
     "compare",
     "read_result",
@@ -28,7 +32,13 @@ __all__ = [
     "run_consistency",
     "run_eyes",
     "run_pack",
+    "run_training",
     "table",
 ]
 
-BENCHES = {"consistency": run_consistency, "eyes": run_eyes, "pack": run_pack}
+BENCHES = {
+    "consistency": run_consistency,
+    "eyes": run_eyes,
+    "pack": run_pack,
+    "training": run_training,
+}

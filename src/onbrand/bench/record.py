@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,11 +13,12 @@ import numpy as np
 from rich.table import Table
 
 import onbrand
+from onbrand.artifacts.origin import commit
 from onbrand.judging import bootstrap
 from onbrand.report import arm_title
 from onbrand.report.wording import figure, measure
 
-__all__ = ["Result", "commit", "machine", "mean_metric", "metric", "result", "table"]
+__all__ = ["Result", "machine", "mean_metric", "metric", "result", "table"]
 
 Result = dict[str, Any]
 """{"name", "version", "commit", "machine", "seed", "seconds", "metrics", "baselines", …}"""
@@ -65,24 +65,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "absent"
-
-
-def commit() -> str:
-    """The git commit of this checkout ("+" when files differ from it), or "unknown"."""
-    here = Path(onbrand.__file__).resolve().parent
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + (
-            "+" if git("status", "--porcelain", "--untracked-files=no", "--", str(here)) else ""
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def metric(

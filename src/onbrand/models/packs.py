@@ -93,9 +93,11 @@ class Pack:
         if folder is None:
             known = ", ".join(sorted(self.roles)) or "no roles beside text-to-image"
             other = f", nor has the pack '{self.fallback}'" if self.fallback else ""
+            homes = [pack for pack in BUILT_IN if name in _fallback_roles(pack)]
+            hint = f" The pack '{homes[0]}' has it." if homes else ""
             raise PackError(
                 f"pack '{self.name}' has no model for the role '{name}'{other}. "
-                f"{self.root} offers: {known}. Name it under [roles] in pack.toml."
+                f"{self.root} offers: {known}. Name it under [roles] in pack.toml.{hint}"
             )
         need_safetensors(folder)
         return folder

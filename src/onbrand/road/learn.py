@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from onbrand.road.start import curate
 
 if TYPE_CHECKING:
     from onbrand.judging import Choice
+    from onbrand.training import Workers
 
 __all__ = ["choice_of", "train", "train_baseline"]
 
@@ -29,6 +31,7 @@ def train(
 
     `recipe` (a name or file) and `base` (a pack's name, hub id or folder) stand in for what the
     folder's recipe.toml says. The stage to ship is chosen by training-side figures alone.
+    Processes that `accelerate launch` started train together, and each returns the model.
 
     Raises `GateFailed` when a stage missed its gate: everything trained is kept, later stages are
     not begun, and the best stage so far is the one to ship.
@@ -37,12 +40,20 @@ def train(
 
     places = open_brand(brand)
     chosen = _recipe(places, recipe, base)
-    with places.alone():
-        dataset = curate(brand, emit=emit)
-        model = _train(places, places.model, chosen, dataset, arm="onbrand", emit=emit)
+    workers = training.launched()
+    emit = emit if workers.is_first else silent
+    with places.alone() if workers.is_first else nullcontext():
+        with workers.first_goes_first():
+            if workers.is_first:
+                curate(brand, emit=emit)
+            dataset = Dataset.load(places.dataset)
+        model = _train(
+            places, places.model, chosen, dataset, arm="onbrand", emit=emit, workers=workers
+        )
         choice = choice_of(model)
         model.ship = {"stage": choice.stage, "reason": choice.reason}
-        model.save()
+        if workers.is_first:
+            model.save()
     failed = training.failed_gate(model)
     if failed:
         raise GateFailed(failed)
@@ -91,6 +102,7 @@ def _train(
     arm: str,
     learning_rate: float | None = None,
     emit: Listener,
+    workers: Workers | None = None,
 ) -> BrandModel:
     from onbrand import generation, judging, training
     from onbrand.models import open_pack
@@ -109,6 +121,7 @@ def _train(
         cache=places.cache,
         learning_rate=learning_rate,
         emit=emit,
+        workers=workers or training.ALONE,
     )
 
 

@@ -10,19 +10,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onbrand.training.session import Sampler, Scorer, StagePlan
     from onbrand.training.stages import base_metrics, failed_gate, loss_curves, plan, train
+    from onbrand.training.workers import ALONE, Workers, launched
 
 __all__ = [
+    "ALONE",
     "Sampler",
     "Scorer",
     "StagePlan",
+    "Workers",
     "base_metrics",
     "failed_gate",
+    "launched",
     "loss_curves",
     "plan",
     "train",
 ]
 
-_SESSION = ("Sampler", "Scorer", "StagePlan")
+_HOMES = {
+    **dict.fromkeys(("Sampler", "Scorer", "StagePlan"), "session"),
+    **dict.fromkeys(("ALONE", "Workers", "launched"), "workers"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -30,5 +37,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = "session" if name in _SESSION else "stages"
+    home = _HOMES.get(name, "stages")
     return getattr(import_module(f"onbrand.training.{home}"), name)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from onbrand.errors import NonFiniteLoss
 from onbrand.training.cache import Examples, Texts
 from onbrand.training.engine import generator, noise
 from onbrand.training.noise_levels import NoiseLevels
 
-__all__ = ["Batch", "draw_batch", "refuse_non_finite"]
+__all__ = ["Batch", "draw_batch"]
 
 _ORDER, _CLASS = -1, -3  # streams of their own beside samples 0, 1, 2, …
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's samples: first `num_brand` of the brand, then pictures of the class.
+    """Samples of one step, all or some: first `num_brand` of the brand, then pictures of the class.
 
     latents and noise [b, c, h, w], embeddings [b, sequence, dim], timesteps [b] int64;
-    `contents[i]` is (picture, variant) in the examples, `names[i]` what an error calls the sample.
+    `contents[i]` is (picture, variant) in the examples, `names[i]` what an error calls the sample,
+    `rows[i]` its number in the step. `step_timesteps` are those of all the step's samples, the
+    first `step_num_brand` of the brand: means divide by the whole step's counts, so that the parts
+    of a step add up to it.
     """
 
     latents: Tensor
@@ -33,6 +36,30 @@ class Batch:
     num_brand: int
     contents: tuple[tuple[int, int], ...]
     names: tuple[str, ...]
+    rows: tuple[int, ...]
+    step_timesteps: Tensor
+    step_num_brand: int
+
+    def brand_mean(self, errors_b: Tensor) -> Tensor:
+        """What these samples add to the mean error of the step's brand pictures."""
+        return errors_b[: self.num_brand].sum() / max(1, self.step_num_brand)
+
+    def prior_mean(self, errors_b: Tensor) -> Tensor:
+        """What these samples add to the mean error of the step's class pictures."""
+        num_prior = len(self.step_timesteps) - self.step_num_brand
+        return errors_b[self.num_brand :].sum() / max(1, num_prior)
+
+    @property
+    def share(self) -> float:
+        """The share that these samples are of the step's."""
+        return len(self.rows) / len(self.step_timesteps)
+
+    def gate(self, largest_timestep: int) -> tuple[Tensor, float]:
+        """Places [g] of the brand samples with at most this timestep, and the share that they are
+        of all such samples of the step: a mean over them counts that much."""
+        gated = torch.nonzero(self.timesteps[: self.num_brand] <= largest_timestep)[:, 0]
+        total = int((self.step_timesteps[: self.step_num_brand] <= largest_timestep).sum())
+        return gated, len(gated) / max(1, total)
 
 
 def draw_batch(
@@ -45,33 +72,39 @@ def draw_batch(
     noise_levels: NoiseLevels,
     prior: Examples | None = None,
     num_prior: int = 0,
+    rows: Sequence[int] | None = None,
 ) -> Batch:
-    """The samples of one step. Each pass over the pictures is a new permutation, and each picture
-    shows its variants in turn, so that all are seen equally often."""
-    contents = _contents(seed, step, batch_size, examples, _ORDER)
-    class_contents = _contents(seed, step, num_prior, prior, _CLASS) if prior and num_prior else ()
-    latents = [examples.latents[p][v] for p, v in contents]
-    prompts = [examples.prompts[p][v] for p, v in contents]
-    names = [f"{examples.names[p]} (variant {v})" for p, v in contents]
-    for p, v in class_contents:
-        assert prior is not None
-        latents.append(prior.latents[p][v])
-        prompts.append(prior.prompts[p][v])
-        names.append(prior.names[p])
-    stacked = torch.stack(latents)
-    total = len(latents)
+    """The samples of one step, or those numbered `rows`, ascending. Each pass over the pictures is
+    a new permutation, and each picture shows its variants in turn: all are seen equally often."""
+    contents = list(_contents(seed, step, batch_size, examples, _ORDER))
+    sources = [examples] * batch_size
     levels = noise_levels.draw(seed, step, batch_size)
-    if class_contents:
-        more = noise_levels.draw(seed, step, len(class_contents), first=batch_size)
+    if prior is not None and num_prior:
+        contents += _contents(seed, step, num_prior, prior, _CLASS)
+        sources += [prior] * num_prior
+        more = noise_levels.draw(seed, step, num_prior, first=batch_size)
         levels = torch.cat([levels, more])
+    chosen = range(len(contents)) if rows is None else rows
+    latents, prompts, names = [], [], []
+    for row in chosen:
+        (picture, variant), source = contents[row], sources[row]
+        latents.append(source.latents[picture][variant])
+        prompts.append(source.prompts[picture][variant])
+        of_brand = row < batch_size
+        names.append(source.names[picture] + (f" (variant {variant})" if of_brand else ""))
+    stacked = torch.stack(latents)
+    brand_rows = [row for row in chosen if row < batch_size]
     return Batch(
         latents=stacked,
-        noise=noise(stacked.shape[1:], seed, step, range(total)),
-        timesteps=levels,
+        noise=noise(stacked.shape[1:], seed, step, chosen),
+        timesteps=levels[list(chosen)],
         embeddings=texts.embed(prompts),
-        num_brand=batch_size,
-        contents=contents,
+        num_brand=len(brand_rows),
+        contents=tuple(contents[row] for row in brand_rows),
         names=tuple(names),
+        rows=tuple(chosen),
+        step_timesteps=levels,
+        step_num_brand=batch_size,
     )
 
 
@@ -91,14 +124,3 @@ def _contents(
 def _permutation(seed: int, epoch: int, stream: int, num: int) -> tuple[int, ...]:
     order = torch.randperm(num, generator=generator(seed, epoch, stream))
     return tuple(int(i) for i in order)
-
-
-def refuse_non_finite(loss_b: Tensor, batch: Batch, stage: str, step: int) -> None:
-    """Raise NonFiniteLoss naming the step and the pictures whose loss [b] is NaN or infinite."""
-    bad = ~torch.isfinite(loss_b.detach())
-    if bool(bad.any()):
-        which = [n for n, b in zip(batch.names, bad.tolist(), strict=False) if b]
-        raise NonFiniteLoss(
-            f"stage {stage!r}: the loss is not a number at step {step} for {', '.join(which)}. "
-            "The checkpoint before it is kept: lower learning_rate, or look at these pictures."
-        )

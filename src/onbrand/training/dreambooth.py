@@ -11,19 +11,19 @@ draw, and the learning rate is given, since the example's 1e-4 is for a base eig
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from onbrand.artifacts.brand_model import StageResult
 from onbrand.recipe import Augment
-from onbrand.training.batches import draw_batch, refuse_non_finite
+from onbrand.training.batches import Batch, draw_batch
 from onbrand.training.cache import brand_examples
-from onbrand.training.engine import Loop, Settings
+from onbrand.training.engine import Part
 from onbrand.training.losses import reconstruction
 from onbrand.training.noise_levels import NoiseLevels
-from onbrand.training.session import Pace, Session, StagePlan, checkpoint_period
+from onbrand.training.session import Session, StagePlan
 
 __all__ = ["NAME", "RATE_SHARE", "run"]
 
@@ -61,44 +61,39 @@ def run(
     )
     prior = session.class_examples([session.brief.class_prompt("")])
     levels = NoiseLevels.uniform(model.num_timesteps, stratified=False)
-    settings = Settings(
-        num_steps=plan.num_steps,
+    loop = session.loop(
+        plan,
+        folder,
+        seed,
         learning_rate=learning_rate,
-        seed=seed,
         schedule="constant",
         betas=(0.9, 0.999),
-        checkpoint_every=checkpoint_period(plan.num_steps),
     )
-    loop = Loop(folder, session.parameters, settings, task=NAME, emit=session.emit)
-    loop.resume()
-    pace = Pace(plan.batch_size + plan.num_prior)
+    draw = partial(
+        draw_batch,
+        examples,
+        session.texts,
+        seed=seed,
+        batch_size=plan.batch_size,
+        noise_levels=levels,
+        prior=prior,
+        num_prior=plan.num_prior,
+    )
 
     # loop
-    def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        session.enter_step(seed, index)
-        batch = draw_batch(
-            examples,
-            session.texts,
-            seed=seed,
-            step=index,
-            batch_size=plan.batch_size,
-            noise_levels=levels,
-            prior=prior,
-            num_prior=plan.num_prior,
-        )
+    def measure(index: int, batch: Batch) -> Part:
         noisy = model.add_noise(batch.latents, batch.noise, batch.timesteps)
         with session.mixed():
             output = model.predict(noisy, batch.timesteps, batch.embeddings)
         target = model.target(batch.latents, batch.noise, batch.timesteps)
         errors = reconstruction(output, target, torch.ones(len(target)))
-        refuse_non_finite(errors, batch, NAME, index)
-        instance = errors[: batch.num_brand].mean()
-        kept = errors[batch.num_brand :].mean()
+        instance = batch.brand_mean(errors)
+        kept = batch.prior_mean(errors)
         numbers = {"reconstruction": float(instance.detach()), "prior": float(kept.detach())}
-        return instance + session.recipe.prior.weight * kept, {**numbers, **pace.tick()}
+        return instance + session.recipe.prior.weight * kept, numbers
 
     model.unet.train()
-    loop.run(step, every=session.previews(folder.name))
+    session.run(loop, draw, measure, plan)
 
     # save, measure
     return session.finish(plan, folder, loop.seconds)

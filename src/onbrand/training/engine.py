@@ -6,10 +6,11 @@
     with loop.averaged(): ...                  # the parameters are the moving average in here
 
 The loop owns the optimisers (AdamW, and Muon for the matrices named), warmup + schedule, gradient
-clipping, the moving average, log.jsonl and resume.safetensors in `folder`. It knows nothing of
-models or data: `step` computes a scalar loss from the step's index alone (draw data and noise with
-`generator(seed, index, sample)`), therefore a run resumed after a kill is bit-identical on CPU to
-one that never stopped.
+clipping, loss scaling, the moving average, log.jsonl and resume.safetensors in `folder`. It knows
+nothing of models or data: `step` computes a scalar loss from the step's index alone (draw data and
+noise with `generator(seed, index, sample)`), therefore a run resumed after a kill is bit-identical
+on CPU to one that never stopped, resume.safetensors included. Where several processes train
+together (workers.py) their gradients are added up here, and only the first one writes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,14 +34,32 @@ from torch import Tensor
 from onbrand.errors import NonFiniteLoss
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import make_folder, storage_errors
+from onbrand.recipe import OptimizerName
 from onbrand.training.guards import interrupt_flag
-from onbrand.training.muon import Muon
+from onbrand.training.optimisers import Optimisers
+from onbrand.training.workers import ALONE, Workers
 
-__all__ = ["Loop", "Settings", "Step", "generator", "learning_rate_at", "noise", "read_log"]
+__all__ = [
+    "Loop",
+    "Part",
+    "Settings",
+    "Step",
+    "generator",
+    "learning_rate_at",
+    "noise",
+    "read_log",
+]
 
-Step = Callable[[int], tuple[Tensor, Mapping[str, float]]]
-"""step(index) -> (scalar loss, numbers to log). The loop calls loss.backward(), unless the loss
-does not require grad: then step itself has filled the parameters' .grad."""
+Part = tuple[Tensor, Mapping[str, float]]
+"""A scalar loss, and numbers to log."""
+
+Step = Callable[[int], Part | Iterable[Part]]
+"""step(index) -> the step's loss and numbers, or its parts one after the other, whose losses,
+gradients and numbers add up. The loop calls loss.backward(), unless a loss does not require grad:
+then step itself has filled the parameters' .grad."""
+
+FIRST_SCALE = 2.0**16
+SCALE_GROWS_AFTER = 2000  # steps without an overflow; both as torch.amp.GradScaler has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +68,9 @@ class Settings:
 
     `ema_decay` None keeps no average. `floor_fraction` is where the cosine ends, as a share of the
     learning rate. `checkpoint_every` and `log_every` count steps (0: only at the end).
+    `scales_loss` is for float16: the loss is multiplied before backward, so that small gradients do
+    not vanish, and a step that overflows is taken again at half the scale (Micikevicius et al.,
+    arXiv 1710.03740, section 3.2).
     """
 
     num_steps: int
@@ -63,9 +85,8 @@ class Settings:
     ema_decay: float | None = None
     checkpoint_every: int = 0
     log_every: int = 1
-
-
-_STATE = ("step", "exp_avg", "exp_avg_sq", "momentum")  # what AdamW and Muon keep of a parameter
+    optimizer: OptimizerName = "adamw"
+    scales_loss: bool = False
 
 
 def generator(seed: int, step: int, sample: int) -> torch.Generator:
@@ -122,6 +143,7 @@ class Loop:
         matrices: Collection[str] = (),
         task: str = "training",
         emit: Listener = silent,
+        workers: Workers = ALONE,
     ) -> None:
         self.folder = Path(folder)
         self.settings = settings
@@ -129,33 +151,20 @@ class Loop:
         self.emit = emit
         self.step = 0
         self.seconds = 0.0
+        self._workers = workers
         self._buffers = dict(buffers or {})
         self._names = sorted(parameters)
         self._parameters: list[Tensor] = [parameters[n] for n in self._names]
-        named = dict(zip(self._names, self._parameters, strict=True))
-        rest = [p for name, p in named.items() if name not in matrices]
-        thick = [p for p in rest if p.ndim >= 2]
-        thin = [p for p in rest if p.ndim < 2]
-        groups = [
-            {"params": thick, "weight_decay": settings.weight_decay},
-            {"params": thin, "weight_decay": 0.0},
-        ]
-        rate = settings.learning_rate
-        self._owners: dict[str, torch.optim.Optimizer] = {}
-        if rest:
-            adamw = torch.optim.AdamW(
-                [g for g in groups if g["params"]], lr=rate, betas=settings.betas, fused=True
-            )
-            self._owners |= dict.fromkeys((n for n in self._names if n not in matrices), adamw)
-        if matrices:
-            muon = Muon(
-                [named[name] for name in sorted(matrices)],
-                lr=rate,
-                weight_decay=settings.weight_decay,
-                num_threads=os.cpu_count() or 1,
-            )
-            self._owners |= dict.fromkeys(matrices, muon)
-        self._optimisers = list(dict.fromkeys(self._owners.values()))
+        self._optimisers = Optimisers(
+            dict(zip(self._names, self._parameters, strict=True)),
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            betas=settings.betas,
+            matrices=matrices,
+            kind=settings.optimizer,
+        )
+        self._scale = FIRST_SCALE if settings.scales_loss else 1.0
+        self._since_overflow = 0
         self._average = (
             None if settings.ema_decay is None else [p.detach().clone() for p in self._parameters]
         )
@@ -172,11 +181,13 @@ class Loop:
         every: Mapping[int, Callable[[int], Mapping[str, float] | None]] | None = None,
         until: int | None = None,
         limit_s: float | None = None,
+        blame: Callable[[int], str] | None = None,
     ) -> bool:
         """Train to `until` (default num_steps) or for `limit_s` seconds; True when all is done.
 
         `every` maps a period in steps to a function of the number of steps done; numbers it
-        returns go to the log. SIGINT ends the step at hand, saves, and raises KeyboardInterrupt.
+        returns go to the log. `blame(index)` says which samples of a step have a loss or gradient
+        that is no number. SIGINT ends the step at hand, saves, and raises KeyboardInterrupt.
         Raises NonFiniteLoss (nothing of that step is applied) and StorageError (disk full).
         """
         goal = min(self.settings.num_steps, until or self.settings.num_steps)
@@ -185,7 +196,7 @@ class Loop:
         began = mark = time.monotonic()
         with interrupt_flag() as interrupted:
             while self.step < goal and (limit_s is None or mark - began < limit_s):
-                numbers = self._update(step)
+                numbers = self._update(step, blame)
                 self.step += 1
                 now = time.monotonic()
                 self.seconds, mark = self.seconds + now - mark, now
@@ -195,9 +206,10 @@ class Loop:
                         extra |= dict(function(self.step) or {})
                 self._record(numbers, extra, last=self.step == goal)
                 period = self.settings.checkpoint_every
-                if interrupted.is_set() or (period and self.step % period == 0):
+                stopping = self._workers.any(interrupted.is_set())
+                if stopping or (period and self.step % period == 0):
                     self.save()
-                if interrupted.is_set():
+                if stopping:
                     raise KeyboardInterrupt
         self.save()
         finished = self.step >= self.settings.num_steps
@@ -205,31 +217,54 @@ class Loop:
             self.emit(Finished(self.task, {"steps": self.step, "seconds": round(self.seconds, 1)}))
         return finished
 
-    def _update(self, step: Step) -> dict[str, float]:
+    def _update(self, step: Step, blame: Callable[[int], str] | None) -> dict[str, float]:
         """One optimiser update; returns loss, learning rate, gradient norm and step's numbers."""
         rate = learning_rate_at(self.step, self.settings)
-        for group in [g for o in self._optimisers for g in o.param_groups]:
-            group["lr"] = rate
-        loss, numbers = step(self.step)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NonFiniteLoss(
-                f"{self.task}: the loss is {value} at step {self.step}. "
-                f"Lower learning_rate (now {self.settings.learning_rate:g}) and resume."
-            )
-        if loss.requires_grad:
-            torch.autograd.backward([loss])
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_grad_norm)
-        if not math.isfinite(float(norm)):
-            raise NonFiniteLoss(
-                f"{self.task}: the gradient is {float(norm)} at step {self.step}. "
-                f"Lower learning_rate (now {self.settings.learning_rate:g}) and resume."
-            )
-        for optimiser in self._optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        numbers, norm = self._gradients(step)
+        while self._scale > 1 and math.isfinite(numbers["loss"]) and not math.isfinite(norm):
+            self._scale, self._since_overflow = self._scale / 2, 0
+            self._forget()
+            numbers, norm = self._gradients(step)
+        for name, value in (("loss", numbers["loss"]), ("gradient", norm)):
+            if not math.isfinite(value):
+                self._forget()
+                where = f" for {blame(self.step)}" if blame else ""
+                self._forget()
+                raise NonFiniteLoss(
+                    f"{self.task}: the {name} is {value} at step {self.step}{where}. Nothing of it "
+                    "is applied, the checkpoint before it is kept: lower learning_rate (now "
+                    f"{self.settings.learning_rate:g}), or look at the pictures, and train again."
+                )
+        self._optimisers.step(rate)
         self._follow()
-        return {"loss": value, "learning_rate": rate, "grad_norm": float(norm), **numbers}
+        if self.settings.scales_loss:
+            self._since_overflow += 1
+            if self._since_overflow == SCALE_GROWS_AFTER:
+                self._scale, self._since_overflow = self._scale * 2, 0
+            numbers["loss_scale"] = self._scale
+        return {"loss": numbers.pop("loss"), "learning_rate": rate, "grad_norm": norm, **numbers}
+
+    def _gradients(self, step: Step) -> tuple[dict[str, float], float]:
+        """The step's numbers, its loss among them, and the norm of its clipped, unscaled gradient;
+        parts and processes added up."""
+        made = step(self.step)
+        total: dict[str, float] = {"loss": 0.0}
+        for loss, numbers in [made] if isinstance(made, tuple) else made:
+            total["loss"] += float(loss.detach())
+            for name, value in numbers.items():
+                total[name] = total.get(name, 0.0) + value
+            if loss.requires_grad:
+                torch.autograd.backward([loss * self._scale])
+        total = self._workers.add(self._parameters, total)
+        if self._scale != 1:
+            grads = [p.grad for p in self._parameters if p.grad is not None]
+            torch._foreach_mul_(grads, 1 / self._scale)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_grad_norm)
+        return total, float(norm)
+
+    def _forget(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -257,7 +292,8 @@ class Loop:
     def _record(self, numbers: Mapping[str, float], extra: Mapping[str, float], last: bool) -> None:
         period = self.settings.log_every
         self.emit(Advanced(self.task, self.step, {**numbers, **extra}))
-        if not (extra or last or (period and self.step % period == 0)):
+        asked = extra or last or (period and self.step % period == 0)
+        if not (asked and self._workers.is_first):
             return
         line = {"step": self.step, "seconds": round(self.seconds, 2), **numbers, **extra}
         make_folder(self.folder)
@@ -271,24 +307,30 @@ class Loop:
         """Drop lines that a killed run wrote after its last checkpoint: they will come again."""
         kept = [line for line in read_log(self.folder) if line.get("step", 0) <= self.step]
         path = self.folder / "log.jsonl"
-        if path.exists():
+        if path.exists() and self._workers.is_first:
             with storage_errors(self.folder):
                 fresh = path.with_suffix(".tmp")
                 fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
                 fresh.replace(path)
 
     def save(self) -> Path:
-        """Write resume.safetensors: parameters, optimiser, average; step and settings as JSON."""
+        """Write resume.safetensors: parameters, optimiser, average; step and settings as JSON.
+
+        Two runs at the same step write the same bytes: seconds stand in log.jsonl alone.
+        """
+        if not self._workers.is_first:
+            return self.checkpoint_path
         tensors: dict[str, Tensor] = {}
         for i, (name, parameter) in enumerate(zip(self._names, self._parameters, strict=True)):
             tensors[f"parameter/{name}"] = parameter.detach()
-            for key, value in self._owners[name].state.get(parameter, {}).items():
-                tensors[f"{key}/{name}"] = value.detach()
             if self._average is not None:
                 tensors[f"average/{name}"] = self._average[i]
+        tensors |= self._optimisers.state()
         tensors |= {f"buffer/{name}": value for name, value in self._buffers.items()}
         tensors = {k: v.contiguous() for k, v in tensors.items()}
-        facts = {"step": self.step, "seconds": self.seconds, "settings": asdict(self.settings)}
+        facts: dict[str, Any] = {"step": self.step, "settings": asdict(self.settings)}
+        if self.settings.scales_loss:
+            facts |= {"scale": self._scale, "since_overflow": self._since_overflow}
         fresh = self.checkpoint_path.with_suffix(".tmp")
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -310,15 +352,16 @@ class Loop:
             present = set(file.keys())
             for i, (name, parameter) in enumerate(zip(self._names, self._parameters, strict=True)):
                 parameter.copy_(file.get_tensor(f"parameter/{name}"))
-                kept = [k for k in _STATE if f"{k}/{name}" in present]
-                if kept:
-                    self._owners[name].state[parameter] = {
-                        key: file.get_tensor(f"{key}/{name}").to(parameter.device, copy=True)
-                        for key in kept
-                    }
                 if self._average is not None and f"average/{name}" in present:
                     self._average[i].copy_(file.get_tensor(f"average/{name}"))
             for name, value in self._buffers.items():
                 value.copy_(file.get_tensor(f"buffer/{name}"))
-        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+            own = ("parameter", "average", "buffer")
+            kept = sorted(key for key in present if key.partition("/")[0] not in own)
+            self._optimisers.restore(kept, file.get_tensor)
+        self.step = int(facts["step"])
+        self._scale = float(facts.get("scale", self._scale))
+        self._since_overflow = int(facts.get("since_overflow", 0))
+        lines = [line for line in read_log(self.folder) if line.get("step", 0) <= self.step]
+        self.seconds = float(lines[-1]["seconds"]) if lines else 0.0
         return True

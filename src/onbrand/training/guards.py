@@ -1,4 +1,4 @@
-"""What guards a long run: Ctrl-C never cuts a step in half."""
+"""What guards a long run: Ctrl-C never cuts a step in half, and a full memory is explained."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import signal
 import threading
 from collections.abc import Iterator
 
-__all__ = ["interrupt_flag"]
+import torch
+
+from onbrand.errors import OutOfMemory
+from onbrand.recipe import Recipe
+
+__all__ = ["interrupt_flag", "memory_errors"]
+
+_FULL = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 @contextlib.contextmanager
@@ -28,3 +35,30 @@ def interrupt_flag() -> Iterator[threading.Event]:
         yield flag
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def memory_errors(recipe: Recipe) -> Iterator[None]:
+    """Turns a failed allocation, on the CPU or a card, into `OutOfMemory` with what to lower.
+
+    A card raises torch.OutOfMemoryError; the CPU's allocator a RuntimeError with words alone.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not told and not any(words in str(error) for words in _FULL):
+            raise
+        batch = max(stage.batch_size for stage in recipe.stage)
+        parts = min(stage.gradient_accumulation for stage in recipe.stage)
+        size = f"now {recipe.resolution_px}" if recipe.resolution_px else "now the base's own size"
+        saved = (
+            ""
+            if recipe.gradient_checkpointing
+            else ", or set gradient_checkpointing = true (slower, exact)"
+        )
+        raise OutOfMemory(
+            f"no memory left for this recipe; the last checkpoint is kept. Raise "
+            f"gradient_accumulation (now {parts}; the same result){saved}; lower batch_size (now "
+            f"{batch}) or resolution_px ({size})"
+        ) from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from onbrand.artifacts.brand_model import StageResult
-from onbrand.events import Listener, Noted, Warned
+from onbrand.events import Listener, Noted, Warned, silent
 from onbrand.files import storage_errors, write_json_atomic
 
 __all__ = ["History", "digest"]
@@ -44,6 +44,8 @@ class History:
     results: list[dict[str, Any] | None]
     looked: list[str]
     base_metrics: dict[str, float] = field(default_factory=dict)
+    emit: Listener = silent
+    read_only: bool = False
 
     @classmethod
     def open(
@@ -54,12 +56,20 @@ class History:
         looks: str,
         stages: Sequence[Mapping[str, str]],
         emit: Listener,
+        read_only: bool = False,
     ) -> History:
-        """Read run.json and keep what still holds; move the rest to previous/, saying why."""
+        """Read run.json and keep what still holds; move the rest to previous/, saying why.
+
+        `read_only` takes run.json as it stands: another process has opened it and writes it.
+        """
         num = len(stages)
         fresh = cls(
             Path(root), dict(trains), looks, [dict(s) for s in stages], [None] * num, [""] * num
         )
+        fresh.emit, fresh.read_only = emit, read_only
+        if read_only:
+            fresh.refresh()
+            return fresh
         old = fresh._read()
         if old is None:
             if (fresh.root / "stages").exists():
@@ -115,12 +125,35 @@ class History:
                     shutil.move(sheet, aside / "previews" / sheet.name)
         return True
 
+    def refresh(self) -> None:
+        """Take the results and figures that run.json holds now."""
+        told = self._read()
+        if told is not None:
+            self.results, self.looked = list(told["results"]), list(told["looked"])
+            self.base_metrics = dict(told["base_metrics"])
+
     def result(self, index: int) -> StageResult | None:
-        """The kept result of stage `index`, if it finished and its checkpoint is still there."""
+        """The kept result of stage `index`, if it finished and its files are what it wrote.
+
+        Otherwise the stage is to be run again, which writes the missing files: a changed
+        checkpoint is taken out of the way, for nothing may go on from it.
+        """
         kept = self.results[index]
-        if kept is None or not (self.root / kept["folder"] / "resume.safetensors").exists():
+        if kept is None:
             return None
-        return StageResult(**kept)
+        result = StageResult(**kept)
+        changed = result.changed_files(self.root)
+        checkpoint = self.root / result.folder / "resume.safetensors"
+        if changed and not self.read_only:
+            names = ", ".join(path.name for path in changed)
+            again = "is trained anew" if checkpoint in changed else "writes it again"
+            self.emit(
+                Warned(f"changed since stage {result.name} was trained: {names}; it {again}.")
+            )
+            if checkpoint in changed:
+                checkpoint.unlink(missing_ok=True)
+                (checkpoint.parent / "load_test.json").unlink(missing_ok=True)
+        return None if changed or not checkpoint.exists() else result
 
     def is_stale(self, index: int) -> bool:
         """Whether stage `index` was measured on other prompts or settings than today's."""

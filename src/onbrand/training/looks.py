@@ -21,11 +21,12 @@ __all__ = ["estimates", "look"]
 
 def estimates(
     model: DiffusionModel, output: Tensor, noisy: Tensor, batch: Batch, max_timestep: int
-) -> tuple[Tensor, Tensor]:
-    """Rows [g] of the brand's samples that are at most so noisy, and the clean latents [g, …] that
-    the model's output implies there. Chosen before anything is decoded."""
-    gate = torch.nonzero(batch.timesteps[: batch.num_brand] <= max_timestep)[:, 0]
-    return gate, model.estimate_x0(output[gate], noisy[gate], batch.timesteps[gate])
+) -> tuple[Tensor, Tensor, float]:
+    """Places [g] of the brand's samples that are at most so noisy, the clean latents [g, …] that
+    the model's output implies there, and what a mean over them counts for (`Batch.gate`). Chosen
+    before anything is decoded."""
+    gate, share = batch.gate(max_timestep)
+    return gate, model.estimate_x0(output[gate], noisy[gate], batch.timesteps[gate]), share
 
 
 def look(
@@ -38,10 +39,11 @@ def look(
     seed: int,
     step: int,
 ) -> dict[str, Tensor]:
-    """Each lens's mean distance over the samples that it may look at, before its weight; {} when
-    there is none. The estimates are decoded once, for the lens that looks at the noisiest."""
+    """What these samples add to each lens's mean distance over all that it may look at in the
+    step, before its weight; {} when there are none. The estimates are decoded once, for the lens
+    that looks at the noisiest."""
     reach = {name: _reach(stage, name) for name in lenses}
-    gate, clean = estimates(model, output, noisy, batch, max(reach.values(), default=-1))
+    gate, clean, _ = estimates(model, output, noisy, batch, max(reach.values(), default=-1))
     if not len(gate):
         return {}
     seen = model.decode(clean)
@@ -50,7 +52,8 @@ def look(
         mine = torch.nonzero(batch.timesteps[gate] <= reach[name])[:, 0]
         if len(mine):
             contents = [batch.contents[int(gate[i])] for i in mine]
-            found[name] = gated_mean(lens(seen[mine], contents, seed, step))
+            _, share = batch.gate(reach[name])
+            found[name] = share * gated_mean(lens(seen[mine], contents, seed, step))
     return found
 
 

@@ -13,11 +13,14 @@ def mixed(device: torch.device | str, precision: Precision = "auto") -> torch.au
     """Mixed precision for forward and loss (Micikevicius et al., arXiv 1710.03740).
 
     "auto" is bfloat16 where the hardware multiplies it (CUDA from Ampere on, CPUs with AVX512-BF16
-    or AMX) and float32 elsewhere. bfloat16 has float32's range, so no loss scaling is needed.
+    or AMX) and float32 elsewhere. bfloat16 has float32's range; "float16" has not, so the engine
+    scales the loss for it.
     """
     kind = torch.device(device).type
-    on = precision == "bfloat16" or (precision == "auto" and _multiplies_bfloat16(kind))
-    return torch.autocast(kind, torch.bfloat16, enabled=on)
+    on = precision in ("bfloat16", "float16")
+    on = on or (precision == "auto" and _multiplies_bfloat16(kind))
+    low = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(kind, low, enabled=on)
 
 
 def _multiplies_bfloat16(kind: str) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from PIL import Image
@@ -20,21 +20,24 @@ from PIL import Image
 from onbrand import pixels
 from onbrand.artifacts.brand_model import StageResult
 from onbrand.artifacts.dataset import Dataset
+from onbrand.artifacts.origin import made_by
 from onbrand.brief import Brief
 from onbrand.events import Advanced, Finished, Listener, Started
+from onbrand.files import fingerprint_file
 from onbrand.recipe import Recipe
 from onbrand.sheet import contact_sheet
 from onbrand.training.cache import Examples, Store, Texts, encode, in_order
-from onbrand.training.engine import generator
+from onbrand.training.engine import Loop, Settings, generator
 from onbrand.training.noise_levels import NoiseLevels
+from onbrand.training.parts import Draw, Measure, Parts
 from onbrand.training.precision import mixed
+from onbrand.training.workers import ALONE, Workers
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
 __all__ = [
-    "Pace",
     "Sampler",
     "Scorer",
     "Session",
@@ -74,34 +77,20 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What a stage will see: `num_prior` class pictures beside `batch_size` of the brand a step."""
+    """What a stage will see: `num_prior` class pictures beside `batch_size` of the brand a step,
+    in `num_parts` micro-batches."""
 
     name: str
     kind: str
     num_steps: int
     batch_size: int
     num_prior: int
+    num_parts: int = 1
 
     @property
     def num_pictures_seen(self) -> int:
         """Pictures that pass through the model in the stage, prior pictures counted."""
         return self.num_steps * (self.batch_size + self.num_prior)
-
-
-class Pace:
-    """Pictures per second between two calls of `tick`."""
-
-    def __init__(self, num_pictures: int) -> None:
-        self._num_pictures = num_pictures
-        self._mark: float | None = None
-
-    def tick(self) -> dict[str, float]:
-        """{"pictures_per_second": …} since the last call; nothing at the first."""
-        now, before = time.monotonic(), self._mark
-        self._mark = now
-        if before is None:
-            return {}
-        return {"pictures_per_second": round(self._num_pictures / max(now - before, 1e-9), 2)}
 
 
 @dataclass
@@ -122,11 +111,22 @@ class Session:
     size_px: int
     base_fingerprint: str
     speak: Callable[[str], str]
+    workers: Workers = ALONE
     parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
     texts: Texts = field(init=False)
 
     def __post_init__(self) -> None:
         self.texts = Texts(self.model, frozen=not self.recipe.lora.text_encoder)
+
+    def attach(self) -> None:
+        """Put a fresh adapter on the model and save memory as the recipe says."""
+        from onbrand.models.adapters import attach_lora, lora_parameters
+
+        attach_lora(self.model, self.recipe.lora, seed=self.recipe.seed)
+        self.parameters = lora_parameters(self.model)
+        if self.recipe.gradient_checkpointing:
+            self.model.unet.enable_gradient_checkpointing()
+            self.model.vae.enable_gradient_checkpointing()
 
     # -- pictures of the class ---------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class Session:
             self.preview(f"{name}-{step:05d}")
 
         period = self.recipe.validation.preview_every
-        return {period: look} if period else {}
+        return {period: look} if period and self.workers.is_first else {}
 
     def mixed(self) -> torch.autocast:
         """The recipe's arithmetic, for the network's pass; formulas and looks stay float32."""
@@ -264,15 +264,72 @@ class Session:
         every = torch.arange(self.model.num_timesteps, device=self.model.device)
         return NoiseLevels.named(sampling, self.model.snr(every))
 
-    def enter_step(self, seed: int, step: int) -> None:
-        """Make dropout a function of (seed, step), so that a resumed run drops the same."""
+    def enter_step(self, seed: int, step: int, row: int = 0) -> None:
+        """Make dropout a function of (seed, step, first sample of the part), so that a resumed run
+        drops the same."""
         if self.recipe.lora.dropout:
-            torch.manual_seed(generator(seed, step, -4).initial_seed())
+            torch.manual_seed(generator(seed, step, -4 - 10_000 * row).initial_seed())
+
+    # -- running -----------------------------------------------------------------------------
+
+    def loop(
+        self,
+        plan: StagePlan,
+        folder: Path,
+        seed: int,
+        *,
+        learning_rate: float,
+        schedule: Literal["cosine", "constant"],
+        warmup_steps: int = 0,
+        betas: tuple[float, float] = (0.9, 0.99),
+        beside: Mapping[str, torch.nn.Parameter] | None = None,
+    ) -> Loop:
+        """The stage's loop over the adapter and what is trained `beside` it, gone on with from the
+        folder's checkpoint if there is one."""
+        settings = Settings(
+            num_steps=plan.num_steps,
+            learning_rate=learning_rate,
+            seed=seed,
+            warmup_steps=warmup_steps,
+            schedule=schedule,
+            betas=betas,
+            checkpoint_every=checkpoint_period(plan.num_steps),
+            optimizer=self.recipe.optimizer,
+            scales_loss=self.recipe.precision == "float16",
+        )
+        loop = Loop(
+            folder,
+            {**self.parameters, **(beside or {})},
+            settings,
+            task=plan.name,
+            emit=self.emit,
+            workers=self.workers,
+        )
+        loop.resume()
+        return loop
+
+    def run(self, loop: Loop, draw: Draw, measure: Measure, plan: StagePlan) -> None:
+        """Train to the stage's end, in the plan's parts, with previews. Raises NonFiniteLoss with
+        the names of the samples that caused it."""
+        parts = Parts(
+            partial(self.enter_step, loop.settings.seed),
+            draw,
+            measure,
+            list(self.parameters.values()),
+            plan.batch_size,
+            plan.num_prior,
+            plan.num_parts,
+            self.workers,
+        )
+        loop.run(parts, every=self.previews(loop.folder.name), blame=parts.blame)
 
     # -- keeping -----------------------------------------------------------------------------
 
     def finish(self, plan: StagePlan, folder: Path, seconds: float) -> StageResult:
-        """Write the adapter in diffusers and kohya form into `folder`, then measure the stage."""
+        """Write the adapter in diffusers and kohya form into `folder`, then measure the stage.
+
+        The first process alone does; in the others the result has no figures.
+        """
         from onbrand.models.adapters import save_lora
 
         facts = {
@@ -282,17 +339,21 @@ class Session:
             "base": self.pack.name,
             "base_fingerprint": self.base_fingerprint,
         }
-        with self.evaluating():
-            save_lora(self.model, folder, facts)
-        return StageResult(
+        result = StageResult(
             name=plan.name,
             kind=plan.kind,
             num_steps=plan.num_steps,
             num_pictures_seen=plan.num_pictures_seen,
             folder=f"stages/{folder.name}",
             seconds=round(seconds, 1),
-            metrics=self.validate(folder.name),
+            code=made_by(),
         )
+        if not self.workers.is_first:
+            return result
+        with self.evaluating():
+            save_lora(self.model, folder, facts)
+        files = {p.name: fingerprint_file(p) for p in sorted(folder.glob("*.safetensors"))}
+        return replace(result, files=files, metrics=self.validate(folder.name))
 
 
 def checkpoint_period(num_steps: int) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -21,22 +22,19 @@ from torch.nn import Parameter
 
 from onbrand.artifacts.brand_model import StageResult
 from onbrand.recipe import SEEN_LOSSES, Stage
-from onbrand.training.batches import Batch, draw_batch, refuse_non_finite
+from onbrand.training.batches import Batch, draw_batch
 from onbrand.training.cache import Examples, brand_examples
 from onbrand.training.critic import Critic, adversarial, open_critic
-from onbrand.training.engine import Loop, Settings
+from onbrand.training.engine import Part
 from onbrand.training.lenses import Lens, open_lenses
 from onbrand.training.looks import estimates, look
 from onbrand.training.losses import min_snr_weight, reconstruction, weight_change
-from onbrand.training.noise_levels import NoiseLevels
-from onbrand.training.session import Pace, Session, StagePlan, checkpoint_period
+from onbrand.training.session import Session, StagePlan
 
 __all__ = ["run"]
 
 NUM_VARIANTS = {"appearance": 16, "detail": 8, "expression": 8}
 """Augmented latents kept per picture, each seen in turn; moves are small where little is to see."""
-
-Numbers = dict[str, float]
 
 
 def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int) -> StageResult:
@@ -47,33 +45,29 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
     """
     # set up: pictures, class pictures, what looks, the loop
     model = session.model
-    parts = _set_up(session, stage, plan, seed)
-    settings = Settings(
-        num_steps=plan.num_steps,
+    tools = _set_up(session, stage, plan, seed)
+    loop = session.loop(
+        plan,
+        folder,
+        seed,
         learning_rate=stage.learning_rate,
-        seed=seed,
         warmup_steps=stage.warmup_steps,
         schedule=stage.schedule,
-        checkpoint_every=checkpoint_period(plan.num_steps),
+        beside=tools.trained,
     )
-    trained = {**session.parameters, **parts.trained}
-    loop = Loop(folder, trained, settings, task=plan.name, emit=session.emit)
-    loop.resume()
-    pace = Pace(plan.batch_size + plan.num_prior)
+    draw = partial(
+        draw_batch,
+        tools.examples,
+        session.texts,
+        seed=seed,
+        batch_size=plan.batch_size,
+        noise_levels=session.noise_levels(stage.timestep_sampling),
+        prior=tools.prior,
+        num_prior=plan.num_prior,
+    )
 
     # loop
-    def step(index: int) -> tuple[Tensor, Numbers]:
-        session.enter_step(seed, index)
-        batch = draw_batch(
-            parts.examples,
-            session.texts,
-            seed=seed,
-            step=index,
-            batch_size=plan.batch_size,
-            noise_levels=parts.levels,
-            prior=parts.prior,
-            num_prior=plan.num_prior,
-        )
+    def measure(index: int, batch: Batch) -> Part:
         noisy = model.add_noise(batch.latents, batch.noise, batch.timesteps)
         with session.mixed():
             output = model.predict(noisy, batch.timesteps, batch.embeddings)
@@ -82,29 +76,29 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             model.snr(batch.timesteps), stage.min_snr_gamma, model.prediction_type
         )
         errors = reconstruction(output, target, weight)
-        refuse_non_finite(errors, batch, plan.name, index)
-        losses = {"reconstruction": errors[: batch.num_brand].mean()}
-        if parts.prior is not None:
-            losses["prior"] = errors[batch.num_brand :].mean()
-        losses |= _added(session, stage, plan, parts, output, noisy, batch, seed, index)
-        total = _sum_of(losses, parts.weights)
-        return total, {**{k: float(v.detach()) for k, v in losses.items()}, **pace.tick()}
+        losses = {"reconstruction": batch.brand_mean(errors)}
+        if tools.prior is not None:
+            losses["prior"] = batch.prior_mean(errors)
+        if tools.changes:
+            losses["weights"] = batch.share * weight_change(tools.changes)
+        if index % stage.every == 0:
+            losses |= _seen(session, stage, plan, tools, output, noisy, batch, seed, index)
+        return _sum_of(losses, tools.weights), {k: float(v.detach()) for k, v in losses.items()}
 
     model.unet.train()
-    loop.run(step, every=session.previews(folder.name))
+    session.run(loop, draw, measure, plan)
 
     # save, measure
     return session.finish(plan, folder, loop.seconds)
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _Tools:
     """What a stage holds: `weights` of its losses, `trained` beside the adapter, `changes` for
     `weight_change`."""
 
     examples: Examples
     prior: Examples | None
-    levels: NoiseLevels
     lenses: Mapping[str, Lens]
     critic: Critic | None
     changes: Sequence[tuple[Tensor, Tensor, float, float]]
@@ -117,7 +111,7 @@ class _Parts:
         return {f"critic.{name}": parameter for name, parameter in named}
 
 
-def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Parts:
+def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Tools:
     from onbrand.models.adapters import lora_changes
 
     examples = brand_examples(
@@ -135,10 +129,9 @@ def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Part
     weights |= {"reconstruction": 1.0, "critic": 1.0}
     if "prior" in weights:
         weights["prior"] *= session.recipe.prior.weight
-    return _Parts(
+    return _Tools(
         examples=examples,
         prior=session.class_examples(session.class_prompts()) if plan.num_prior else None,
-        levels=session.noise_levels(stage.timestep_sampling),
         lenses=open_lenses(session, examples, [n for n in SEEN_LOSSES if stage.weight(n)]),
         critic=open_critic(session.model, seed) if stage.weight("adversarial") else None,
         changes=lora_changes(session.model) if stage.weight("weights") else (),
@@ -146,37 +139,33 @@ def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Part
     )
 
 
-def _added(
+def _seen(
     session: Session,
     stage: Stage,
     plan: StagePlan,
-    parts: _Parts,
+    tools: _Tools,
     output: Tensor,
     noisy: Tensor,
     batch: Batch,
     seed: int,
     index: int,
 ) -> dict[str, Tensor]:
-    """The losses beside reconstruction and prior that are due at this step, before their weights.
-    The critic's own is among them: it learns in the same backward pass."""
+    """What lenses and critic see in the estimates, before the weights. The critic's own loss is
+    among them: it learns in the same backward pass."""
+    model = session.model
     found: dict[str, Tensor] = {}
-    if parts.changes:
-        found["weights"] = weight_change(parts.changes)
-    if index % stage.every:
+    if tools.lenses:
+        found |= look(model, tools.lenses, stage, output, noisy, batch, seed=seed, step=index)
+    if tools.critic is None:
         return found
-    if parts.lenses:
-        found |= look(
-            session.model, parts.lenses, stage, output, noisy, batch, seed=seed, step=index
-        )
-    begun = parts.critic and index >= stage.losses["adversarial"].from_fraction * plan.num_steps
-    if begun and parts.critic is not None:
-        reach = stage.losses["adversarial"].max_timestep or stage.loss_max_timestep
-        gate, fake = estimates(session.model, output, noisy, batch, reach)
+    term = stage.losses["adversarial"]
+    if index >= term.from_fraction * plan.num_steps:
+        reach = stage.loss_max_timestep if term.max_timestep is None else term.max_timestep
+        gate, fake, share = estimates(model, output, noisy, batch, reach)
         if len(gate):
             real, words = batch.latents[gate], batch.embeddings[gate]
-            found["adversarial"], found["critic"] = adversarial(
-                session.model, parts.critic, real, fake, words, seed, index
-            )
+            fooled, judged = adversarial(model, tools.critic, real, fake, words, seed, index)
+            found |= {"adversarial": share * fooled, "critic": share * judged}
     return found
 
 

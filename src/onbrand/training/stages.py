@@ -19,17 +19,20 @@ from safetensors import safe_open
 from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
-from onbrand.errors import DatasetError, RecipeError, counted
+from onbrand.errors import RecipeError
 from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
 from onbrand.training import dreambooth
 from onbrand.training.cache import Store, in_order
+from onbrand.training.checks import check, warn_of_cut_captions
 from onbrand.training.engine import read_log
 from onbrand.training.gates import judge_gates
+from onbrand.training.guards import memory_errors
 from onbrand.training.history import History, digest
 from onbrand.training.session import Sampler, Scorer, Session, StagePlan
-from onbrand.training.stage import run as run_stage
+from onbrand.training.stage import run
+from onbrand.training.workers import ALONE, Workers
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
@@ -48,8 +51,16 @@ def plan(dataset: Dataset, recipe: Recipe, arm: str = "onbrand") -> list[StagePl
         names.append(stage.kind)
         name = stage.kind if count == 1 else f"{stage.kind}-{count}"
         num_prior = stage.batch_size if stage.weight("prior") else 0
-        num_steps = stage.steps_for(len(in_order(dataset, stage.only)))
-        plans.append(StagePlan(name, stage.kind, num_steps, stage.batch_size, num_prior))
+        plans.append(
+            StagePlan(
+                name,
+                stage.kind,
+                stage.steps_for(len(in_order(dataset, stage.only))),
+                stage.batch_size,
+                num_prior,
+                stage.gradient_accumulation,
+            )
+        )
     if arm == "onbrand":
         return plans
     half = max(1, recipe.stage[0].batch_size // 2)
@@ -71,93 +82,86 @@ def train(
     learning_rate: float | None = None,
     emit: Listener = silent,
     stop_after: str | None = None,
+    workers: Workers = ALONE,
 ) -> BrandModel:
     """Train the brand's adapter on the pack's base into the folder `out`; resume what is there.
 
     `arm` is "onbrand" (the recipe's stages) or "dreambooth_lora" (the baseline; `learning_rate` is
     its own, by default a quarter of our first stage's: a poor rate would flatter us). `cache` may
-    be shared between arms. `stop_after` names a stage to end with for now.
+    be shared between arms. `stop_after` names a stage to end with for now. Each of several
+    `workers` calls this with the same arguments and gets the same model.
     A gate that fails ends the run: the result is saved, `ship` names the last good stage, and
-    `failed_gate` gives the sentence. Raises RecipeError and DatasetError before any work,
-    NonFiniteLoss, StorageError, and KeyboardInterrupt after the checkpoint is saved.
+    `failed_gate` gives the sentence. Raises RecipeError, DatasetError and PackError before any
+    work, NonFiniteLoss, OutOfMemory, StorageError, and KeyboardInterrupt after the checkpoint is
+    saved.
     """
+    emit = emit if workers.is_first else silent
     plans = plan(dataset, recipe, arm)
     rate = learning_rate or dreambooth.RATE_SHARE * recipe.stage[0].learning_rate
-    _check(dataset, arm, plans, stop_after, emit)
-    out = Path(out)
-    session = _open_session(dataset, brief, recipe, pack, out, arm, cache, sample, score, emit)
-    history = _open_history(session, plans, arm, rate)
-    _before_training(session, history, arm)
-    _warn_of_cut_captions(session, arm)
+    if arm not in ARMS:
+        raise RecipeError(f"no arm {arm!r}; there are {', '.join(ARMS)}")
+    if stop_after is not None and stop_after not in [p.name for p in plans]:
+        raise RecipeError(f"no stage {stop_after!r} to stop after: {[p.name for p in plans]}")
+    stages = None if arm == dreambooth.NAME else recipe.stage
+    check(dataset, recipe, pack, stages or (), plans, workers, emit)
+    with memory_errors(recipe):
+        session = open_session(
+            dataset, brief, recipe, pack, Path(out), arm, cache, sample, score, emit, workers
+        )
+        with workers.first_goes_first():
+            history = _open_history(session, plans, arm, rate)
+        _before_training(session, history, arm)
+        if stages:  # the baseline reads no captions
+            warn_of_cut_captions(session)
+        model = _run_stages(session, history, plans, arm, rate, stop_after)
+        if workers.is_first:
+            _test_export(session, model)
+    workers.wait()
+    emit(Finished("training", {"arm": arm, **model.ship}))
+    return model
+
+
+def _run_stages(
+    session: Session,
+    history: History,
+    plans: Sequence[StagePlan],
+    arm: str,
+    learning_rate: float,
+    stop_after: str | None,
+) -> BrandModel:
+    """The stages in order, up to the first whose gate fails or the one to stop after."""
+    recipe = session.recipe
     model = BrandModel(
-        root=out,
+        root=session.root,
         arm=arm,
         base=recipe.base,
-        brief=brief,
+        brief=session.brief,
         recipe=recipe,
-        parents={"dataset": dataset.fingerprint, "base": session.base_fingerprint},
+        parents={
+            "dataset": session.dataset.fingerprint,
+            "base": session.base_fingerprint,
+            "recipe": digest(recipe.model_dump()),
+        },
     )
     for index, stage_plan in enumerate(plans):
         stage = None if arm == dreambooth.NAME else recipe.stage[index]
-        folder = out / "stages" / f"{index + 1:02d}-{stage_plan.name}"
-        result = _run_stage(session, history, stage, stage_plan, folder, index, rate)
+        folder = session.root / "stages" / f"{index + 1:02d}-{stage_plan.name}"
+        result = _run_stage(session, history, stage, stage_plan, folder, index, learning_rate)
         before = model.stages[-1].metrics if model.stages else history.base_metrics
         gates = [gate for gate in recipe.gate if gate.after == stage_plan.kind]
         verdict = judge_gates(gates, result.metrics, before)
         model.stages.append(replace(result, gate=verdict.sentence if verdict else None))
         model.ship = _ship(model.stages, len(plans))
-        model.save()
+        if session.workers.is_first:
+            model.save()
         if verdict and not verdict.passed:
-            emit(Warned(failed_gate(model) or ""))
+            session.emit(Warned(failed_gate(model) or ""))
         if stop_after == stage_plan.name or (verdict and not verdict.passed):
             break
-    _test_export(session, model)
-    emit(Finished("training", {"arm": arm, **model.ship}))
     return model
 
 
-def _check(
-    dataset: Dataset,
-    arm: str,
-    plans: Sequence[StagePlan],
-    stop_after: str | None,
-    emit: Listener,
-) -> None:
-    """Refuse before any work what cannot be trained; warn of what is likely a mistake."""
-    if arm not in ARMS:
-        raise RecipeError(f"no arm {arm!r}; there are {', '.join(ARMS)}")
-    if not dataset.train:
-        raise DatasetError(
-            f"{dataset.root} has no training picture. Add pictures and curate again."
-        )
-    if stop_after is not None and stop_after not in [p.name for p in plans]:
-        raise RecipeError(f"no stage {stop_after!r} to stop after: {[p.name for p in plans]}")
-    largest = max(p.batch_size for p in plans)
-    if len(dataset.train) < largest:
-        emit(
-            Warned(
-                f"{len(dataset.train)} training pictures, but batches of {largest}: pictures "
-                "repeat within a batch. Lower batch_size, or add pictures."
-            )
-        )
-
-
-def _warn_of_cut_captions(session: Session, arm: str) -> None:
-    """Tell once which captions are longer than the base reads."""
-    if arm == dreambooth.NAME:
-        return  # it reads no captions
-    cut = [a for a in session.dataset.train if session.model.cut_off(session.speak(a.caption))]
-    if cut:
-        session.emit(
-            Warned(
-                f"the base reads {session.model.max_tokens} tokens of a prompt; the end is lost of "
-                f"{counted(len(cut), 'caption')}, such as that of {cut[0].source}: shorten them, "
-                "or the description in brief.toml."
-            )
-        )
-
-
-def _open_session(
+def open_session(
     dataset: Dataset,
     brief: Brief,
     recipe: Recipe,
@@ -168,7 +172,9 @@ def _open_session(
     sample: Sampler,
     score: Scorer,
     emit: Listener,
+    workers: Workers = ALONE,
 ) -> Session:
+    """The base loaded, with all that a run's stages share."""
     from onbrand.models.diffusion import load_diffusion
 
     model = load_diffusion(pack)
@@ -186,6 +192,7 @@ def _open_session(
         size_px=recipe.resolution_px or pack.num_px,
         base_fingerprint=pack.fingerprint,
         speak=brief.trigger_prompt if arm == dreambooth.NAME else brief.prompt,
+        workers=workers,
     )
 
 
@@ -205,6 +212,7 @@ def _open_history(
                     arm,
                     recipe.seed,
                     recipe.precision,
+                    recipe.optimizer,
                     recipe.lora.model_dump(),
                     recipe.prior.model_dump(),
                 ]
@@ -214,21 +222,21 @@ def _open_history(
         looks=digest([session.validation_prompts(), recipe.validation.model_dump()]),
         stages=[_stage_facts(recipe, p, i, learning_rate) for i, p in enumerate(plans)],
         emit=session.emit,
+        read_only=not session.workers.is_first,
     )
 
 
 def _before_training(session: Session, history: History, arm: str) -> None:
     """All that needs the untouched base: class pictures and its own figures. Then attach LoRA."""
-    from onbrand.models.adapters import attach_lora, lora_parameters
-
-    if arm == dreambooth.NAME:
-        session.class_examples([session.brief.class_prompt("")])
-    elif any(stage.weight("prior") for stage in session.recipe.stage):
-        session.class_examples(session.class_prompts())
-    if not history.base_metrics:
-        history.keep_base(session.validate("00-base"))
-    attach_lora(session.model, session.recipe.lora, seed=session.recipe.seed)
-    session.parameters = lora_parameters(session.model)
+    with session.workers.first_goes_first():
+        if arm == dreambooth.NAME:
+            session.class_examples([session.brief.class_prompt("")])
+        elif any(stage.weight("prior") for stage in session.recipe.stage):
+            session.class_examples(session.class_prompts())
+        if session.workers.is_first and not history.base_metrics:
+            history.keep_base(session.validate("00-base"))
+    history.refresh()
+    session.attach()
 
 
 def _stage_facts(
@@ -255,17 +263,32 @@ def _run_stage(
     kept = history.result(index)
     if kept is not None:
         _load_parameters(folder, session.parameters)
-        if history.is_stale(index):
-            kept = replace(kept, metrics=session.validate(folder.name))
-            history.keep(index, kept)
-        return kept
+        if history.is_stale(index) and session.workers.is_first:
+            history.keep(index, replace(kept, metrics=session.validate(folder.name)))
+        session.workers.wait()
+        history.refresh()
+        return history.result(index) or kept
+    result = run_stage(session, stage, stage_plan, folder, index, learning_rate)
+    if session.workers.is_first:
+        history.keep(index, result)
+    session.workers.wait()
+    history.refresh()
+    return history.result(index) or result
+
+
+def run_stage(
+    session: Session,
+    stage: Stage | None,
+    stage_plan: StagePlan,
+    folder: Path,
+    index: int,
+    learning_rate: float,
+) -> StageResult:
+    """Run the file of the stage's kind; None is the baseline's."""
     seed = session.recipe.seed * 1000 + index
     if stage is None:
-        result = dreambooth.run(session, learning_rate, stage_plan, folder, seed)
-    else:
-        result = run_stage(session, stage, stage_plan, folder, seed)
-    history.keep(index, result)
-    return result
+        return dreambooth.run(session, learning_rate, stage_plan, folder, seed)
+    return run(session, stage, stage_plan, folder, seed)
 
 
 @torch.no_grad()

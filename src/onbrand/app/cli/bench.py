@@ -9,7 +9,7 @@ import typer
 
 from onbrand.app.cli.teach import lesson
 
-__all__ = ["app", "consistency", "eyes", "pack", "readme"]
+__all__ = ["app", "consistency", "eyes", "pack", "readme", "training"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -149,6 +149,38 @@ def eyes(
     _print_against(result, stored)
 
 
+def training(
+    quick: Quick = False,
+    json: Json = None,
+    work: Work = Path("build/bench/training"),
+    base: Base = "pocket",
+    seed: Seed = 7,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Only this part (kills or speed); repeat it.")
+    ] = None,
+) -> None:
+    """Is training to be trusted? Killed runs end the same; where a step's time goes.
+
+    [bold]onbrand bench training --part kills[/]
+
+    [bold]onbrand bench training --json docs/benchmarks/training.json[/]
+    """
+    from onbrand import bench
+    from onbrand.app.cli.render import showing
+
+    with showing(_kept(work)) as emit:
+        result = bench.run_training(
+            base=base,
+            quick=quick,
+            work=work,
+            seed=seed,
+            parts=part or bench.TRAINING_PARTS,
+            json_path=json,
+            emit=emit,
+        )
+    _print(result)
+
+
 def _kept(work: Path) -> str:
     return f"stopped; finished parts are kept in {work}. The same command goes on behind them."
 
@@ -193,5 +225,5 @@ def _print(result: dict[str, object]) -> None:
     Console().print(bench.table(result))
 
 
-for _bench in (consistency, pack, eyes, readme):
+for _bench in (consistency, pack, eyes, training, readme):
     app.command(help=lesson(_bench))(_bench)

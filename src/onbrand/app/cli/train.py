@@ -30,8 +30,12 @@ def command(
     [bold]onbrand train kuro[/]
 
     [bold]onbrand train kuro --recipe demo --base ./my-sd15-folder[/]
+
+    Processes of one machine share the work and end at the same model:
+
+    [bold]accelerate launch --multi_gpu --num_processes 2 -m onbrand train kuro[/]
     """
-    from onbrand import road
+    from onbrand import road, training
     from onbrand.app.cli.render import number, showing
     from onbrand.errors import counted
 
@@ -41,6 +45,8 @@ def command(
     )
     with showing(kept) as emit:
         model = road.train(brand, recipe=recipe, base=base, emit=emit)
+    if not training.launched().is_first:
+        return
     for stage in model.stages:
         figures = "  ".join(f"{k} {number(round(v, 3))}" for k, v in stage.metrics.items())
         typer.echo(f"{stage.name}: {counted(stage.num_steps, 'step')}  {figures}", err=True)

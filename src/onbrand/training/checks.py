@@ -1,0 +1,88 @@
+"""What is refused before any work, and what is warned of: mistakes that would cost hours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from onbrand.artifacts.dataset import Dataset
+from onbrand.errors import DatasetError, PackError, RecipeError, counted
+from onbrand.events import Listener, Warned
+from onbrand.recipe import LOSS_ROLES, Recipe, Stage
+from onbrand.training.session import Session, StagePlan
+from onbrand.training.workers import Workers
+
+if TYPE_CHECKING:
+    from onbrand.models.packs import Pack
+
+__all__ = ["check", "warn_of_cut_captions"]
+
+
+def check(
+    dataset: Dataset,
+    recipe: Recipe,
+    pack: Pack,
+    stages: Sequence[Stage],
+    plans: Sequence[StagePlan],
+    workers: Workers,
+    emit: Listener,
+) -> None:
+    """Refuse what cannot be trained; warn of what is likely a mistake. `stages` are those whose
+    losses will be used. Raises DatasetError, RecipeError, PackError."""
+    if not dataset.train:
+        raise DatasetError(
+            f"{dataset.root} has no training picture. Add pictures and curate again."
+        )
+    for stage in stages:
+        _need_roles(stage, pack)
+    for p in plans:
+        if p.batch_size < p.num_parts * workers.num:
+            raise RecipeError(
+                f"stage {p.name}: batch_size = {p.batch_size} is less than the {workers.num} "
+                f"processes times gradient_accumulation = {p.num_parts}: raise batch_size, or "
+                "lower one of those"
+            )
+    largest = max(p.batch_size for p in plans)
+    if len(dataset.train) < largest:
+        emit(
+            Warned(
+                f"{counted(len(dataset.train), 'training picture')}, but batches of {largest}: "
+                "pictures repeat within a batch, which teaches nothing more for its time. Lower "
+                f"batch_size to {len(dataset.train)} or less, or add pictures."
+            )
+        )
+    if recipe.precision == "float16":
+        emit(
+            Warned(
+                'precision = "float16" is for graphics cards; on this processor it is slower than '
+                '"float32" and less exact. "auto" takes what the hardware does best.'
+            )
+        )
+
+
+def _need_roles(stage: Stage, pack: Pack) -> None:
+    """Refuse a loss that looks through a role which the pack, its fallback included, lacks."""
+    for loss in (name for name, term in stage.losses.items() if term.weight):
+        role = LOSS_ROLES.get(loss)
+        if role is None:
+            continue
+        try:
+            pack.role(role)
+        except PackError as error:
+            raise PackError(
+                f"stage {stage.kind!r} has the loss {loss!r}, which looks through the role "
+                f"{role!r}: {error} Or take the loss out of the recipe."
+            ) from error
+
+
+def warn_of_cut_captions(session: Session) -> None:
+    """Tell once which captions are longer than the base reads."""
+    cut = [a for a in session.dataset.train if session.model.cut_off(session.speak(a.caption))]
+    if cut:
+        session.emit(
+            Warned(
+                f"the base reads {session.model.max_tokens} tokens of a prompt; the end is lost of "
+                f"{counted(len(cut), 'caption')}, such as that of {cut[0].source}: shorten them, "
+                "or the description in brief.toml."
+            )
+        )

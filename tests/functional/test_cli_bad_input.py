@@ -1,0 +1,111 @@
+"""Bad input of training at the command line: one line that names what conflicts, and a code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from brand_folder import draw_picture
+
+from onbrand.app.cli import main
+
+RECIPE = """
+base = "{base}"
+[lora]
+rank = 2
+[validation]
+num_prompts = 1
+num_per_prompt = 1
+num_steps = 2
+[[stage]]
+kind = "appearance"
+batch_size = 2
+num_steps = 1
+"""
+
+
+def run(*words: str | Path) -> int:
+    """The exit code of the command line, run in this process."""
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    return int(left.value.code or 0)
+
+
+@pytest.fixture
+def brand(tmp_path: Path, tiny_pack_folder: Path) -> Path:
+    """A brand of two pictures on the tiny pack, not trained yet."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for index in range(2):
+        draw_picture(index).save(pictures / f"{index}.png")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(base=tiny_pack_folder))
+    assert run("new", tmp_path / "kuro", "-p", pictures, "--recipe", recipe) == 0
+    return tmp_path / "kuro"
+
+
+def refused(capsys: pytest.CaptureFixture) -> str:
+    """The last line on stderr, which is the error."""
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
+
+
+def test_a_gate_on_an_unknown_metric(brand: Path, capsys: pytest.CaptureFixture) -> None:
+    """The gate, the metric and the nearest valid name, before anything is loaded."""
+    with (brand / "recipe.toml").open("a") as file:
+        file.write('[[gate]]\nafter = "appearance"\nmetric = "identty"\nat_least = 0.5\n')
+    assert run("train", brand) == 2
+    said = refused(capsys)
+    assert "the gate after 'appearance' reads 'identty'" in said
+    assert "'identity'" in said
+    assert not (brand / "model").exists()
+
+
+def test_more_parts_than_pictures_in_a_batch(brand: Path, capsys: pytest.CaptureFixture) -> None:
+    """gradient_accumulation above batch_size: both numbers are told."""
+    with (brand / "recipe.toml").open("a") as file:
+        file.write("gradient_accumulation = 4\n")
+    assert run("train", brand) == 2
+    assert "gradient_accumulation = 4 cuts a batch of 2" in refused(capsys)
+
+
+def test_a_dataset_smaller_than_a_batch(brand: Path, capsys: pytest.CaptureFixture) -> None:
+    """It trains, and a warning says what happens and what to lower to which number."""
+    recipe = brand / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("batch_size = 2", "batch_size = 4"))
+    assert run("train", brand) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "batches of 4: pictures repeat within a batch" in said
+    num = len(json.loads((brand / "dataset" / "manifest.json").read_text())["assets"])
+    assert any(f"Lower batch_size to {n} or less" in said for n in range(1, num + 1))
+
+
+def test_a_model_for_another_base(
+    brand: Path, tiny_hub_base: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A LoRA put on a base that it was not trained on is refused with both names."""
+    assert run("train", brand) == 0
+    manifest = brand / "model" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    trained_on = Path(told["base"]).name
+    manifest.write_text(json.dumps({**told, "base": str(tiny_hub_base)}))
+    assert run("generate", "waving", "--brand", brand, "-n", "1", "--steps", "2") == 1
+    said = refused(capsys)
+    assert "trained on" in said
+    assert tiny_hub_base.name in said
+    assert trained_on in said
+
+
+def test_a_changed_weight_file(brand: Path, capsys: pytest.CaptureFixture) -> None:
+    """generate refuses a model whose LoRA is not the one that was trained, and names the file."""
+    assert run("train", brand) == 0
+    (lora,) = (brand / "model" / "stages").glob("*/pytorch_lora_weights.safetensors")
+    data = bytearray(lora.read_bytes())
+    data[-1] ^= 1
+    lora.write_bytes(data)
+    assert run("generate", "waving", "--brand", brand, "-n", "1", "--steps", "2") == 1
+    said = refused(capsys)
+    assert str(lora.relative_to(brand)) in said
+    assert "train again" in said
