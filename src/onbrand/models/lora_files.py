@@ -1,10 +1,14 @@
 """The two file formats of a LoRA, and one in-memory form between them.
 
 diffusers: `pytorch_lora_weights.safetensors`, keys `unet.PATH.lora_A.weight` [r, in] and
-`.lora_B.weight` [out, r]; the header's `lora_adapter_metadata` carries rank and alpha.
-kohya (sd-scripts, A1111, ComfyUI): keys `lora_unet_PATH_WITH_UNDERSCORES.lora_down.weight`,
-`.lora_up.weight` and `.alpha`; the header carries `ss_*` and `modelspec.*` strings. The text
-encoder is `text_encoder.text_model.` and `lora_te_text_model_`.
+`.lora_B.weight` [out, r], `transformer.` instead of `unet.` in SD3 and FLUX; the header's
+`lora_adapter_metadata` carries rank and alpha. kohya (sd-scripts, A1111, ComfyUI): keys
+`lora_unet_PATH_WITH_UNDERSCORES.lora_down.weight`, `.lora_up.weight` and `.alpha`; the header
+carries `ss_*` and `modelspec.*` strings. Text encoders are `text_encoder.text_model.` and
+`lora_te_text_model_`, SDXL's two `text_encoder[_2].` and `lora_te1_`, `lora_te2_`. In SDXL too the
+U-Net's paths are diffusers' (`down_blocks_…`), which A1111, ComfyUI and diffusers read; those that
+sd-scripts writes for SDXL (`input_blocks_…`) are not read here. SD3 and FLUX get the diffusers form
+alone: diffusers reads no kohya form of SD3, and FLUX's fuses q, k and v into one matrix.
 
 Torch only for the tensors; neither diffusers nor peft is imported here.
 """
@@ -24,6 +28,7 @@ from torch import Tensor
 
 from onbrand.errors import WeightsError
 from onbrand.files import write_bytes_atomic
+from onbrand.models.families import FAMILIES, FLUX, SD3, SD15, SDXL, Family
 
 __all__ = [
     "DIFFUSERS_FILE",
@@ -38,7 +43,7 @@ __all__ = [
 
 DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
 KOHYA_FILE = "kohya.safetensors"
-PARTS = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
+WIDTHS = {768: SD15, 1024: SD15, 2048: SDXL}  # of the words that a U-Net attends to
 NAMED = ("trigger", "licence", "name", "description")
 
 
@@ -64,6 +69,11 @@ class LoraFile:
     layers: Mapping[str, Mapping[str, Layer]]
     header: Mapping[str, str]
 
+    @property
+    def base(self) -> str:
+        """What the header calls the base it was trained on."""
+        return _base_name(self.header)
+
 
 @dataclass(frozen=True, slots=True)
 class BaseFacts:
@@ -71,6 +81,7 @@ class BaseFacts:
 
     name: str
     fingerprint: str
+    family: Family
     prediction_type: str
     num_px: int
     text_width: int
@@ -78,7 +89,11 @@ class BaseFacts:
     @property
     def header(self) -> dict[str, str]:
         """The entries by which `load_lora` tells bases apart."""
-        return {"onbrand.base": self.name, "onbrand.base_fingerprint": self.fingerprint}
+        return {
+            "onbrand.base": self.name,
+            "onbrand.base_fingerprint": self.fingerprint,
+            "onbrand.family": self.family.name,
+        }
 
 
 def write_diffusers(
@@ -94,7 +109,7 @@ def write_diffusers(
         if not modules:
             continue
         # older transformers nest the encoder in text_model; newer diffusers strip the prefix
-        inner = "text_model." if part == "text_encoder" else ""
+        inner = _inner(part)
         for name, layer in modules.items():
             tensors[f"{part}.{inner}{name}.lora_A.weight"] = layer.down
             tensors[f"{part}.{inner}{name}.lora_B.weight"] = layer.up
@@ -122,11 +137,12 @@ def write_kohya(
     base: BaseFacts,
     facts: Mapping[str, str],
 ) -> Path:
-    """Write the kohya form atomically; StorageError when the disk refuses."""
+    """Write the kohya form of a family that has one, atomically; StorageError when the disk
+    refuses."""
     tensors: dict[str, Tensor] = {}
     for part, modules in layers.items():
         for name, layer in modules.items():
-            key = PARTS[part] + name.replace(".", "_")
+            key = base.family.kohya[part] + name.replace(".", "_")
             tensors[f"{key}.lora_down.weight"] = layer.down
             tensors[f"{key}.lora_up.weight"] = layer.up
             tensors[f"{key}.alpha"] = torch.tensor(layer.alpha)
@@ -164,11 +180,12 @@ def write_kohya(
     return _write(path, tensors, header)
 
 
-def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]]) -> LoraFile:
+def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]], base: BaseFacts) -> LoraFile:
     """Read either form. `module_paths` lists the base's modules per part, to undo underscores.
 
     `path` is a file, or a folder with one of the two files that `save_lora` writes.
-    Raises WeightsError for a pickle, a damaged file, and keys that are no LoRA of this family.
+    Raises WeightsError for a pickle, a damaged file, another family's LoRA, and keys that are no
+    LoRA of the base's family.
     """
     file = _find(path)
     try:
@@ -177,42 +194,85 @@ def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]]) -> LoraFile
             header = dict(opened.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{file} is damaged or no safetensors file: {error}") from error
-    kohya = any(key.startswith(tuple(PARTS.values())) for key in tensors)
-    layers = _from_kohya(tensors, module_paths) if kohya else _from_diffusers(tensors, header)
+    theirs = _family_of(tensors, header)
+    if theirs is not None and theirs is not base.family:
+        raise WeightsError(
+            f"{file} was trained on '{_base_name(header)}', a {theirs.title} base, but the base "
+            f"here is '{base.name}', {base.family.title}. Use a base of its own family."
+        )
+    prefixes = base.family.kohya
+    kohya = any(key.startswith(tuple(prefixes.values())) for key in tensors)
+    layers = (
+        _from_kohya(tensors, module_paths, prefixes)
+        if kohya
+        else _from_diffusers(tensors, header, base.family)
+    )
     known = sum(2 * len(modules) for modules in layers.values())
     given = sum(1 for key in tensors if not key.endswith(".alpha"))
     if not known or known != given:
-        stray = next((k for k in tensors if not _is_known(k, layers)), "no key at all")
+        stray = next((k for k in tensors if not _is_known(k, layers, prefixes)), "no key at all")
         raise WeightsError(
-            f"{file} is no LoRA for this family of models: {known} of its {given} tensors fit, "
-            f"the first that does not is '{stray}'."
+            f"{file} is no LoRA for this family of models ({base.family.title}): {known} of its "
+            f"{given} tensors fit, the first that does not is '{stray}'."
         )
     return LoraFile(file, layers, header)
 
 
-def _is_known(key: str, layers: Mapping[str, Mapping[str, Layer]]) -> bool:
-    for part, prefix in PARTS.items():
-        for name in layers.get(part, {}):
-            inner = "text_model." if part == "text_encoder" else ""
-            stems = (prefix + name.replace(".", "_"), f"{part}.{name}", f"{part}.{inner}{name}")
+def _base_name(header: Mapping[str, str]) -> str:
+    return header.get("onbrand.base") or header.get("ss_sd_model_name") or "another model"
+
+
+def _family_of(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> Family | None:
+    """The family that a LoRA was trained for, by its header, else by what its keys betray."""
+    version = header.get("ss_base_model_version", "")
+    for family in FAMILIES.values():
+        if header.get("onbrand.family") == family.name or version.startswith(family.version):
+            return family
+    starts = ("transformer.single_transformer_blocks.", "lora_unet_double_blocks_")
+    if any(key.startswith(starts) for key in tensors):
+        return FLUX
+    if any(key.startswith("transformer.") for key in tensors):
+        return SD3
+    if any(key.startswith(("text_encoder_2.", "lora_te2_")) for key in tensors):
+        return SDXL
+    widths = (
+        int(tensor.shape[-1])
+        for key, tensor in tensors.items()
+        if key.endswith((".attn2.to_k.lora_A.weight", "_attn2_to_k.lora_down.weight"))
+    )
+    return next((WIDTHS[width] for width in widths if width in WIDTHS), None)
+
+
+def _inner(part: str) -> str:
+    """Text encoders are nested once more in both forms on disk."""
+    return "text_model." if part.startswith("text_encoder") else ""
+
+
+def _is_known(
+    key: str, layers: Mapping[str, Mapping[str, Layer]], prefixes: Mapping[str, str]
+) -> bool:
+    for part, modules in layers.items():
+        for name in modules:
+            stems = [f"{part}.{name}", f"{part}.{_inner(part)}{name}"]
+            stems += [prefixes[part] + name.replace(".", "_")] if part in prefixes else []
             if key.startswith(tuple(stem + "." for stem in stems)):
                 return True
     return False
 
 
 def _from_diffusers(
-    tensors: Mapping[str, Tensor], header: Mapping[str, str]
+    tensors: Mapping[str, Tensor], header: Mapping[str, str], family: Family
 ) -> dict[str, dict[str, Layer]]:
     try:
         settings = json.loads(header.get("lora_adapter_metadata", "{}"))
     except json.JSONDecodeError:
         settings = {}
-    layers: dict[str, dict[str, Layer]] = {part: {} for part in PARTS}
+    layers: dict[str, dict[str, Layer]] = {part: {} for part in family.adapted}
     ending = ".lora_A.weight"
     for key, down in tensors.items():
         part, _, rest = key.partition(".")
         up = tensors.get(key.removesuffix(ending) + ".lora_B.weight")
-        if part not in PARTS or not key.endswith(ending) or up is None:
+        if part not in layers or not key.endswith(ending) or up is None:
             continue
         name = rest.removesuffix(ending).removeprefix("text_model.")
         pattern = settings.get(f"{part}.alpha_pattern") or {}
@@ -222,10 +282,12 @@ def _from_diffusers(
 
 
 def _from_kohya(
-    tensors: Mapping[str, Tensor], module_paths: Mapping[str, Iterable[str]]
+    tensors: Mapping[str, Tensor],
+    module_paths: Mapping[str, Iterable[str]],
+    prefixes: Mapping[str, str],
 ) -> dict[str, dict[str, Layer]]:
-    layers: dict[str, dict[str, Layer]] = {part: {} for part in PARTS}
-    for part, prefix in PARTS.items():
+    layers: dict[str, dict[str, Layer]] = {part: {} for part in prefixes}
+    for part, prefix in prefixes.items():
         for name in module_paths.get(part, ()):
             key = prefix + name.replace(".", "_")
             down, up = tensors.get(f"{key}.lora_down.weight"), tensors.get(f"{key}.lora_up.weight")
@@ -257,7 +319,9 @@ def _find(path: Path) -> Path:
 
 
 def _family(base: BaseFacts) -> tuple[str, str]:
-    """kohya's and modelspec's names of the base's architecture, told by the text width."""
+    """kohya's and modelspec's names of the base's architecture; SD 1.x and 2.x by text width."""
+    if base.family is not SD15:
+        return base.family.version, base.family.architecture
     if base.text_width == 768:
         return "sd_v1", "stable-diffusion-v1/lora"
     if base.text_width == 1024:

@@ -85,7 +85,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         kept = errors[batch.num_brand :].mean()
         return brand + prior_weight * kept, {**numbers, "prior": float(kept.detach())}
 
-    model.unet.train()
+    model.network.train()
     loop.run(step, every=session.previews(folder.name))
 
     # save, measure

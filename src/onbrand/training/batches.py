@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from onbrand.errors import NonFiniteLoss
 from onbrand.training.cache import Examples, Texts
 from onbrand.training.engine import generator, noise
 from onbrand.training.noise_levels import NoiseLevels
+
+if TYPE_CHECKING:
+    from onbrand.models.diffusion import Conditioning
 
 __all__ = ["Batch", "draw_batch", "refuse_non_finite"]
 
@@ -22,14 +26,14 @@ _ORDER, _CLASS = -1, -3  # streams of their own beside samples 0, 1, 2, …
 class Batch:
     """One step's samples: first `num_brand` of the brand, then pictures of the class.
 
-    latents and noise [b, c, h, w], embeddings [b, sequence, dim], timesteps [b] int64;
+    latents and noise [b, c, h, w], timesteps [b] int64, embeddings: b rows of what prompts tell;
     `contents[i]` is (picture, variant) in the examples, `names[i]` what an error calls the sample.
     """
 
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
-    embeddings: Tensor
+    embeddings: Conditioning
     num_brand: int
     contents: tuple[tuple[int, int], ...]
     names: tuple[str, ...]

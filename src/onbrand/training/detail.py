@@ -99,7 +99,8 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             loss = loss + prior_weight * kept
             numbers["prior"] = float(kept.detach())
 
-        gate = torch.nonzero(batch.timesteps[: batch.num_brand] <= stage.loss_max_timestep)[:, 0]
+        times = model.network_time(batch.timesteps[: batch.num_brand])
+        gate = torch.nonzero(times <= stage.loss_max_timestep)[:, 0]
         if eyes is not None and index % stage.every == 0 and len(gate):
             clean = model.estimate_x0(output[gate], noisy[gate], batch.timesteps[gate])
             contents = [batch.contents[i] for i in gate.tolist()]
@@ -109,7 +110,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
                 numbers[name] = float(part.detach())
         return loss, numbers
 
-    model.unet.train()
+    model.network.train()
     loop.run(step, every=session.previews(folder.name))
 
     # save, measure

@@ -97,7 +97,7 @@ def run(
         numbers = {"reconstruction": float(instance.detach()), "prior": float(kept.detach())}
         return instance + session.recipe.prior.weight * kept, {**numbers, **pace.tick()}
 
-    model.unet.train()
+    model.network.train()
     loop.run(step, every=session.previews(folder.name))
 
     # save, measure
