@@ -81,7 +81,9 @@ def test_half_precision_files_become_what_was_asked(tiny_pack_folder: Path, tmp_
     for part in ("unet", "vae", "text_encoder"):
         model.parts[part].half().save_pretrained(root / part)
     whole = load_diffusion(open_pack(root))
-    assert {whole.network.dtype, whole.vae.dtype, whole.parts["text_encoder"].dtype} == {torch.float32}
+    assert {whole.network.dtype, whole.vae.dtype, whole.parts["text_encoder"].dtype} == {
+        torch.float32
+    }
     brief = load_diffusion(open_pack(root), dtype="bfloat16")
     assert {brief.network.dtype, brief.parts["text_encoder"].dtype} == {torch.bfloat16}
     assert brief.encode_prompts(["a fox"]).tokens.dtype == torch.bfloat16

@@ -152,7 +152,9 @@ class _evaluating:
             module.train(mode)
 
 
-def _encode(model: DiffusionModel, prompts: Sequence[str], batch_size: int) -> dict[str, Conditioning]:
+def _encode(
+    model: DiffusionModel, prompts: Sequence[str], batch_size: int
+) -> dict[str, Conditioning]:
     """The row of each distinct prompt."""
     distinct = list(dict.fromkeys(prompts))
     known: dict[str, Conditioning] = {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -215,10 +215,29 @@ class DiffusionModel(ABC):
     def sampler(self) -> Any:
         """A fresh sampler (it is state of one request) with the pack's schedule."""
 
-    @abstractmethod
     def pipeline(self, controlnet: Any = None) -> Any:
         """diffusers' pipeline over these very modules, with a fresh sampler; its ControlNet
         pipeline when there is a ControlNet. Raises PackError where the family has none here."""
+        import diffusers
+
+        name, more = self.family.pipeline, self.pipeline_settings()
+        if controlnet is not None:
+            if not self.family.controlled:
+                raise PackError(
+                    f"pack '{self.pack.name}' is {self.family.title}, for which there is no "
+                    "ControlNet here: draw from the prompt alone, or take an SD or SDXL base."
+                )
+            name, more = self.family.controlled, {**more, "controlnet": controlnet}
+        missing = {part: None for part in self.family.optional if part not in self.parts}
+        with quiet_libraries():
+            kind = getattr(diffusers, name)
+            pipe = kind(**self.parts, **missing, scheduler=self.sampler(), **more)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    def pipeline_settings(self) -> dict[str, Any]:
+        """Arguments of the pipeline's class beside parts and scheduler."""
+        return {}
 
     @abstractmethod
     def told(
@@ -233,21 +252,6 @@ class DiffusionModel(ABC):
     def unpack_latents(self, latents: Tensor, like_bchw: Tensor) -> Tensor:
         """Latents [b, c, h, w], as large as `like_bchw`, of what the network or pipeline gave."""
         return latents
-
-    def _build(self, kind: Any, **more: Any) -> Any:
-        """diffusers' pipeline class `kind` over these modules; `more` are further arguments."""
-        missing = {part: None for part in self.family.optional if part not in self.parts}
-        with quiet_libraries():
-            pipe = kind(**self.parts, **missing, scheduler=self.sampler(), **more)
-        pipe.set_progress_bar_config(disable=True)
-        return pipe
-
-    def _refuse_controlnet(self, controlnet: Any) -> None:
-        if controlnet is not None:
-            raise PackError(
-                f"pack '{self.pack.name}' is {self.family.title}, for which there is no ControlNet "
-                "here: draw from the prompt alone, or use a Stable Diffusion or SDXL base."
-            )
 
 
 def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu") -> DiffusionModel:
@@ -282,16 +286,19 @@ def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu")
     return kind(pack, parts)
 
 
-def _kind(family: Family) -> Any:
+def _kind(family: Family) -> Callable[[Pack, Mapping[str, Any]], DiffusionModel]:
     """The family's class."""
     from onbrand.models.families.flux import Flux
     from onbrand.models.families.sd3 import StableDiffusion3
     from onbrand.models.families.sd15 import StableDiffusion
     from onbrand.models.families.sdxl import StableDiffusionXL
 
-    kinds = {
-        "sd15": StableDiffusion, "sdxl": StableDiffusionXL, "sd3": StableDiffusion3, "flux": Flux
-    }  # fmt: skip
+    kinds: dict[str, Callable[[Pack, Mapping[str, Any]], DiffusionModel]] = {
+        "sd15": StableDiffusion,
+        "sdxl": StableDiffusionXL,
+        "sd3": StableDiffusion3,
+        "flux": Flux,
+    }
     return kinds[family.name]
 
 

@@ -119,7 +119,9 @@ class Texts:
         for prompt in prompts:
             if prompt not in self._known:
                 with torch.no_grad():
-                    self._known[prompt] = self._model.encode_prompts([prompt]).to(dtype=torch.float32)
+                    self._known[prompt] = self._model.encode_prompts([prompt]).to(
+                        dtype=torch.float32
+                    )
         return Conditioning.stack([self._known[prompt] for prompt in prompts])
 
 

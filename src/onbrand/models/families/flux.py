@@ -84,13 +84,6 @@ class Flux(FlowModel):
         tiles = latents.reshape(batch, height // 2, width // 2, -1, 2, 2)
         return tiles.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, height, width)
 
-    def pipeline(self, controlnet: Any = None) -> Any:
-        """FluxPipeline."""
-        from diffusers import FluxPipeline
-
-        self._refuse_controlnet(controlnet)
-        return self._build(FluxPipeline)
-
     def told(
         self, positive: Conditioning, negative: Conditioning, guidance: float, rescale: float
     ) -> dict[str, Any]:

@@ -45,7 +45,8 @@ _FLUX = {
 class Family:
     """What is known of a family without loading it.
 
-    `pipeline` is its class in model_index.json, `network` the part that denoises. `parts` maps each
+    `pipeline` is its class in model_index.json, `controlled` the class that follows a ControlNet
+    ("": none here), `network` the part that denoises. `parts` maps each
     part to the classes it may have (none: any), `optional` names those a folder may lack.
     `lora_targets` maps the recipe's words to endings of module paths in the network,
     `lora_encoders` names the text encoders that may carry LoRA. `kohya` maps a part to its prefix
@@ -65,6 +66,7 @@ class Family:
     version: str
     architecture: str
     optional: tuple[str, ...] = ()
+    controlled: str = ""
     num_packed: int = 1
 
     @property
@@ -96,6 +98,7 @@ SD15 = Family(
     kohya={"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"},
     version="sd_v",  # sd_v1, sd_v2, sd_v2_v
     architecture="stable-diffusion-v1/lora",
+    controlled="StableDiffusionControlNetPipeline",
 )
 
 SDXL = Family(
@@ -121,6 +124,7 @@ SDXL = Family(
     },
     version="sdxl_base_v1-0",
     architecture="stable-diffusion-xl-v1-base/lora",
+    controlled="StableDiffusionXLControlNetPipeline",
 )
 
 SD3 = Family(

@@ -39,18 +39,13 @@ class StableDiffusion(VarianceModel):
         )
         return cast(Tensor, output.sample)
 
-    def pipeline(self, controlnet: Any = None) -> Any:
-        """StableDiffusionPipeline, or StableDiffusionControlNetPipeline."""
-        from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
-
-        kind: Any = StableDiffusionControlNetPipeline if controlnet else StableDiffusionPipeline
-        return self._build(
-            kind,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-            **({"controlnet": controlnet} if controlnet else {}),
-        )
+    def pipeline_settings(self) -> dict[str, Any]:
+        """No safety checker: prompts are read before, by the pack's own list."""
+        return {
+            "safety_checker": None,
+            "feature_extractor": None,
+            "requires_safety_checker": False,
+        }
 
     def told(
         self, positive: Conditioning, negative: Conditioning, guidance: float, rescale: float

@@ -71,13 +71,6 @@ class StableDiffusion3(FlowModel):
         )
         return cast(Tensor, output.sample)
 
-    def pipeline(self, controlnet: Any = None) -> Any:
-        """StableDiffusion3Pipeline."""
-        from diffusers import StableDiffusion3Pipeline
-
-        self._refuse_controlnet(controlnet)
-        return self._build(StableDiffusion3Pipeline)
-
     def told(
         self, positive: Conditioning, negative: Conditioning, guidance: float, rescale: float
     ) -> dict[str, Any]:

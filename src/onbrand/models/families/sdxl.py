@@ -70,17 +70,9 @@ class StableDiffusionXL(VarianceModel):
         row = torch.tensor([*size, 0.0, 0.0, *size], device=self.device, dtype=self.dtype)
         return row.expand(batch, -1)
 
-    def pipeline(self, controlnet: Any = None) -> Any:
-        """StableDiffusionXLPipeline, or StableDiffusionXLControlNetPipeline."""
-        from diffusers import StableDiffusionXLControlNetPipeline, StableDiffusionXLPipeline
-
-        kind: Any = StableDiffusionXLControlNetPipeline if controlnet else StableDiffusionXLPipeline
-        return self._build(
-            kind,
-            add_watermarker=False,
-            force_zeros_for_empty_prompt=self._zeros,
-            **({"controlnet": controlnet} if controlnet else {}),
-        )
+    def pipeline_settings(self) -> dict[str, Any]:
+        """No visible watermark; zeros for no prompt where the base learned them."""
+        return {"add_watermarker": False, "force_zeros_for_empty_prompt": self._zeros}
 
     def told(
         self, positive: Conditioning, negative: Conditioning, guidance: float, rescale: float
