@@ -84,7 +84,7 @@ def _save(root: Path, pipeline: str, index: dict[str, Any], **parts: Any) -> Pat
 
 
 def build_sdxl(root: Path) -> Path:
-    """SDXL: two CLIP encoders of different width, time ids, noise prediction, zeros for no prompt."""
+    """SDXL: two CLIP encoders of different width, time ids, noise prediction, zeros for "" """
     torch.manual_seed(2)
     index: dict[str, Any] = {"force_zeros_for_empty_prompt": True}
     one, two = _words(root, index, "tokenizer"), _words(root, index, "tokenizer_2")

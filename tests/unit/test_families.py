@@ -202,6 +202,9 @@ def test_x0_comes_back_and_noise_rises(family_pack: Opener, name: str) -> None:
     every = torch.arange(model.num_timesteps)
     assert bool((model.snr(every).diff() < 0).all())
     assert bool((model.network_time(every).diff() > 0).all())
+    for time in (0, 400, 1000):
+        kept = every <= model.last_timestep(time)
+        assert torch.equal(kept, model.network_time(every) <= time)
     assert 0 <= float(model.network_time(every[:1])) < float(model.network_time(every[-1:])) <= 1000
 
 

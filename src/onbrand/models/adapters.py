@@ -25,6 +25,7 @@ from onbrand.models.lora_files import (
     BaseFacts,
     Layer,
     LoraFile,
+    has_kohya_form,
     read_lora,
     write_diffusers,
     write_kohya,
@@ -171,7 +172,7 @@ def save_lora(model: DiffusionModel, folder: Path, metadata: Mapping[str, str]) 
     if not layers[model.family.network]:
         raise WeightsError("there is no LoRA on the model to save; attach_lora or load_lora first.")
     base = _base_facts(model)
-    if model.family.kohya:
+    if has_kohya_form(model.family, layers):
         write_kohya(folder / KOHYA_FILE, layers, base, metadata)
     write_diffusers(folder / DIFFUSERS_FILE, layers, base, metadata)
     return folder
@@ -210,7 +211,8 @@ def check_export(
         load_lora(model, folder / DIFFUSERS_FILE)
     ours = _probe(model)
     differences: dict[str, float] = {}
-    for name in (DIFFUSERS_FILE, KOHYA_FILE) if pack.family.kohya else (DIFFUSERS_FILE,):
+    both = (folder / KOHYA_FILE).is_file()
+    for name in (DIFFUSERS_FILE, KOHYA_FILE) if both else (DIFFUSERS_FILE,):
         other = load_diffusion(pack)
         with quiet_libraries():
             try:

@@ -209,6 +209,10 @@ class DiffusionModel(ABC):
         """Time [b] as the network's own clock shows it, 0 (clean) to 1000 (noise). The recipe's
         `loss_max_timestep` means this clock."""
 
+    def last_timestep(self, time: float) -> int:
+        """The largest timestep whose `network_time` is at most `time`; -1 when there is none."""
+        return int((self.network_time(torch.arange(self.num_timesteps)) <= time).sum()) - 1
+
     # -- sampling ----------------------------------------------------------------------------
 
     @abstractmethod

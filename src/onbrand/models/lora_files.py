@@ -7,8 +7,9 @@ diffusers: `pytorch_lora_weights.safetensors`, keys `unet.PATH.lora_A.weight` [r
 carries `ss_*` and `modelspec.*` strings. Text encoders are `text_encoder.text_model.` and
 `lora_te_text_model_`, SDXL's two `text_encoder[_2].` and `lora_te1_`, `lora_te2_`. In SDXL too the
 U-Net's paths are diffusers' (`down_blocks_…`), which A1111, ComfyUI and diffusers read; those that
-sd-scripts writes for SDXL (`input_blocks_…`) are not read here. SD3 and FLUX get the diffusers form
-alone: diffusers reads no kohya form of SD3, and FLUX's fuses q, k and v into one matrix.
+sd-scripts writes for SDXL (`input_blocks_…`) are not read here. FLUX's kohya form names the original
+network (`lora_flux`) and is written for FLUX.1's own size. SD3 gets the diffusers form alone:
+diffusers reads no kohya form of it.
 
 Torch only for the tensors; neither diffusers nor peft is imported here.
 """
@@ -29,6 +30,8 @@ from torch import Tensor
 from onbrand.errors import WeightsError
 from onbrand.files import write_bytes_atomic
 from onbrand.models.families import FAMILIES, FLUX, SD3, SD15, SDXL, Family
+from onbrand.models.lora_flux import fuse_flux, is_flux_sized, split_flux
+from onbrand.models.lora_layer import Layer
 
 __all__ = [
     "DIFFUSERS_FILE",
@@ -36,6 +39,7 @@ __all__ = [
     "BaseFacts",
     "Layer",
     "LoraFile",
+    "has_kohya_form",
     "read_lora",
     "write_diffusers",
     "write_kohya",
@@ -45,20 +49,6 @@ DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
 KOHYA_FILE = "kohya.safetensors"
 WIDTHS = {768: SD15, 1024: SD15, 2048: SDXL}  # of the words that a U-Net attends to
 NAMED = ("trigger", "licence", "name", "description")
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One adapted module: ΔW = (alpha / r)·up·down, down [r, in, …], up [out, r, …]."""
-
-    down: Tensor
-    up: Tensor
-    alpha: float
-
-    @property
-    def rank(self) -> int:
-        """r."""
-        return int(self.down.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +121,13 @@ def write_diffusers(
     return _write(path, tensors, header)
 
 
+def has_kohya_form(family: Family, layers: Mapping[str, Mapping[str, Layer]]) -> bool:
+    """Whether a kohya file of these layers per part can be written that diffusers reads back."""
+    if family is FLUX:
+        return is_flux_sized(layers[family.network])
+    return bool(family.kohya)
+
+
 def write_kohya(
     path: Path,
     layers: Mapping[str, Mapping[str, Layer]],
@@ -141,8 +138,13 @@ def write_kohya(
     refuses."""
     tensors: dict[str, Tensor] = {}
     for part, modules in layers.items():
-        for name, layer in modules.items():
-            key = base.family.kohya[part] + name.replace(".", "_")
+        theirs = (
+            fuse_flux(modules)
+            if base.family is FLUX
+            else {name.replace(".", "_"): layer for name, layer in modules.items()}
+        )
+        for name, layer in theirs.items():
+            key = base.family.kohya[part] + name
             tensors[f"{key}.lora_down.weight"] = layer.down
             tensors[f"{key}.lora_up.weight"] = layer.up
             tensors[f"{key}.alpha"] = torch.tensor(layer.alpha)
@@ -200,20 +202,19 @@ def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]], base: BaseF
             f"{file} was trained on '{_base_name(header)}', a {theirs.title} base, but the base "
             f"here is '{base.name}', {base.family.title}. Use a base of its own family."
         )
-    prefixes = base.family.kohya
-    kohya = any(key.startswith(tuple(prefixes.values())) for key in tensors)
-    layers = (
-        _from_kohya(tensors, module_paths, prefixes)
+    kohya = any(key.startswith(tuple(base.family.kohya.values())) for key in tensors)
+    layers, used = (
+        _from_kohya(tensors, module_paths, base.family)
         if kohya
         else _from_diffusers(tensors, header, base.family)
     )
-    known = sum(2 * len(modules) for modules in layers.values())
-    given = sum(1 for key in tensors if not key.endswith(".alpha"))
-    if not known or known != given:
-        stray = next((k for k in tensors if not _is_known(k, layers, prefixes)), "no key at all")
+    given = [key for key in tensors if not key.endswith(".alpha")]
+    stray = [key for key in given if key not in used]
+    if stray or not given:
         raise WeightsError(
-            f"{file} is no LoRA for this family of models ({base.family.title}): {known} of its "
-            f"{given} tensors fit, the first that does not is '{stray}'."
+            f"{file} is no LoRA for this family of models ({base.family.title}): "
+            f"{len(given) - len(stray)} of its {len(given)} tensors fit, the first that does not "
+            f"is '{stray[0] if stray else 'no key at all'}'."
         )
     return LoraFile(file, layers, header)
 
@@ -248,55 +249,60 @@ def _inner(part: str) -> str:
     return "text_model." if part.startswith("text_encoder") else ""
 
 
-def _is_known(
-    key: str, layers: Mapping[str, Mapping[str, Layer]], prefixes: Mapping[str, str]
-) -> bool:
-    for part, modules in layers.items():
-        for name in modules:
-            stems = [f"{part}.{name}", f"{part}.{_inner(part)}{name}"]
-            stems += [prefixes[part] + name.replace(".", "_")] if part in prefixes else []
-            if key.startswith(tuple(stem + "." for stem in stems)):
-                return True
-    return False
-
-
 def _from_diffusers(
     tensors: Mapping[str, Tensor], header: Mapping[str, str], family: Family
-) -> dict[str, dict[str, Layer]]:
+) -> tuple[dict[str, dict[str, Layer]], set[str]]:
+    """Layers per part, and the keys that they were read from."""
     try:
         settings = json.loads(header.get("lora_adapter_metadata", "{}"))
     except json.JSONDecodeError:
         settings = {}
     layers: dict[str, dict[str, Layer]] = {part: {} for part in family.adapted}
+    used: set[str] = set()
     ending = ".lora_A.weight"
     for key, down in tensors.items():
         part, _, rest = key.partition(".")
-        up = tensors.get(key.removesuffix(ending) + ".lora_B.weight")
-        if part not in layers or not key.endswith(ending) or up is None:
+        other = key.removesuffix(ending) + ".lora_B.weight"
+        if part not in layers or not key.endswith(ending) or other not in tensors:
             continue
+        used |= {key, other}
         name = rest.removesuffix(ending).removeprefix("text_model.")
         pattern = settings.get(f"{part}.alpha_pattern") or {}
         alpha = pattern.get(name, settings.get(f"{part}.lora_alpha", down.shape[0]))
-        layers[part][name] = Layer(down, up, float(alpha))
-    return layers
+        layers[part][name] = Layer(down, tensors[other], float(alpha))
+    return layers, used
 
 
 def _from_kohya(
-    tensors: Mapping[str, Tensor],
-    module_paths: Mapping[str, Iterable[str]],
-    prefixes: Mapping[str, str],
+    tensors: Mapping[str, Tensor], module_paths: Mapping[str, Iterable[str]], family: Family
+) -> tuple[dict[str, dict[str, Layer]], set[str]]:
+    """Layers per part, and the keys that they were read from."""
+    layers: dict[str, dict[str, Layer]] = {}
+    used: set[str] = set()
+    for part, prefix in family.kohya.items():
+        stems = (key.partition(".")[0] for key in tensors if key.startswith(prefix))
+        found: dict[str, Layer] = {}
+        for stem in dict.fromkeys(stems):
+            keys = f"{stem}.lora_down.weight", f"{stem}.lora_up.weight"
+            if keys[0] in tensors and keys[1] in tensors:
+                down, up = (tensors[key] for key in keys)
+                alpha = tensors.get(f"{stem}.alpha")
+                found[stem] = Layer(down, up, float(down.shape[0] if alpha is None else alpha))
+        known = _paths(found, prefix, module_paths.get(part, ()), family)
+        layers[part] = {path: layer for paths in known.values() for path, layer in paths.items()}
+        used |= {f"{stem}.lora_{end}.weight" for stem in known for end in ("down", "up")}
+    return layers, used
+
+
+def _paths(
+    found: Mapping[str, Layer], prefix: str, modules: Iterable[str], family: Family
 ) -> dict[str, dict[str, Layer]]:
-    layers: dict[str, dict[str, Layer]] = {part: {} for part in prefixes}
-    for part, prefix in prefixes.items():
-        for name in module_paths.get(part, ()):
-            key = prefix + name.replace(".", "_")
-            down, up = tensors.get(f"{key}.lora_down.weight"), tensors.get(f"{key}.lora_up.weight")
-            if down is not None and up is not None:
-                alpha = tensors.get(f"{key}.alpha")
-                layers[part][name] = Layer(
-                    down, up, float(down.shape[0] if alpha is None else alpha)
-                )
-    return layers
+    """kohya's stem -> the layers that it stands for, by path; stems of no module are left out."""
+    if family is FLUX:
+        split = {stem: split_flux(stem.removeprefix(prefix), x) for stem, x in found.items()}
+        return {stem: layers for stem, layers in split.items() if layers}
+    names = {prefix + name.replace(".", "_"): name for name in modules}
+    return {stem: {names[stem]: layer} for stem, layer in found.items() if stem in names}
 
 
 def _find(path: Path) -> Path:

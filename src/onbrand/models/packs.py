@@ -1,7 +1,8 @@
 """A pack: one folder of weights for each role, with their licence and revision.
 
-The text-to-image part is a diffusers pipeline's folder, of one of `onbrand.models.families`. A `pack.toml` beside its
-model_index.json may name more roles, each a subfolder in transformers' layout:
+The text-to-image part is a diffusers pipeline's folder, of one of `onbrand.models.families`. A
+`pack.toml` beside its model_index.json may name more roles, each a subfolder in transformers'
+layout:
 
     name = "pocket"
     licence = "Apache-2.0"

@@ -58,6 +58,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
     prior_weight = stage.losses.get("prior", 0.0) * session.recipe.prior.weight
     looks_closely = stage.losses.get("perceptual") or stage.losses.get("identity")
     eyes = open_eyes(session, examples) if looks_closely else None
+    latest = model.last_timestep(stage.loss_max_timestep)
     settings = Settings(
         num_steps=plan.num_steps,
         learning_rate=stage.learning_rate,
@@ -99,8 +100,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             loss = loss + prior_weight * kept
             numbers["prior"] = float(kept.detach())
 
-        times = model.network_time(batch.timesteps[: batch.num_brand])
-        gate = torch.nonzero(times <= stage.loss_max_timestep)[:, 0]
+        gate = torch.nonzero(batch.timesteps[: batch.num_brand] <= latest)[:, 0]
         if eyes is not None and index % stage.every == 0 and len(gate):
             clean = model.estimate_x0(output[gate], noisy[gate], batch.timesteps[gate])
             contents = [batch.contents[i] for i in gate.tolist()]

@@ -50,7 +50,7 @@ class Family:
     part to the classes it may have (none: any), `optional` names those a folder may lack.
     `lora_targets` maps the recipe's words to endings of module paths in the network,
     `lora_encoders` names the text encoders that may carry LoRA. `kohya` maps a part to its prefix
-    in kohya's files; it is empty where no such form reads back in diffusers. `version` is
+    in kohya's files; it is empty where diffusers reads no such form back. `version` is
     how kohya's name of such a base begins, `architecture` modelspec's name, `num_packed` counts the
     latents in one of the network's tokens.
     """
@@ -167,7 +167,7 @@ FLUX = Family(
     },
     lora_targets=_FLUX,
     lora_encoders=(),
-    kohya={},
+    kohya={"transformer": "lora_unet_"},
     version="flux1",
     architecture="flux-1-dev/lora",
     num_packed=4,

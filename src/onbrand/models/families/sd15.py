@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x, the pocket pack's family: a U-Net told one CLIP encoder's states."""
+"""Stable Diffusion 1.x and 2.x, the pocket pack's family: a U-Net told CLIP's last states."""
 
 from __future__ import annotations
 
