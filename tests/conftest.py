@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,24 @@ def tiny_hub_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny import build_hub_base
 
     return build_hub_base(tmp_path_factory.mktemp("packs") / "hub_base")
+
+
+@pytest.fixture(scope="session")
+def family_pack(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pack]:
+    """Opens the tiny base of a family ("sd15", "sdxl", "sd3", "flux"), built once. Read only."""
+    from tiny_families import BUILDERS
+
+    from onbrand.models.packs import open_pack
+
+    built: dict[str, Pack] = {}
+
+    def opened(name: str) -> Pack:
+        if name not in built:
+            root = tmp_path_factory.mktemp("families") / f"tiny_{name}"
+            built[name] = open_pack(BUILDERS[name](root))
+        return built[name]
+
+    return opened
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class Guided(nn.Module):
 
     def __init__(self, model: DiffusionModel, controlnet: ControlNetModel) -> None:
         super().__init__()
-        self.unet, self.text_encoder = model.unet, model.text_encoder
+        self.unet, self.text_encoder = model.network, model.parts["text_encoder"]
         self.controlnet = controlnet
 
     def forward(self, x_bchw: Tensor, t_b: Tensor, tokens_bs: Tensor, drawn_bchw: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def build(model: DiffusionModel) -> ControlNetModel:
     """A ControlNet that starts as the U-Net's encoder without its attention, and changes nothing:
     where things are a drawing says, what they are the U-Net reads itself."""
     halvings = round(np.log2(model.vae_factor))
-    like, channels = model.unet.config, model.unet.config.block_out_channels
+    like, channels = model.network.config, model.network.config.block_out_channels
     shared = ("in_channels", "flip_sin_to_cos", "freq_shift", "block_out_channels", "act_fn",
               "layers_per_block", "downsample_padding", "norm_num_groups", "norm_eps",
               "cross_attention_dim", "attention_head_dim")  # fmt: skip
@@ -89,7 +89,7 @@ def build(model: DiffusionModel) -> ControlNetModel:
         conditioning_embedding_out_channels=tuple(16 * 2**k for k in range(halvings + 1)),
     )
     mine = net.state_dict()
-    copied = {n: w for n, w in model.unet.state_dict().items() if n in mine}
+    copied = {n: w for n, w in model.network.state_dict().items() if n in mine}
     net.load_state_dict({**mine, **copied})
     return net.train()
 
@@ -128,7 +128,7 @@ class Source:
         x0 = self.latents.fetch(rows[share])
         eps = noise(tuple(x0.shape[1:]), o.seed, step, range(o.batch)[share])
         t = LEVELS.draw(o.seed, step, o.batch)[share]
-        tokens = self.model.tokenizer(
+        tokens = self.model.parts["tokenizer"](
             texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
         ).input_ids
         return {

@@ -63,7 +63,7 @@ class Followed(nn.Module):
 
     def __init__(self, model: DiffusionModel) -> None:
         super().__init__()
-        self.unet, self.text_encoder = model.unet, model.text_encoder
+        self.unet, self.text_encoder = model.network, model.parts["text_encoder"]
 
     def forward(self, x_bchw: Tensor, t_b: Tensor, tokens_bs: Tensor, who_bd: Tensor) -> Tensor:
         """The predicted v, [b, 4, s, s]."""
@@ -141,7 +141,7 @@ class Source:
         eps = noise(tuple(x0.shape[1:]), o.seed, step, chosen)
         mix = torch.randperm(o.batch, generator=generator(o.seed, step, -3))
         t = self.levels.draw(o.seed, step, o.batch)[mix][share]
-        tokens = self.model.tokenizer(
+        tokens = self.model.parts["tokenizer"](
             [text for _, text, _ in picked], padding="max_length", truncation=True, max_length=77,
             return_tensors="pt",
         ).input_ids  # fmt: skip

@@ -125,7 +125,7 @@ def test_checkpointing_leaves_the_trajectory_alone(
     on: list[bool] = []
 
     def watch(model: DiffusionModel, *args: object, **more: object) -> list[Image.Image]:
-        on.append(model.unet.is_gradient_checkpointing and model.vae.is_gradient_checkpointing)
+        on.append(model.network.is_gradient_checkpointing and model.vae.is_gradient_checkpointing)
         return sample(model, *args, **more)
 
     recipe = tiny_recipe(gradient_checkpointing=True)

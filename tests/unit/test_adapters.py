@@ -64,7 +64,7 @@ def test_a_fresh_adapter_changes_nothing_yet(tiny_model: DiffusionModel) -> None
     assert all(p.requires_grad and p.dtype == torch.float32 for p in parameters)
     trained = [
         p
-        for m in (tiny_model.unet, tiny_model.text_encoder)
+        for m in (tiny_model.network, tiny_model.parts["text_encoder"])
         for p in m.parameters()
         if p.requires_grad
     ]
@@ -106,7 +106,7 @@ def test_the_base_is_one_switch_away(tiny_model: DiffusionModel) -> None:
     changed = look(tiny_model)
     assert float((changed - before).abs().max()) > 1e-3
     frozen = next(iter(lora_parameters(tiny_model).values())).requires_grad_(False)
-    loss = tiny_model.encode_prompts(["a fox"]).square().mean()
+    loss = tiny_model.encode_prompts(["a fox"]).tokens.square().mean()
     with without_lora(tiny_model):
         assert torch.equal(look(tiny_model), before)
     loss.backward()
@@ -124,7 +124,7 @@ def test_merging_predicts_the_same_and_gives_the_weights_back(tiny_model: Diffus
     base = look(tiny_model)
     attach_lora(tiny_model, settings("all"), seed=3)
     shake(tiny_model)
-    held = {name: p.clone() for name, p in tiny_model.unet.named_parameters()}
+    held = {name: p.clone() for name, p in tiny_model.network.named_parameters()}
     wanted = look(tiny_model)
     with merged_lora(tiny_model):
         torch.testing.assert_close(look(tiny_model), wanted, atol=1e-5, rtol=1e-4)
@@ -135,7 +135,7 @@ def test_merging_predicts_the_same_and_gives_the_weights_back(tiny_model: Diffus
     with pytest.raises(KeyError), merged_lora(tiny_model):
         raise KeyError
     torch.testing.assert_close(look(tiny_model), wanted)
-    kept = dict(tiny_model.unet.named_parameters())
+    kept = dict(tiny_model.network.named_parameters())
     assert all(torch.equal(kept[n], p) for n, p in held.items() if ".lora_" not in n)
     with without_lora(tiny_model), merged_lora(tiny_model):
         torch.testing.assert_close(look(tiny_model), base)
@@ -143,13 +143,13 @@ def test_merging_predicts_the_same_and_gives_the_weights_back(tiny_model: Diffus
 
 def test_detaching_leaves_the_base_untouched(tiny_model: DiffusionModel) -> None:
     """After detach_lora the module tree and its weights are those of the base."""
-    before, names = look(tiny_model), list(tiny_model.unet.state_dict())
+    before, names = look(tiny_model), list(tiny_model.network.state_dict())
     attach_lora(tiny_model, settings("all"))
     shake(tiny_model)
     assert has_lora(tiny_model)
     detach_lora(tiny_model)
     assert not has_lora(tiny_model)
-    assert list(tiny_model.unet.state_dict()) == names
+    assert list(tiny_model.network.state_dict()) == names
     assert torch.equal(look(tiny_model), before)
     detach_lora(tiny_model)
 
@@ -236,7 +236,7 @@ def test_layers_of_different_rank_and_alpha_load(
         tensors[f"{stem}{letter}.lora_up.weight"] = torch.randn(32, rank)
     tensors[f"{stem}q.alpha"] = torch.tensor(1.0)
     save_file(tensors, tmp_path / "foreign.safetensors")
-    module = tiny_model.unet.mid_block.attentions[0].transformer_blocks[0].attn1
+    module = tiny_model.network.mid_block.attentions[0].transformer_blocks[0].attn1
     x = torch.randn(5, 32)
     expected = {}
     for letter, scale in (("q", 0.5), ("k", 1.0), ("v", 1.0)):

@@ -97,14 +97,14 @@ def test_a_fingerprint_sees_one_changed_weight() -> None:
 def test_a_frozen_prompt_is_encoded_once(tiny_model: DiffusionModel) -> None:
     """Embeddings are kept while the text encoder is frozen, and made anew while it trains."""
     frozen, live = Texts(tiny_model, frozen=True), Texts(tiny_model, frozen=False)
-    before = frozen.embed(["a fox", "a cat", "a fox"])
+    before = frozen.embed(["a fox", "a cat", "a fox"]).tokens
     assert torch.equal(before[0], before[2])
-    torch.testing.assert_close(before, live.embed(["a fox", "a cat", "a fox"]))
+    torch.testing.assert_close(before, live.embed(["a fox", "a cat", "a fox"]).tokens)
     with torch.no_grad():
-        for weight in tiny_model.text_encoder.parameters():
+        for weight in tiny_model.parts["text_encoder"].parameters():
             weight.mul_(1.5)
-    assert torch.equal(frozen.embed(["a cat"])[0], before[1])
-    assert not torch.allclose(live.embed(["a cat"])[0], before[1], atol=1e-3)
+    assert torch.equal(frozen.embed(["a cat"]).tokens[0], before[1])
+    assert not torch.allclose(live.embed(["a cat"]).tokens[0], before[1], atol=1e-3)
 
 
 def test_moves_depend_on_the_picture_and_the_seed_only() -> None:
@@ -199,5 +199,5 @@ def test_class_pictures_follow_the_brands_in_a_batch(texts: Texts) -> None:
     assert batch.num_brand == 2
     assert batch.latents.shape[0] == 5
     assert batch.latents[2:].unique().tolist() == [9.0]
-    assert torch.equal(batch.embeddings[2:], texts.embed(["a fox"] * 3))
+    assert torch.equal(batch.embeddings.tokens[2:], texts.embed(["a fox"] * 3).tokens)
     assert batch.names[2:] == ("c0",) * 3

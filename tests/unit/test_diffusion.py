@@ -68,7 +68,7 @@ def test_the_signal_to_noise_ratio_falls_to_zero(tiny_model: DiffusionModel) -> 
 
 def test_a_freshly_loaded_base_is_frozen(tiny_model: DiffusionModel) -> None:
     """No weight asks for a gradient, all are float32, nothing is in training mode."""
-    for module in (tiny_model.unet, tiny_model.vae, tiny_model.text_encoder):
+    for module in (tiny_model.network, tiny_model.vae, tiny_model.parts["text_encoder"]):
         assert not module.training
         assert not any(p.requires_grad for p in module.parameters())
         assert {p.dtype for p in module.parameters()} == {torch.float32}
@@ -79,12 +79,14 @@ def test_half_precision_files_become_what_was_asked(tiny_pack_folder: Path, tmp_
     root = Path(shutil.copytree(tiny_pack_folder, tmp_path / "half"))
     model = load_diffusion(open_pack(root))
     for part in ("unet", "vae", "text_encoder"):
-        getattr(model, part).half().save_pretrained(root / part)
+        model.parts[part].half().save_pretrained(root / part)
     whole = load_diffusion(open_pack(root))
-    assert {whole.unet.dtype, whole.vae.dtype, whole.text_encoder.dtype} == {torch.float32}
+    assert {whole.network.dtype, whole.vae.dtype, whole.parts["text_encoder"].dtype} == {
+        torch.float32
+    }
     brief = load_diffusion(open_pack(root), dtype="bfloat16")
-    assert {brief.unet.dtype, brief.text_encoder.dtype} == {torch.bfloat16}
-    assert brief.encode_prompts(["a fox"]).dtype == torch.bfloat16
+    assert {brief.network.dtype, brief.parts["text_encoder"].dtype} == {torch.bfloat16}
+    assert brief.encode_prompts(["a fox"]).tokens.dtype == torch.bfloat16
 
 
 def test_pixels_and_latents_have_the_right_shapes(tiny_model: DiffusionModel) -> None:
@@ -104,11 +106,11 @@ def test_pixels_and_latents_have_the_right_shapes(tiny_model: DiffusionModel) ->
 def test_embeddings_are_the_pipelines_and_know_no_neighbours(tiny_model: DiffusionModel) -> None:
     """encode_prompts equals the pipeline's, alone or among longer prompts."""
     prompts = ["a red fox", "a blue cat waving at the beach at night"]
-    together = tiny_model.encode_prompts(prompts)
+    together = tiny_model.encode_prompts(prompts).tokens
     theirs, _ = tiny_model.pipeline().encode_prompt(prompts, "cpu", 1, False)
     assert together.shape == (2, tiny_model.max_tokens, 16)
     torch.testing.assert_close(together, theirs)
-    torch.testing.assert_close(tiny_model.encode_prompts(prompts[:1])[0], together[0])
+    torch.testing.assert_close(tiny_model.encode_prompts(prompts[:1]).tokens[0], together[0])
 
 
 def test_the_end_of_a_long_prompt_is_reported(tiny_model: DiffusionModel) -> None:
@@ -120,9 +122,9 @@ def test_the_end_of_a_long_prompt_is_reported(tiny_model: DiffusionModel) -> Non
 def test_the_pipeline_holds_the_very_same_modules(tiny_model: DiffusionModel) -> None:
     """Previews and inference share modules; each pipeline has a sampler of its own."""
     one, two = tiny_model.pipeline(), tiny_model.pipeline()
-    assert one.unet is tiny_model.unet
+    assert one.unet is tiny_model.network
     assert one.vae is tiny_model.vae
-    assert one.text_encoder is tiny_model.text_encoder
+    assert one.text_encoder is tiny_model.parts["text_encoder"]
     assert one.scheduler is not two.scheduler
 
 

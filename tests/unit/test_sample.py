@@ -106,10 +106,10 @@ def test_training_mode_survives_a_preview(tiny_model: DiffusionModel) -> None:
     attach_lora(tiny_model, LoraSettings(rank=2, dropout=0.5))
     for parameter in lora_parameters(tiny_model).values():
         parameter.data.add_(0.3)
-    tiny_model.unet.train()
+    tiny_model.network.train()
     one, two = (sample(tiny_model, PROMPTS[:1], seeds=[1], num_steps=2)[0] for _ in range(2))
     assert np.array_equal(array(one), array(two))
-    assert tiny_model.unet.training
+    assert tiny_model.network.training
     assert not tiny_model.vae.training
     assert all(p.requires_grad for p in lora_parameters(tiny_model).values())
 
@@ -136,6 +136,6 @@ def test_impossible_requests_are_refused(
 
 def test_a_diverged_model_is_an_error_not_a_black_picture(tiny_model: DiffusionModel) -> None:
     """NaN from the model raises ModelError that names the prompt."""
-    tiny_model.unet.conv_out.bias.data.fill_(float("nan"))
+    tiny_model.network.conv_out.bias.data.fill_(float("nan"))
     with pytest.raises(ModelError, match="a red fox"):
         sample(tiny_model, ["a red fox"], seeds=[1], num_steps=1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.diffusion import Conditioning, DiffusionModel
 
 __all__ = ["sample", "starting_noise"]
 
@@ -42,22 +42,34 @@ def sample(
 ) -> list[Image.Image]:
     """One RGB picture per pair (prompts[i], seeds[i]), in their order.
 
-    `guidance` is classifier-free guidance (1 switches it off, arXiv 2207.12598), `guidance_rescale`
-    the share of its contrast that is taken back (arXiv 2305.08891, section 3.4), `size_px` the side
+    `guidance` is classifier-free guidance (1 switches it off, arXiv 2207.12598), or what a network
+    distilled from it is told (FLUX, which has no negative prompt); `guidance_rescale` the share of
+    its contrast that is taken back (arXiv 2305.08891, section 3.4; U-Nets only), `size_px` the side
     of the picture (default: the pack's). The model's adapter, if one is attached, takes part.
     With a `controlnet` (models.control) picture i follows `drawings[i]` (generation.control), its
     residuals weighed by `control_strength`. guidance_rescale has no effect then.
-    Raises PromptError for an empty prompt, unequal counts or impossible settings, and ModelError
-    when the model makes something that is no number.
+    Raises PromptError for an empty prompt, unequal counts or impossible settings, PackError for a
+    ControlNet where the base's family has none here, and ModelError when the model makes something
+    that is no number.
     """
     import torch
 
     from onbrand.models.adapters import merged_lora
+    from onbrand.models.diffusion import Conditioning
 
     side_px = size_px or model.num_px
     _check(model, prompts, seeds, num_steps, batch_size, side_px)
     if controlnet is not None and len(drawings) != len(prompts):
         raise PromptError(f"{len(prompts)} prompts but {len(drawings)} drawings to follow.")
+    if guidance_rescale and not model.rescales_guidance:
+        raise PromptError(
+            f"guidance_rescale is {guidance_rescale:g}, which {model.family.title} does not take: "
+            "leave it at 0."
+        )
+    if negative_prompt and not model.reads_negative:
+        emit(
+            Warned(f'{model.family.title} reads no negative prompt: "{negative_prompt}" is ignored')
+        )
     for prompt in dict.fromkeys([*prompts, negative_prompt]):
         lost = model.cut_off(prompt)
         if lost:
@@ -66,12 +78,14 @@ def sample(
     pictures: list[Image.Image] = []
     with torch.inference_mode(), _evaluating(model), merged_lora(model):
         known = _encode(model, [*prompts, negative_prompt], batch_size)
+        negative = known[negative_prompt]
+        negative = negative if negative_prompt else model.without_prompt(negative)
         for first in range(0, len(prompts), batch_size):
             chosen = range(first, min(first + batch_size, len(prompts)))
             latents = _denoise(
                 model,
-                torch.stack([known[prompts[i]] for i in chosen]),
-                torch.stack([known[negative_prompt] for _ in chosen]),
+                Conditioning.stack([known[prompts[i]] for i in chosen]),
+                Conditioning.stack([negative for _ in chosen]),
                 starting_noise(model, [seeds[i] for i in chosen], side_px),
                 (num_steps, guidance, guidance_rescale),
                 controlnet,
@@ -116,8 +130,7 @@ def _check(
         raise PromptError(f"num_steps is {num_steps}; it must lie in 1 … {model.num_timesteps}.")
     if batch_size < 1:
         raise PromptError(f"batch_size is {batch_size}; it must be at least 1.")
-    levels = max(0, len(model.unet.config.block_out_channels) - 1)
-    unit = model.vae_factor * 2**levels
+    unit = model.unit_px
     if side_px < unit or side_px % unit:
         raise PromptError(f"size_px is {side_px}; this base makes multiples of {unit} px.")
 
@@ -126,7 +139,7 @@ class _evaluating:
     """Dropout off while pictures are made; every module's mode is put back after."""
 
     def __init__(self, model: DiffusionModel) -> None:
-        self._modules = (model.unet, model.text_encoder, model.vae)
+        self._modules = model.modules()
         self._modes: list[bool] = []
 
     def __enter__(self) -> None:
@@ -139,20 +152,23 @@ class _evaluating:
             module.train(mode)
 
 
-def _encode(model: DiffusionModel, prompts: Sequence[str], batch_size: int) -> dict[str, Tensor]:
-    """Embedding [s, d] of each distinct prompt."""
+def _encode(
+    model: DiffusionModel, prompts: Sequence[str], batch_size: int
+) -> dict[str, Conditioning]:
+    """The row of each distinct prompt."""
     distinct = list(dict.fromkeys(prompts))
-    known: dict[str, Tensor] = {}
+    known: dict[str, Conditioning] = {}
     for first in range(0, len(distinct), batch_size):
         part = distinct[first : first + batch_size]
-        known.update(zip(part, model.encode_prompts(part), strict=True))
+        told = model.encode_prompts(part)
+        known.update((prompt, told[i]) for i, prompt in enumerate(part))
     return known
 
 
 def _denoise(
     model: DiffusionModel,
-    embeddings: Tensor,
-    negative: Tensor,
+    positive: Conditioning,
+    negative: Conditioning,
     noise: Tensor,
     settings: tuple[int, float, float],
     controlnet: Any,
@@ -162,22 +178,20 @@ def _denoise(
     """Clean latents [b, c, h, w] from noise through diffusers' pipeline and the model's sampler."""
     num_steps, guidance, rescale = settings
     side_px = noise.shape[-1] * model.vae_factor
-    more: dict[str, Any] = {"guidance_rescale": rescale}
+    told = model.told(positive, negative, guidance, rescale)
     if controlnet is not None:
-        more = {"image": list(drawings), "controlnet_conditioning_scale": float(control_strength)}
+        told.pop("guidance_rescale", None)  # no ControlNet pipeline takes it
+        told["image"] = list(drawings)
+        told["controlnet_conditioning_scale"] = float(control_strength)
     output: Any = model.pipeline(controlnet)(
-        prompt_embeds=embeddings,
-        negative_prompt_embeds=negative,
-        latents=noise.to(model.device, model.dtype),
+        latents=model.pack_latents(noise.to(model.device, model.dtype)),
         num_inference_steps=num_steps,
-        guidance_scale=guidance,
         height=side_px,
         width=side_px,
         output_type="latent",
-        **more,
+        **told,
     )
-    latents: Tensor = output.images
-    return latents
+    return model.unpack_latents(output.images, noise)
 
 
 def _to_pictures(pixels_bchw: Tensor, prompts: Sequence[str]) -> list[Image.Image]:

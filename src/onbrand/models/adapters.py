@@ -1,8 +1,9 @@
 """LoRA on a diffusion model: attach, train, switch off, save, load, and check what was saved.
 
 A model carries one adapter at a time. Its tensors are float32 leaves whatever the base's
-precision; `lora_parameters` names them `unet.PATH.lora_A.weight`, which is also how the diffusers
-form on disk calls them. LoRA: Hu et al. 2021, arXiv 2106.09685.
+precision; `lora_parameters` names them `unet.PATH.lora_A.weight` (`transformer.PATH…` in the flow
+families), which is also how the diffusers form on disk calls them. Which layers carry it, and
+which text encoders may, is the family's. LoRA: Hu et al. 2021, arXiv 2106.09685.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from onbrand.errors import WeightsError
+from onbrand.errors import RecipeError, WeightsError
 from onbrand.models.diffusion import DiffusionModel, load_diffusion, quiet_libraries
 from onbrand.models.lora_files import (
     DIFFUSERS_FILE,
@@ -24,6 +25,7 @@ from onbrand.models.lora_files import (
     BaseFacts,
     Layer,
     LoraFile,
+    has_kohya_form,
     read_lora,
     write_diffusers,
     write_kohya,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "attach_lora",
     "check_export",
+    "check_lora",
     "detach_lora",
     "has_lora",
     "load_lora",
@@ -47,29 +50,35 @@ __all__ = [
 ]
 
 ADAPTER = "default"
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-FEED_FORWARD = ["ff.net.0.proj", "ff.net.2"]
-CONVOLUTIONS = ["proj_in", "proj_out", "conv1", "conv2", "conv_shortcut"]
-TARGETS = {
-    "attention": ATTENTION,
-    "attention+ff": ATTENTION + FEED_FORWARD,
-    "all": ATTENTION + FEED_FORWARD + CONVOLUTIONS,
-}
 TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 LARGEST_DIFFERENCE = 1e-4
+
+
+def check_lora(pack: Pack, lora: LoraSettings) -> None:
+    """Raise RecipeError for `lora.text_encoder` where the family's text encoders stay frozen."""
+    if lora.text_encoder and not pack.family.lora_encoders:
+        raise RecipeError(
+            f"lora.text_encoder is true, but the base '{pack.name}' is {pack.family.title}, whose "
+            "text encoders stay frozen here. Set it to false, or take an SD 1.x/2.x or SDXL base."
+        )
 
 
 def attach_lora(model: DiffusionModel, lora: LoraSettings, *, seed: int = 0) -> list[Parameter]:
     """Put a fresh adapter on the model (replacing one that is there) and return what to train.
 
     The down matrices are Gaussian from `seed`, the up matrices zero, so nothing changes yet.
-    `lora.targets` names what is adapted in the U-Net: attention, attention+ff or all.
+    `lora.targets` names what is adapted in the network: attention, attention+ff or all.
+    Raises RecipeError as `check_lora` does.
     """
     from peft import LoraConfig
 
+    check_lora(model.pack, lora)
+    family = model.family
     detach_lora(model)
-    targets = TARGETS[lora.targets]
-    parts = {"unet": targets} | ({"text_encoder": TEXT_TARGETS} if lora.text_encoder else {})
+    endings = tuple(f".{name}" for name in family.lora_targets[lora.targets])
+    paths = [name for name, _ in model.network.named_modules() if name.endswith(endings)]
+    parts = {family.network: paths}
+    parts |= dict.fromkeys(family.lora_encoders if lora.text_encoder else (), TEXT_TARGETS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for part, names in parts.items():
@@ -80,16 +89,16 @@ def attach_lora(model: DiffusionModel, lora: LoraSettings, *, seed: int = 0) -> 
                 target_modules=list(names),
                 init_lora_weights="gaussian",
             )
-            getattr(model, part).add_adapter(config, ADAPTER)
+            model.parts[part].add_adapter(config, ADAPTER)
     return list(lora_parameters(model).values())
 
 
 def lora_parameters(model: DiffusionModel) -> dict[str, Parameter]:
-    """The adapter's tensors under stable names, `unet.` first; {} without an adapter."""
+    """The adapter's tensors under stable names, the network's first; {} without an adapter."""
     mark = f".{ADAPTER}.weight"
     found: dict[str, Parameter] = {}
-    for part in ("unet", "text_encoder"):
-        for name, parameter in cast(torch.nn.Module, getattr(model, part)).named_parameters():
+    for part in model.family.adapted:
+        for name, parameter in cast(torch.nn.Module, model.parts[part]).named_parameters():
             if ".lora_" in name and name.endswith(mark):
                 found[f"{part}.{name.removesuffix(mark)}.weight"] = parameter
     return found
@@ -158,8 +167,8 @@ def _tuners(model: DiffusionModel) -> Iterator[Any]:
     """The layers that carry the adapter."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    for module in (model.unet, model.text_encoder):
-        for layer in module.modules():
+    for part in model.family.adapted:
+        for layer in model.parts[part].modules():
             if isinstance(layer, BaseTunerLayer):
                 yield layer
 
@@ -168,16 +177,18 @@ def _tuners(model: DiffusionModel) -> Iterator[Any]:
 
 
 def save_lora(model: DiffusionModel, folder: Path, metadata: Mapping[str, str]) -> Path:
-    """Write the adapter as pytorch_lora_weights.safetensors and kohya.safetensors in `folder`.
+    """Write the adapter as pytorch_lora_weights.safetensors in `folder`, and as kohya.safetensors
+    where the family has such a form (see `lora_files`).
 
     `metadata` may hold "trigger", "licence", "name" and "description"; other keys go into the
     headers as they are. Raises WeightsError without an adapter, StorageError when the disk is full.
     """
     layers = _layers(model)
-    if not layers["unet"]:
+    if not layers[model.family.network]:
         raise WeightsError("there is no LoRA on the model to save; attach_lora or load_lora first.")
     base = _base_facts(model)
-    write_kohya(folder / KOHYA_FILE, layers, base, metadata)
+    if has_kohya_form(model.family, layers):
+        write_kohya(folder / KOHYA_FILE, layers, base, metadata)
     write_diffusers(folder / DIFFUSERS_FILE, layers, base, metadata)
     return folder
 
@@ -185,11 +196,10 @@ def save_lora(model: DiffusionModel, folder: Path, metadata: Mapping[str, str]) 
 def load_lora(model: DiffusionModel, path: Path, *, trainable: bool = False) -> None:
     """Put the LoRA of a file or folder (either form) on the model, replacing one that is there.
 
-    Raises WeightsError when it is damaged, a pickle, or made for another base.
+    Raises WeightsError when it is damaged, a pickle, or made for another base or family.
     """
-    lora = read_lora(
-        Path(path), {part: list(_modules(model, part)) for part in ("unet", "text_encoder")}
-    )
+    paths = {part: list(_modules(model, part)) for part in model.family.adapted}
+    lora = read_lora(Path(path), paths, _base_facts(model))
     _need_same_base(model, lora)
     detach_lora(model)
     with torch.random.fork_rng(devices=[]):
@@ -204,9 +214,9 @@ def load_lora(model: DiffusionModel, path: Path, *, trainable: bool = False) -> 
 def check_export(
     folder: Path, pack: Pack, *, model: DiffusionModel | None = None
 ) -> dict[str, float]:
-    """Load both files of `folder` in plain diffusers and compare with the model in memory.
+    """Load the files of `folder` in plain diffusers and compare with the model in memory.
 
-    Compares embeddings and U-Net outputs for a prompt on seeded noise; returns the largest
+    Compares embeddings and network outputs for a prompt on seeded noise; returns the largest
     absolute difference per file name. Without a float32 model on the CPU, the pack with the
     diffusers file on it, as `load_lora` reads it, stands for the model in memory.
     Raises WeightsError when a difference reaches 1e-4 or a file does not load.
@@ -214,19 +224,19 @@ def check_export(
     if model is None or model.dtype != torch.float32 or model.device.type != "cpu":
         model = load_diffusion(pack)
         load_lora(model, folder / DIFFUSERS_FILE)
-    ours = _probe(model.unet, model.encode_prompts([PROBE]), model)
+    ours = _probe(model)
     differences: dict[str, float] = {}
-    for name in (DIFFUSERS_FILE, KOHYA_FILE):
-        plain = load_diffusion(pack).pipeline()
+    both = (folder / KOHYA_FILE).is_file()
+    for name in (DIFFUSERS_FILE, KOHYA_FILE) if both else (DIFFUSERS_FILE,):
+        other = load_diffusion(pack)
         with quiet_libraries():
             try:
-                plain.load_lora_weights(str(folder), weight_name=name)
+                other.pipeline().load_lora_weights(str(folder), weight_name=name)
             except Exception as error:  # diffusers and peft raise many classes for a bad file
                 raise WeightsError(f"diffusers cannot load {folder / name}: {error}") from error
-            plain.unet.eval()
-            embeddings, _ = plain.encode_prompt(PROBE, "cpu", 1, False)
-        theirs = _probe(plain.unet, embeddings, model)
-        pairs = zip(ours, theirs, strict=True)
+        for module in other.modules():
+            module.eval()
+        pairs = zip(ours, _probe(other), strict=True)
         differences[name] = max(float((a - b).abs().max()) for a, b in pairs)
     worst = max(differences, key=differences.__getitem__)
     if not differences[worst] < LARGEST_DIFFERENCE:
@@ -240,18 +250,19 @@ def check_export(
 PROBE = "a red fox waving"
 
 
-def _probe(unet: Any, embeddings: Tensor, model: DiffusionModel) -> tuple[Tensor, Tensor]:
-    """Embeddings [1, s, d] and the U-Net's output on seeded noise at a middle timestep."""
+def _probe(model: DiffusionModel) -> list[Tensor]:
+    """Embeddings of a prompt and the network's output on seeded noise at a middle timestep."""
     side = model.num_px // model.vae_factor
     shape = (1, model.num_latent_channels, side, side)
     x_t = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0))
-    t_b = torch.tensor([model.num_timesteps // 2])
-    output = unet(x_t, t_b, encoder_hidden_states=embeddings).sample
-    return embeddings.float(), cast(Tensor, output).float()
+    told = model.encode_prompts([PROBE])
+    output = model.predict(x_t, torch.tensor([model.num_timesteps // 2]), told)
+    seen = [told.tokens, output] if told.pooled is None else [told.tokens, told.pooled, output]
+    return [tensor.float() for tensor in seen]
 
 
 def _layers(model: DiffusionModel) -> dict[str, dict[str, Layer]]:
-    layers: dict[str, dict[str, Layer]] = {"unet": {}, "text_encoder": {}}
+    layers: dict[str, dict[str, Layer]] = {part: {} for part in model.family.adapted}
     parameters = lora_parameters(model)
     for part, modules in layers.items():
         for name, module in _modules(model, part).items():
@@ -265,7 +276,7 @@ def _layers(model: DiffusionModel) -> dict[str, dict[str, Layer]]:
 def _modules(model: DiffusionModel, part: str) -> dict[str, Any]:
     """Linear and convolution modules (adapted or not) by path, without a text_model prefix."""
     found: dict[str, Any] = {}
-    for name, module in cast(torch.nn.Module, getattr(model, part)).named_modules():
+    for name, module in cast(torch.nn.Module, model.parts[part]).named_modules():
         plain = ".lora_" not in name and ".base_layer" not in name
         if plain and (hasattr(module, "lora_A") or getattr(module, "weight", None) is not None):
             found[name.removeprefix("text_model.")] = module
@@ -274,7 +285,7 @@ def _modules(model: DiffusionModel, part: str) -> dict[str, Any]:
 
 def _real(model: DiffusionModel, part: str, name: str) -> str:
     """The module's path in this version of its library."""
-    nested = part == "text_encoder" and hasattr(model.text_encoder, "text_model")
+    nested = part.startswith("text_encoder") and hasattr(model.parts[part], "text_model")
     return f"text_model.{name}" if nested else name
 
 
@@ -290,7 +301,7 @@ def _inject(model: DiffusionModel, part: str, layers: Mapping[str, Layer]) -> No
         alpha_pattern={f"^{real[n]}": x.alpha for n, x in layers.items() if x.alpha != first.alpha},
         target_modules=sorted(real.values()),
     )
-    getattr(model, part).add_adapter(config, ADAPTER)
+    model.parts[part].add_adapter(config, ADAPTER)
     parameters = lora_parameters(model)
     with torch.no_grad():
         for name, layer in layers.items():
@@ -300,7 +311,7 @@ def _inject(model: DiffusionModel, part: str, layers: Mapping[str, Layer]) -> No
 
 def _need_same_base(model: DiffusionModel, lora: LoraFile) -> None:
     theirs = lora.header.get("onbrand.base_fingerprint")
-    name = lora.header.get("onbrand.base") or lora.header.get("ss_sd_model_name") or "another model"
+    name = lora.base
     if theirs is not None and theirs != model.pack.fingerprint:
         raise WeightsError(
             f"{lora.path} was trained on '{name}' ({theirs}), but the base here is "
@@ -323,7 +334,8 @@ def _base_facts(model: DiffusionModel) -> BaseFacts:
     return BaseFacts(
         name=model.pack.name,
         fingerprint=model.pack.fingerprint,
+        family=model.family,
         prediction_type=model.prediction_type,
         num_px=model.num_px,
-        text_width=int(model.unet.config.cross_attention_dim),
+        text_width=int(getattr(model.network.config, "cross_attention_dim", 0) or 0),
     )

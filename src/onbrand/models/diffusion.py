@@ -1,16 +1,17 @@
-"""Text-to-image models of the Stable Diffusion 1.x/2.x family, and their training formulas.
+"""Text-to-image models: the one face that all families share, and how a base is loaded.
 
-Notation: x0 are scaled latents [b, 4, h, w], ᾱ_t the cumulative product of the schedule,
-x_t = √ᾱ_t·x0 + √(1−ᾱ_t)·ε. The network predicts ε (Ho et al. 2020, arXiv 2006.11239) or
-v = √ᾱ_t·ε − √(1−ᾱ_t)·x0 (Salimans and Ho 2022, arXiv 2202.00512). All formulas run in float32 and
-are written out here: `scheduler.step` would clamp its estimate of x0.
+What differs is in `onbrand.models.families`: how prompts are encoded, what noise does
+(`variance`, `flow`), what the network reads, and diffusers' pipeline over these very modules.
+All formulas run in float32 and are written out there: `scheduler.step` would clamp its estimate
+of x0.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -18,14 +19,14 @@ import torch
 from torch import Tensor
 
 from onbrand.errors import PackError, WeightsError
-from onbrand.models.layout import said
+from onbrand.models.families.conditioning import Conditioning
+from onbrand.models.families.kinds import Family
+from onbrand.models.layout import part_classes, said
 from onbrand.models.packs import Pack
 
-__all__ = ["DiffusionModel", "load_diffusion", "quiet_libraries"]
+__all__ = ["Conditioning", "DiffusionModel", "Dtype", "load_diffusion", "quiet_libraries"]
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-DPM_SOLVER = "DPMSolverMultistepScheduler"
-PREDICTIONS = ("epsilon", "v_prediction")
 
 
 @contextlib.contextmanager
@@ -48,45 +49,55 @@ def quiet_libraries() -> Iterator[None]:
             logger.setLevel(level)
 
 
-class DiffusionModel:
-    """One pack's U-Net, autoencoder, text encoder and schedule; parameters start frozen.
+class DiffusionModel(ABC):
+    """One pack's network, autoencoder, text encoders and schedule; parameters start frozen.
 
-    Public parts: `pack`, `unet` (UNet2DConditionModel), `vae` (AutoencoderKL), `text_encoder`
-    (CLIPTextModel), `tokenizer`, `scheduler` (DDIMScheduler with the pack's schedule),
-    `prediction_type` ("epsilon" or "v_prediction"), `num_timesteps`, `alphas_cumprod` [T] float32.
-    No parameter needs a gradient until an adapter is attached, so nothing here builds a graph
-    unless an input does (`decode` of an x0 estimate) or an adapter is trained.
+    `parts` holds the modules and tokenizers under the pipeline's own names ("text_encoder",
+    "tokenizer_2", …), `network` is the one that denoises. Latents are [b, c, h/f, w/f], scaled;
+    timesteps t_b are whole numbers [b] in [0, num_timesteps), more noise the higher, whatever the
+    family's own clock (`network_time`). No parameter needs a gradient until an adapter is attached,
+    so nothing here builds a graph unless an input does (`decode` of an x0 estimate) or an adapter
+    is trained.
     """
 
-    def __init__(
-        self, pack: Pack, *, unet: Any, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any
-    ) -> None:
+    prediction_type: str
+    """What the network predicts: "epsilon", "v_prediction" or "flow_prediction"."""
+    num_timesteps: int
+    """Noise levels that training draws from."""
+    scheduler: Any
+    """diffusers' scheduler with the pack's schedule; `sampler` makes those that sample."""
+    reads_negative = True
+    """Whether a negative prompt changes the picture."""
+    rescales_guidance = False
+    """Whether the pipeline takes `guidance_rescale`."""
+
+    def __init__(self, pack: Pack, parts: Mapping[str, Any]) -> None:
         self.pack = pack
-        self.unet = unet
-        self.vae = vae
-        self.text_encoder = text_encoder
-        self.tokenizer = tokenizer
-        self.prediction_type = str(scheduler.config.prediction_type)
-        self._solves = type(scheduler).__name__ == DPM_SOLVER
-        self._schedule = _schedule(dict(scheduler.config))
-        self.scheduler = _ddim(self._schedule)
-        self.num_timesteps = int(self.scheduler.config.num_train_timesteps)
-        self.alphas_cumprod = cast(Tensor, self.scheduler.alphas_cumprod).float()
-        if self.prediction_type not in PREDICTIONS:
-            raise PackError(
-                f"pack '{pack.name}' predicts '{self.prediction_type}'; this version trains "
-                f"{' and '.join(PREDICTIONS)} models."
-            )
-        if self.prediction_type == "epsilon" and float(self.alphas_cumprod[-1]) == 0.0:
-            raise PackError(
-                f"pack '{pack.name}' predicts noise on a schedule whose last step is pure noise "
-                "(rescale_betas_zero_snr): it cannot tell x0 there. Correct one of the two."
-            )
-        for module in (unet, vae, text_encoder):
+        self.parts = dict(parts)
+        for module in self.modules():
             module.requires_grad_(False)
             module.eval()
 
     # -- facts -------------------------------------------------------------------------------
+
+    @property
+    def family(self) -> Family:
+        """The family's facts."""
+        return self.pack.family
+
+    @property
+    def network(self) -> Any:
+        """The module that denoises: a U-Net or a transformer."""
+        return self.parts[self.family.network]
+
+    @property
+    def vae(self) -> Any:
+        """The autoencoder."""
+        return self.parts["vae"]
+
+    def modules(self) -> list[torch.nn.Module]:
+        """Network, autoencoder and text encoders."""
+        return [self.parts[part] for part in self.family.weighted if part in self.parts]
 
     @property
     def num_px(self) -> int:
@@ -95,13 +106,13 @@ class DiffusionModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the U-Net lies."""
-        return cast(torch.device, self.unet.device)
+        """Where the network lies."""
+        return cast(torch.device, self.network.device)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the U-Net's weights."""
-        return cast(torch.dtype, self.unet.dtype)
+        """Precision of the network's weights."""
+        return cast(torch.dtype, self.network.dtype)
 
     @property
     def vae_factor(self) -> int:
@@ -110,50 +121,53 @@ class DiffusionModel:
 
     @property
     def num_latent_channels(self) -> int:
-        """Channels of a latent (4 in this family)."""
-        return int(self.unet.config.in_channels)
+        """Channels of a latent: 4 in the U-Nets' families, 16 in the transformers'."""
+        return int(self.vae.config.latent_channels)
 
     @property
-    def max_tokens(self) -> int:
-        """Tokens that a prompt may have, the two end marks included."""
-        most = int(self.text_encoder.config.max_position_embeddings)
-        return min(most, int(self.tokenizer.model_max_length))
+    @abstractmethod
+    def unit_px(self) -> int:
+        """What the side of a sampled picture must be a multiple of, in pixels."""
 
     @property
-    def zero_terminal_snr(self) -> bool:
-        """Whether the last timestep is pure noise (Lin et al. 2023, arXiv 2305.08891)."""
-        return float(self.alphas_cumprod[-1]) == 0.0
+    def training_unit_px(self) -> int:
+        """What the side of a training picture must be a multiple of, in pixels."""
+        return self.vae_factor
 
     def unseen_words(self, prompt: str) -> list[str]:
         """Words of the prompt that the base never saw; [] when the pack lists no vocabulary."""
         return self.pack.unseen_words(prompt)
 
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that a prompt may have, the end marks included, in the encoder that reads most."""
+        return self._reader()[1]
+
     def cut_off(self, prompt: str) -> str:
-        """The end of the prompt that does not fit into the text encoder; "" when all fits."""
-        ids = self.tokenizer(prompt, truncation=False, verbose=False).input_ids
-        if len(ids) <= self.max_tokens:
+        """The end of the prompt that no text encoder reads; "" when all fits into one."""
+        tokenizer, most = self._reader()
+        ids = tokenizer(prompt, truncation=False, verbose=False).input_ids
+        if len(ids) <= most:
             return ""
-        return str(self.tokenizer.decode(ids[self.max_tokens - 1 : -1])).strip()
+        return str(tokenizer.decode(ids[most - 1 : -1])).strip()
+
+    @abstractmethod
+    def _reader(self) -> tuple[Any, int]:
+        """The tokenizer whose encoder reads most of a prompt, and how many tokens that is."""
 
     # -- prompts and pixels ------------------------------------------------------------------
 
-    def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
-        """Text embeddings [b, max_tokens, dim], as the pipeline computes them.
+    @abstractmethod
+    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        """What the network is told of each prompt, as the pipeline computes it.
 
-        Padded to full length always, so a prompt's embedding does not depend on its neighbours.
+        Padded to full length always, so a prompt's rows do not depend on its neighbours.
         Has a gradient only when a text-encoder adapter is being trained.
         """
-        tokens = self.tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=self.max_tokens,
-            truncation=True,
-            return_tensors="pt",
-        )
-        masked = bool(getattr(self.text_encoder.config, "use_attention_mask", False))
-        mask = tokens.attention_mask.to(self.device) if masked else None
-        output = self.text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)
-        return cast(Tensor, output[0])
+
+    def without_prompt(self, empty: Conditioning) -> Conditioning:
+        """What stands for no negative prompt, given the empty prompt's rows: those, here."""
+        return empty
 
     def encode_pixels(self, pixels_bchw: Tensor) -> Tensor:
         """Scaled latents [b, c, h/f, w/f] of pixels in [-1, 1]: the mode, without sampling."""
@@ -170,122 +184,98 @@ class DiffusionModel:
 
     # -- the diffusion process ---------------------------------------------------------------
 
+    @abstractmethod
     def add_noise(self, x0: Tensor, noise: Tensor, t_b: Tensor) -> Tensor:
-        """x_t = √ᾱ·x0 + √(1−ᾱ)·ε, float32; t_b are timesteps [b] in [0, num_timesteps)."""
-        signal, spread = self._coefficients(t_b, x0)
-        return signal * x0.float() + spread * noise.float()
+        """Noisy latents x_t, float32."""
 
+    @abstractmethod
     def target(self, x0: Tensor, noise: Tensor, t_b: Tensor) -> Tensor:
-        """What the network should output: ε, or v = √ᾱ·ε − √(1−ᾱ)·x0; float32."""
-        if self.prediction_type == "epsilon":
-            return noise.float()
-        signal, spread = self._coefficients(t_b, x0)
-        return signal * noise.float() - spread * x0.float()
+        """What the network should output, float32."""
 
-    def predict(self, x_t: Tensor, t_b: Tensor, embeddings: Tensor) -> Tensor:
-        """The network's output [b, c, h, w] for noisy latents, timesteps [b] and embeddings."""
-        output = self.unet(
-            x_t.to(self.device, self.dtype),
-            t_b.to(self.device),
-            encoder_hidden_states=embeddings.to(self.device, self.dtype),
-        )
-        return cast(Tensor, output.sample)
+    @abstractmethod
+    def predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
+        """The network's output [b, c, h, w] for noisy latents, timesteps [b] and prompts."""
 
+    @abstractmethod
     def estimate_x0(self, output: Tensor, x_t: Tensor, t_b: Tensor) -> Tensor:
-        """x0 that the output implies, float32, never clamped.
+        """x0 that the output implies, float32, never clamped."""
 
-        ε: (x_t − √(1−ᾱ)·ε̂)/√ᾱ. v: √ᾱ·x_t − √(1−ᾱ)·v̂, exact at the pure-noise step as well.
-        """
-        signal, spread = self._coefficients(t_b, x_t)
-        if self.prediction_type == "epsilon":
-            return (x_t.float() - spread * output.float()) / signal
-        return signal * x_t.float() - spread * output.float()
-
+    @abstractmethod
     def snr(self, t_b: Tensor) -> Tensor:
-        """Signal-to-noise ratio ᾱ/(1−ᾱ) at timesteps [b], float32 [b]; 0 at pure noise."""
-        alphas = self.alphas_cumprod.to(t_b.device)[t_b]
-        return alphas / (1 - alphas)
+        """Signal-to-noise ratio at timesteps [b], float32 [b]; 0 at pure noise."""
 
-    def _coefficients(self, t_b: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        alphas = self.alphas_cumprod.to(like.device)[t_b.to(like.device)]
-        alphas = alphas.reshape(-1, *([1] * (like.ndim - 1)))
-        return alphas.sqrt(), (1 - alphas).sqrt()
+    @abstractmethod
+    def network_time(self, t_b: Tensor) -> Tensor:
+        """Time [b] as the network's own clock shows it, 0 (clean) to 1000 (noise). The recipe's
+        `loss_max_timestep` means this clock."""
+
+    def last_timestep(self, time: float) -> int:
+        """The largest timestep whose `network_time` is at most `time`; -1 when there is none."""
+        return int((self.network_time(torch.arange(self.num_timesteps)) <= time).sum()) - 1
 
     # -- sampling ----------------------------------------------------------------------------
 
+    @abstractmethod
     def sampler(self) -> Any:
-        """A fresh sampler (it is state of one request): the pack's DPM-Solver, else DDIM.
-
-        It keeps the pack's schedule, prediction type, spacing and zero-terminal SNR.
-        """
-        if not self._solves:
-            return _ddim(self._schedule)
-        from diffusers import DPMSolverMultistepScheduler
-
-        with quiet_libraries():
-            return DPMSolverMultistepScheduler.from_config(self._schedule)
+        """A fresh sampler (it is state of one request) with the pack's schedule."""
 
     def pipeline(self, controlnet: Any = None) -> Any:
-        """diffusers' StableDiffusionPipeline over these very modules, with a fresh sampler; its
-        StableDiffusionControlNetPipeline when there is a ControlNet."""
-        with quiet_libraries():
-            from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
+        """diffusers' pipeline over these very modules, with a fresh sampler; its ControlNet
+        pipeline when there is a ControlNet. Raises PackError where the family has none here."""
+        import diffusers
 
-            kind: Any = StableDiffusionControlNetPipeline if controlnet else StableDiffusionPipeline
-            pipe = kind(
-                vae=self.vae,
-                text_encoder=self.text_encoder,
-                tokenizer=self.tokenizer,
-                unet=self.unet,
-                scheduler=self.sampler(),
-                safety_checker=None,
-                feature_extractor=None,
-                requires_safety_checker=False,
-                **({"controlnet": controlnet} if controlnet else {}),
-            )
+        name, more = self.family.pipeline, self.pipeline_settings()
+        if controlnet is not None:
+            if not self.family.controlled:
+                raise PackError(
+                    f"pack '{self.pack.name}' is {self.family.title}, for which there is no "
+                    "ControlNet here: draw from the prompt alone, or take an SD or SDXL base."
+                )
+            name, more = self.family.controlled, {**more, "controlnet": controlnet}
+        missing = {part: None for part in self.family.optional if part not in self.parts}
+        with quiet_libraries():
+            kind = getattr(diffusers, name)
+            pipe = kind(**self.parts, **missing, scheduler=self.sampler(), **more)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
+    def pipeline_settings(self) -> dict[str, Any]:
+        """Arguments of the pipeline's class beside parts and scheduler."""
+        return {}
 
-def _schedule(config: dict[str, Any]) -> dict[str, Any]:
-    """A scheduler's config as every sampler here takes it: no clamping of x0, honest spacing."""
-    kept = {k: v for k, v in config.items() if not k.startswith("_")}
-    kept |= {"clip_sample": False, "thresholding": False, "steps_offset": 1}
-    if kept.get("rescale_betas_zero_snr"):
-        kept["timestep_spacing"] = "trailing"  # else sampling would never start from pure noise
-    return kept
+    @abstractmethod
+    def told(
+        self, positive: Conditioning, negative: Conditioning, guidance: float, rescale: float
+    ) -> dict[str, Any]:
+        """The pipeline's arguments for these prompts and this guidance."""
 
+    def pack_latents(self, latents_bchw: Tensor) -> Tensor:
+        """Latents as the network and the pipeline take them."""
+        return latents_bchw
 
-def _ddim(schedule: dict[str, Any]) -> Any:
-    from diffusers import DDIMScheduler
-
-    with quiet_libraries():
-        return DDIMScheduler.from_config(schedule)
+    def unpack_latents(self, latents: Tensor, like_bchw: Tensor) -> Tensor:
+        """Latents [b, c, h, w], as large as `like_bchw`, of what the network or pipeline gave."""
+        return latents
 
 
 def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu") -> DiffusionModel:
-    """Load the pack's text-to-image part, frozen, in eval mode and channels-last.
+    """Load the pack's text-to-image part, frozen, in eval mode; convolutional parts channels-last.
 
+    In float16 an autoencoder that overflows there (its config's `force_upcast`) stays float32.
     Raises WeightsError when a file is damaged or does not fit its configuration.
     """
+    kind = _kind(pack.family)
+    precision = cast(torch.dtype, getattr(torch, dtype))
+    root = pack.root
+    parts: dict[str, Any] = {}
     with quiet_libraries():
-        from diffusers import AutoencoderKL, UNet2DConditionModel
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        precision = cast(torch.dtype, getattr(torch, dtype))
-        root = pack.root
         try:
-            unet = UNet2DConditionModel.from_pretrained(
-                root / "unet", torch_dtype=precision, use_safetensors=True, local_files_only=True
-            )
-            vae = AutoencoderKL.from_pretrained(
-                root / "vae", torch_dtype=precision, use_safetensors=True, local_files_only=True
-            )
-            text_encoder = CLIPTextModel.from_pretrained(
-                root / "text_encoder", dtype=precision, use_safetensors=True, local_files_only=True
-            )
-            tokenizer = CLIPTokenizer.from_pretrained(root / "tokenizer", local_files_only=True)
-            scheduler = _load_scheduler(root / "scheduler")
+            for part, name in part_classes(root, pack.family).items():
+                parts[part] = (
+                    _load_scheduler(root / part)
+                    if part == "scheduler"
+                    else _load_part(root / part, name, precision)
+                )
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # each library has its own classes for a damaged file
@@ -293,23 +283,52 @@ def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu")
                 f"the weights of pack '{pack.name}' in {root} cannot be loaded: {said(error)} "
                 "The folder is damaged or incomplete; fetch or build it again."
             ) from error
-    unet = unet.to(device, memory_format=torch.channels_last)
-    vae = vae.to(device, memory_format=torch.channels_last)
-    return DiffusionModel(
-        pack,
-        unet=unet,
-        vae=vae,
-        text_encoder=text_encoder.to(device),
-        tokenizer=tokenizer,
-        scheduler=scheduler,
-    )
+    for part in pack.family.weighted:
+        if part in parts:
+            layout = {"memory_format": torch.channels_last} if part in ("unet", "vae") else {}
+            parts[part] = parts[part].to(device, **layout)
+    return kind(pack, parts)
+
+
+def _kind(family: Family) -> Callable[[Pack, Mapping[str, Any]], DiffusionModel]:
+    """The family's class."""
+    from onbrand.models.families.flux import Flux
+    from onbrand.models.families.sd3 import StableDiffusion3
+    from onbrand.models.families.sd15 import StableDiffusion
+    from onbrand.models.families.sdxl import StableDiffusionXL
+
+    kinds: dict[str, Callable[[Pack, Mapping[str, Any]], DiffusionModel]] = {
+        "sd15": StableDiffusion,
+        "sdxl": StableDiffusionXL,
+        "sd3": StableDiffusion3,
+        "flux": Flux,
+    }
+    return kinds[family.name]
+
+
+def _load_part(folder: Path, name: str, precision: torch.dtype) -> Any:
+    """A module or tokenizer of the class `name`, from safetensors alone."""
+    import diffusers
+    import transformers
+
+    if "Tokenizer" in name:
+        return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+    safe = {"use_safetensors": True, "local_files_only": True}
+    if hasattr(diffusers, name):
+        kind = getattr(diffusers, name)
+        if precision == torch.float16 and name == "AutoencoderKL":
+            upcast = kind.load_config(folder, local_files_only=True).get("force_upcast", True)
+            precision = torch.float32 if upcast else precision
+        return kind.from_pretrained(folder, torch_dtype=precision, **safe)
+    return getattr(transformers, name).from_pretrained(folder, dtype=precision, **safe)
 
 
 def _load_scheduler(folder: Path) -> Any:
-    """The folder's scheduler: DPM-Solver when its config says so, else DDIM with that config."""
+    """The folder's scheduler: DPM-Solver or flow matching when its config says so, else DDIM with
+    that config."""
     import diffusers
 
     config = diffusers.DDIMScheduler.load_config(folder)
-    if config.get("_class_name") == DPM_SOLVER:
-        return diffusers.DPMSolverMultistepScheduler.from_config(config)
-    return diffusers.DDIMScheduler.from_config(config)
+    known = ("DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
+    name = config.get("_class_name")
+    return getattr(diffusers, name if name in known else "DDIMScheduler").from_config(config)

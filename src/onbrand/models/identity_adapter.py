@@ -51,7 +51,7 @@ def fresh_identity(
 ) -> State:
     """An untrained adapter for embeddings [embedding_dim]: a random projection to `num_tokens`
     tokens, keys and values copied from those that read the words (as IP-Adapter begins)."""
-    width = int(model.unet.config.cross_attention_dim)
+    width = int(model.network.config.cross_attention_dim)
     inner = WIDENING * embedding_dim
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -66,7 +66,7 @@ def fresh_identity(
         "image_proj.norm.bias": torch.zeros(width),
     }
     for number, path in _readers(model):
-        words = model.unet.get_submodule(path)
+        words = model.network.get_submodule(path)
         for way in ("k", "v"):
             kept = getattr(words, f"to_{way}")
             weight = getattr(kept, "base_layer", kept).weight  # beneath a LoRA, if there is one
@@ -104,7 +104,7 @@ def attach_identity(model: DiffusionModel, state: Mapping[str, Tensor]) -> None:
 
 def has_identity(model: DiffusionModel) -> bool:
     """Whether an identity adapter is attached."""
-    return getattr(model.unet, "encoder_hid_proj", None) is not None
+    return getattr(model.network, "encoder_hid_proj", None) is not None
 
 
 def detach_identity(model: DiffusionModel) -> None:
@@ -117,12 +117,12 @@ def identity_parameters(model: DiffusionModel) -> dict[str, Parameter]:
     """The adapter's tensors by IP-Adapter's names; {} without one."""
     if not has_identity(model):
         return {}
-    projection = model.unet.encoder_hid_proj.image_projection_layers[0]
+    projection = model.network.encoder_hid_proj.image_projection_layers[0]
     found = {
         f"image_proj.{_filed(name)}": parameter for name, parameter in projection.named_parameters()
     }
     for number, path in _readers(model):
-        processor = model.unet.get_submodule(path).processor
+        processor = model.network.get_submodule(path).processor
         for way in ("k", "v"):
             weight = getattr(processor, f"to_{way}_ip")[0].weight
             found[f"ip_adapter.{number}.to_{way}_ip.weight"] = weight
@@ -173,7 +173,7 @@ def _readers(model: DiffusionModel) -> list[tuple[int, str]]:
     """(number in IP-Adapter's file, path) of each cross-attention, in the U-Net's order."""
     paths: list[str] = [
         name.removesuffix(".processor")
-        for name in model.unet.attn_processors
+        for name in model.network.attn_processors
         if name.endswith("attn2.processor")
     ]
     return [(2 * place + 1, path) for place, path in enumerate(paths)]

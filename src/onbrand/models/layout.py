@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from onbrand.errors import PackError, WeightsError
+from onbrand.models.families import FAMILIES, Family, part_names
 
 __all__ = [
-    "PARTS",
-    "WEIGHTED",
     "card_licence",
     "check_pipeline",
     "fingerprint_folders",
     "need_safetensors",
+    "part_classes",
     "picture_size",
     "read_json",
     "refuse_file",
@@ -25,22 +24,13 @@ __all__ = [
 ]
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
-PARTS: Mapping[str, set[str]] = {
-    "unet": {"UNet2DConditionModel"},
-    "vae": {"AutoencoderKL"},
-    "text_encoder": {"CLIPTextModel"},
-    "tokenizer": {"CLIPTokenizer", "CLIPTokenizerFast"},
-    "scheduler": set(),  # any: the sampler is chosen in `diffusion`
-}
-WEIGHTED = ("unet", "vae", "text_encoder")
-OTHER_PARTS = ("text_encoder_2", "text_encoder_3", "transformer")
-FAMILY = "this version trains Stable Diffusion 1.x and 2.x pipelines only"
+OTHER_NOISE = {"FlowMatch": "flow matching", "EDM": "EDM noise"}
 WHOLE_FILE = 64 << 20
 CHUNK = 64 << 10
 
 
-def check_pipeline(root: Path) -> None:
-    """Raise unless `root` holds a Stable Diffusion text-to-image pipeline in safetensors.
+def check_pipeline(root: Path) -> Family:
+    """The family of the text-to-image pipeline in `root`, in safetensors; raises for anything else.
 
     PackError lists what is there instead; WeightsError says how to convert a pickle.
     """
@@ -52,31 +42,71 @@ def check_pipeline(root: Path) -> None:
             refuse_file(root / pickles[0])
         raise PackError(
             f"{root} is no diffusers pipeline: it has no model_index.json, only: {_short(found)}. "
-            "Pass the folder that StableDiffusionPipeline.save_pretrained wrote."
+            "Pass the folder that a diffusers pipeline's save_pretrained wrote."
         )
     parts = read_json(index)
-    family = parts.get("_class_name", "pipeline")
-    for part, classes in PARTS.items():
-        kind = _class_of(parts.get(part))
-        wanted = f" ({part}: {' or '.join(sorted(classes))})" if classes else ""
-        if kind is None or (classes and kind not in classes):
-            raise PackError(
-                f"{root} is a {family} whose '{part}' is {kind or 'missing'}; {FAMILY}{wanted}."
-            )
-        if not (root / part).is_dir():
-            raise PackError(f"{root} names a '{part}' in model_index.json but has no such folder.")
-    if str(_class_of(parts["scheduler"])).startswith("FlowMatch"):
-        raise PackError(f"{root} is a {family} for flow matching; {FAMILY}.")
-    extra = [part for part in OTHER_PARTS if _class_of(parts.get(part))]
-    if extra:
-        raise PackError(f"{root} is a {family} with {', '.join(extra)}; {FAMILY}.")
-    for part in WEIGHTED:
-        need_safetensors(root / part)
-    channels = read_json(root / "unet" / "config.json").get("in_channels", 4)
-    if channels != 4:
+    pipeline = str(parts.get("_class_name", "pipeline without a class"))
+    family = FAMILIES.get(pipeline)
+    if family is None:
+        known = ", ".join(f"{f.title} ({name})" for name, f in FAMILIES.items())
         raise PackError(
-            f"{root}/unet takes {channels} channels: that is an inpainting or depth model. "
-            "Pass the text-to-image model of the family (4 channels)."
+            f"{root} is a {pipeline}, of no family that this version trains: {known}. Pass the "
+            "text-to-image pipeline of one of these."
+        )
+    for part in family.parts:
+        _check_part(root, parts, part, family)
+    extra = [p for p in part_names() if p not in family.parts and _class_of(parts.get(p))]
+    if extra:
+        raise PackError(
+            f"{root} is a {pipeline} with {', '.join(extra)}, which {family.title} has not: "
+            "model_index.json does not tell one family."
+        )
+    present = part_classes(root, family)
+    for part in family.weighted:
+        if part in present:
+            need_safetensors(root / part)
+    _check_channels(root, family)
+    return family
+
+
+def part_classes(root: Path, family: Family) -> dict[str, str]:
+    """The parts that the folder's model_index.json lists, and the class of each."""
+    index = read_json(root / "model_index.json")
+    listed = {part: _class_of(index.get(part)) for part in family.parts}
+    return {part: kind for part, kind in listed.items() if kind}
+
+
+def _check_part(root: Path, index: dict[str, object], part: str, family: Family) -> None:
+    """Raise unless the part is one that the family takes and lies there."""
+    kind, classes = _class_of(index.get(part)), family.parts[part]
+    if kind is None and part in family.optional:
+        return
+    other = next((noise for mark, noise in OTHER_NOISE.items() if str(kind).startswith(mark)), None)
+    if part == "scheduler" and not classes and other:
+        raise PackError(
+            f"{root} is a {family.pipeline} for {other} ({kind}), not for the noise of "
+            f"{family.title}: it would be trained on the wrong formulas."
+        )
+    if kind is None or (classes and kind not in classes):
+        wanted = f" ({part}: {' or '.join(sorted(classes))})" if classes else ""
+        raise PackError(
+            f"{root} is a {family.pipeline} whose '{part}' is {kind or 'missing'}; {family.title} "
+            f"wants another one{wanted}."
+        )
+    if not (root / part).is_dir():
+        raise PackError(f"{root} names a '{part}' in model_index.json but has no such folder.")
+
+
+def _check_channels(root: Path, family: Family) -> None:
+    """Raise unless the network takes the autoencoder's latents and nothing beside them."""
+    taken = read_json(root / family.network / "config.json").get("in_channels")
+    made = read_json(root / "vae" / "config.json").get("latent_channels", 4)
+    wanted = made * family.num_packed if isinstance(made, int) else made
+    if taken is not None and taken != wanted:
+        raise PackError(
+            f"{root}/{family.network} takes {taken} channels: that is an inpainting or depth "
+            f"model, or another one's autoencoder lies beside it. Pass the text-to-image model of "
+            f"the family ({wanted} channels)."
         )
 
 
@@ -97,8 +127,9 @@ def refuse_file(path: Path) -> NoReturn:
     if path.suffix in PICKLES:
         raise WeightsError(
             f"{path} is a pickle, which can run code when it is opened; it is refused. If you "
-            "trust its source, convert it once in a throw-away environment with diffusers: "
-            "StableDiffusionPipeline.from_pretrained(FOLDER) or .from_single_file(FILE), then "
+            "trust its source, convert it once in a throw-away environment with its pipeline in "
+            "diffusers: StableDiffusionPipeline.from_pretrained(FOLDER) or "
+            ".from_single_file(FILE), then "
             ".save_pretrained(OUT, safe_serialization=True), and pass OUT."
         )
     raise PackError(
@@ -107,18 +138,23 @@ def refuse_file(path: Path) -> NoReturn:
     )
 
 
-def picture_size(root: Path) -> int:
-    """Side in pixels: the U-Net's sample_size times the autoencoder's factor."""
-    side = read_json(root / "unet" / "config.json").get("sample_size")
-    levels = read_json(root / "vae" / "config.json").get("block_out_channels")
+def picture_size(root: Path, family: Family) -> int:
+    """Side in pixels: the network's sample_size times the autoencoder's factor, or the
+    autoencoder's own sample_size where the network has none (FLUX)."""
+    vae = read_json(root / "vae" / "config.json")
+    side = read_json(root / family.network / "config.json").get("sample_size")
+    levels = vae.get("block_out_channels")
     if isinstance(side, list) and side:
         side = side[0]
-    if not isinstance(side, int) or not isinstance(levels, list):
-        raise PackError(
-            f"{root} does not say its picture size: unet/config.json needs sample_size and "
-            "vae/config.json block_out_channels."
-        )
-    return side * (1 << (len(levels) - 1))
+    if isinstance(side, int) and isinstance(levels, list):
+        return side * (1 << (len(levels) - 1))
+    whole = vae.get("sample_size")
+    if side is None and family.num_packed > 1 and isinstance(whole, int):
+        return whole
+    raise PackError(
+        f"{root} does not say its picture size: {family.network}/config.json needs sample_size "
+        "and vae/config.json block_out_channels (for FLUX, vae/config.json sample_size)."
+    )
 
 
 def fingerprint_folders(folders: list[Path]) -> str:

@@ -1,10 +1,15 @@
 """The two file formats of a LoRA, and one in-memory form between them.
 
 diffusers: `pytorch_lora_weights.safetensors`, keys `unet.PATH.lora_A.weight` [r, in] and
-`.lora_B.weight` [out, r]; the header's `lora_adapter_metadata` carries rank and alpha.
-kohya (sd-scripts, A1111, ComfyUI): keys `lora_unet_PATH_WITH_UNDERSCORES.lora_down.weight`,
-`.lora_up.weight` and `.alpha`; the header carries `ss_*` and `modelspec.*` strings. The text
-encoder is `text_encoder.text_model.` and `lora_te_text_model_`.
+`.lora_B.weight` [out, r], `transformer.` instead of `unet.` in SD3 and FLUX; the header's
+`lora_adapter_metadata` carries rank and alpha. kohya (sd-scripts, A1111, ComfyUI): keys
+`lora_unet_PATH_WITH_UNDERSCORES.lora_down.weight`, `.lora_up.weight` and `.alpha`; the header
+carries `ss_*` and `modelspec.*` strings. Text encoders are `text_encoder.text_model.` and
+`lora_te_text_model_`, SDXL's two `text_encoder[_2].` and `lora_te1_`, `lora_te2_`. In SDXL too the
+U-Net's paths are diffusers' (`down_blocks_…`), which A1111, ComfyUI and diffusers read; those that
+sd-scripts writes for SDXL (`input_blocks_…`) are not read here. FLUX's kohya form names the
+original network (`lora_flux`) and is written for FLUX.1's own size. SD3 gets the diffusers form
+alone: diffusers reads no kohya form of it.
 
 Torch only for the tensors; neither diffusers nor peft is imported here.
 """
@@ -24,6 +29,9 @@ from torch import Tensor
 
 from onbrand.errors import WeightsError
 from onbrand.files import write_bytes_atomic
+from onbrand.models.families import FAMILIES, FLUX, SD3, SD15, SDXL, Family
+from onbrand.models.lora_flux import fuse_flux, is_flux_sized, split_flux
+from onbrand.models.lora_layer import Layer
 
 __all__ = [
     "DIFFUSERS_FILE",
@@ -31,6 +39,7 @@ __all__ = [
     "BaseFacts",
     "Layer",
     "LoraFile",
+    "has_kohya_form",
     "read_lora",
     "write_diffusers",
     "write_kohya",
@@ -38,22 +47,8 @@ __all__ = [
 
 DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
 KOHYA_FILE = "kohya.safetensors"
-PARTS = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
+WIDTHS = {768: SD15, 1024: SD15, 2048: SDXL}  # of the words that a U-Net attends to
 NAMED = ("trigger", "licence", "name", "description")
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One adapted module: ΔW = (alpha / r)·up·down, down [r, in, …], up [out, r, …]."""
-
-    down: Tensor
-    up: Tensor
-    alpha: float
-
-    @property
-    def rank(self) -> int:
-        """r."""
-        return int(self.down.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +59,11 @@ class LoraFile:
     layers: Mapping[str, Mapping[str, Layer]]
     header: Mapping[str, str]
 
+    @property
+    def base(self) -> str:
+        """What the header calls the base it was trained on."""
+        return _base_name(self.header)
+
 
 @dataclass(frozen=True, slots=True)
 class BaseFacts:
@@ -71,6 +71,7 @@ class BaseFacts:
 
     name: str
     fingerprint: str
+    family: Family
     prediction_type: str
     num_px: int
     text_width: int
@@ -78,7 +79,11 @@ class BaseFacts:
     @property
     def header(self) -> dict[str, str]:
         """The entries by which `load_lora` tells bases apart."""
-        return {"onbrand.base": self.name, "onbrand.base_fingerprint": self.fingerprint}
+        return {
+            "onbrand.base": self.name,
+            "onbrand.base_fingerprint": self.fingerprint,
+            "onbrand.family": self.family.name,
+        }
 
 
 def write_diffusers(
@@ -94,7 +99,7 @@ def write_diffusers(
         if not modules:
             continue
         # older transformers nest the encoder in text_model; newer diffusers strip the prefix
-        inner = "text_model." if part == "text_encoder" else ""
+        inner = _inner(part)
         for name, layer in modules.items():
             tensors[f"{part}.{inner}{name}.lora_A.weight"] = layer.down
             tensors[f"{part}.{inner}{name}.lora_B.weight"] = layer.up
@@ -116,17 +121,30 @@ def write_diffusers(
     return _write(path, tensors, header)
 
 
+def has_kohya_form(family: Family, layers: Mapping[str, Mapping[str, Layer]]) -> bool:
+    """Whether a kohya file of these layers per part can be written that diffusers reads back."""
+    if family is FLUX:
+        return is_flux_sized(layers[family.network])
+    return bool(family.kohya)
+
+
 def write_kohya(
     path: Path,
     layers: Mapping[str, Mapping[str, Layer]],
     base: BaseFacts,
     facts: Mapping[str, str],
 ) -> Path:
-    """Write the kohya form atomically; StorageError when the disk refuses."""
+    """Write the kohya form of a family that has one, atomically; StorageError when the disk
+    refuses."""
     tensors: dict[str, Tensor] = {}
     for part, modules in layers.items():
-        for name, layer in modules.items():
-            key = PARTS[part] + name.replace(".", "_")
+        theirs = (
+            fuse_flux(modules)
+            if base.family is FLUX
+            else {name.replace(".", "_"): layer for name, layer in modules.items()}
+        )
+        for name, layer in theirs.items():
+            key = base.family.kohya[part] + name
             tensors[f"{key}.lora_down.weight"] = layer.down
             tensors[f"{key}.lora_up.weight"] = layer.up
             tensors[f"{key}.alpha"] = torch.tensor(layer.alpha)
@@ -164,11 +182,12 @@ def write_kohya(
     return _write(path, tensors, header)
 
 
-def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]]) -> LoraFile:
+def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]], base: BaseFacts) -> LoraFile:
     """Read either form. `module_paths` lists the base's modules per part, to undo underscores.
 
     `path` is a file, or a folder with one of the two files that `save_lora` writes.
-    Raises WeightsError for a pickle, a damaged file, and keys that are no LoRA of this family.
+    Raises WeightsError for a pickle, a damaged file, another family's LoRA, and keys that are no
+    LoRA of the base's family.
     """
     file = _find(path)
     try:
@@ -177,64 +196,113 @@ def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]]) -> LoraFile
             header = dict(opened.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{file} is damaged or no safetensors file: {error}") from error
-    kohya = any(key.startswith(tuple(PARTS.values())) for key in tensors)
-    layers = _from_kohya(tensors, module_paths) if kohya else _from_diffusers(tensors, header)
-    known = sum(2 * len(modules) for modules in layers.values())
-    given = sum(1 for key in tensors if not key.endswith(".alpha"))
-    if not known or known != given:
-        stray = next((k for k in tensors if not _is_known(k, layers)), "no key at all")
+    theirs = _family_of(tensors, header)
+    if theirs is not None and theirs is not base.family:
         raise WeightsError(
-            f"{file} is no LoRA for this family of models: {known} of its {given} tensors fit, "
-            f"the first that does not is '{stray}'."
+            f"{file} was trained on '{_base_name(header)}', a {theirs.title} base, but the base "
+            f"here is '{base.name}', {base.family.title}. Use a base of its own family."
+        )
+    kohya = any(key.startswith(tuple(base.family.kohya.values())) for key in tensors)
+    layers, used = (
+        _from_kohya(tensors, module_paths, base.family)
+        if kohya
+        else _from_diffusers(tensors, header, base.family)
+    )
+    given = [key for key in tensors if not key.endswith(".alpha")]
+    stray = [key for key in given if key not in used]
+    if stray or not given:
+        raise WeightsError(
+            f"{file} is no LoRA for this family of models ({base.family.title}): "
+            f"{len(given) - len(stray)} of its {len(given)} tensors fit, the first that does not "
+            f"is '{stray[0] if stray else 'no key at all'}'."
         )
     return LoraFile(file, layers, header)
 
 
-def _is_known(key: str, layers: Mapping[str, Mapping[str, Layer]]) -> bool:
-    for part, prefix in PARTS.items():
-        for name in layers.get(part, {}):
-            inner = "text_model." if part == "text_encoder" else ""
-            stems = (prefix + name.replace(".", "_"), f"{part}.{name}", f"{part}.{inner}{name}")
-            if key.startswith(tuple(stem + "." for stem in stems)):
-                return True
-    return False
+def _base_name(header: Mapping[str, str]) -> str:
+    return header.get("onbrand.base") or header.get("ss_sd_model_name") or "another model"
+
+
+def _family_of(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> Family | None:
+    """The family that a LoRA was trained for, by its header, else by what its keys betray."""
+    version = header.get("ss_base_model_version", "")
+    for family in FAMILIES.values():
+        if header.get("onbrand.family") == family.name or version.startswith(family.version):
+            return family
+    starts = ("transformer.single_transformer_blocks.", "lora_unet_double_blocks_")
+    if any(key.startswith(starts) for key in tensors):
+        return FLUX
+    if any(key.startswith("transformer.") for key in tensors):
+        return SD3
+    if any(key.startswith(("text_encoder_2.", "lora_te2_")) for key in tensors):
+        return SDXL
+    widths = (
+        int(tensor.shape[-1])
+        for key, tensor in tensors.items()
+        if key.endswith((".attn2.to_k.lora_A.weight", "_attn2_to_k.lora_down.weight"))
+    )
+    return next((WIDTHS[width] for width in widths if width in WIDTHS), None)
+
+
+def _inner(part: str) -> str:
+    """Text encoders are nested once more in both forms on disk."""
+    return "text_model." if part.startswith("text_encoder") else ""
 
 
 def _from_diffusers(
-    tensors: Mapping[str, Tensor], header: Mapping[str, str]
-) -> dict[str, dict[str, Layer]]:
+    tensors: Mapping[str, Tensor], header: Mapping[str, str], family: Family
+) -> tuple[dict[str, dict[str, Layer]], set[str]]:
+    """Layers per part, and the keys that they were read from."""
     try:
         settings = json.loads(header.get("lora_adapter_metadata", "{}"))
     except json.JSONDecodeError:
         settings = {}
-    layers: dict[str, dict[str, Layer]] = {part: {} for part in PARTS}
+    layers: dict[str, dict[str, Layer]] = {part: {} for part in family.adapted}
+    used: set[str] = set()
     ending = ".lora_A.weight"
     for key, down in tensors.items():
         part, _, rest = key.partition(".")
-        up = tensors.get(key.removesuffix(ending) + ".lora_B.weight")
-        if part not in PARTS or not key.endswith(ending) or up is None:
+        other = key.removesuffix(ending) + ".lora_B.weight"
+        if part not in layers or not key.endswith(ending) or other not in tensors:
             continue
+        used |= {key, other}
         name = rest.removesuffix(ending).removeprefix("text_model.")
         pattern = settings.get(f"{part}.alpha_pattern") or {}
         alpha = pattern.get(name, settings.get(f"{part}.lora_alpha", down.shape[0]))
-        layers[part][name] = Layer(down, up, float(alpha))
-    return layers
+        layers[part][name] = Layer(down, tensors[other], float(alpha))
+    return layers, used
 
 
 def _from_kohya(
-    tensors: Mapping[str, Tensor], module_paths: Mapping[str, Iterable[str]]
+    tensors: Mapping[str, Tensor], module_paths: Mapping[str, Iterable[str]], family: Family
+) -> tuple[dict[str, dict[str, Layer]], set[str]]:
+    """Layers per part, and the keys that they were read from."""
+    layers: dict[str, dict[str, Layer]] = {}
+    used: set[str] = set()
+    for part, prefix in family.kohya.items():
+        stems = (key.partition(".")[0] for key in tensors if key.startswith(prefix))
+        found: dict[str, Layer] = {}
+        for stem in dict.fromkeys(stems):
+            keys = f"{stem}.lora_down.weight", f"{stem}.lora_up.weight"
+            if keys[0] in tensors and keys[1] in tensors:
+                down, up = (tensors[key] for key in keys)
+                alpha = tensors.get(f"{stem}.alpha")
+                found[stem] = Layer(down, up, float(down.shape[0] if alpha is None else alpha))
+        known = _paths(found, prefix, module_paths.get(part, ()), family)
+        layers[part] = {path: layer for paths in known.values() for path, layer in paths.items()}
+        used |= {f"{stem}.lora_{end}.weight" for stem in known for end in ("down", "up")}
+    return layers, used
+
+
+def _paths(
+    found: Mapping[str, Layer], prefix: str, modules: Iterable[str], family: Family
 ) -> dict[str, dict[str, Layer]]:
-    layers: dict[str, dict[str, Layer]] = {part: {} for part in PARTS}
-    for part, prefix in PARTS.items():
-        for name in module_paths.get(part, ()):
-            key = prefix + name.replace(".", "_")
-            down, up = tensors.get(f"{key}.lora_down.weight"), tensors.get(f"{key}.lora_up.weight")
-            if down is not None and up is not None:
-                alpha = tensors.get(f"{key}.alpha")
-                layers[part][name] = Layer(
-                    down, up, float(down.shape[0] if alpha is None else alpha)
-                )
-    return layers
+    """kohya's stem -> the layers that it stands for, by path; stems of no module are left out."""
+    if family is FLUX:
+        split = {stem: split_flux(stem.removeprefix(prefix), x) for stem, x in found.items()}
+        return {stem: layers for stem, layers in split.items() if layers}
+    names = {prefix + name.replace(".", "_"): name for name in modules}
+    return {stem: {names[stem]: layer} for stem, layer in found.items() if stem in names}
 
 
 def _find(path: Path) -> Path:
@@ -257,7 +325,9 @@ def _find(path: Path) -> Path:
 
 
 def _family(base: BaseFacts) -> tuple[str, str]:
-    """kohya's and modelspec's names of the base's architecture, told by the text width."""
+    """kohya's and modelspec's names of the base's architecture; SD 1.x and 2.x by text width."""
+    if base.family is not SD15:
+        return base.family.version, base.family.architecture
     if base.text_width == 768:
         return "sd_v1", "stable-diffusion-v1/lora"
     if base.text_width == 1024:

@@ -1,7 +1,8 @@
 """A pack: one folder of weights for each role, with their licence and revision.
 
-The text-to-image part is a diffusers `StableDiffusionPipeline` folder. A `pack.toml` beside its
-model_index.json may name more roles, each a subfolder in transformers' layout:
+The text-to-image part is a diffusers pipeline's folder, of one of `onbrand.models.families`. A
+`pack.toml` beside its model_index.json may name more roles, each a subfolder in transformers'
+layout:
 
     name = "pocket"
     licence = "Apache-2.0"
@@ -38,9 +39,8 @@ from functools import cached_property
 from pathlib import Path
 
 from onbrand.errors import PackError, nearest
+from onbrand.models.families import Family, part_names
 from onbrand.models.layout import (
-    PARTS,
-    WEIGHTED,
     card_licence,
     check_pipeline,
     fingerprint_folders,
@@ -105,12 +105,19 @@ class Pack:
     @cached_property
     def num_px(self) -> int:
         """Side of the pictures that the pack was trained on, in pixels."""
-        return picture_size(self.root)
+        return picture_size(self.root, self.family)
+
+    @cached_property
+    def family(self) -> Family:
+        """What kind of base the text-to-image part is: sd15, sdxl, sd3 or flux."""
+        return check_pipeline(self.root)
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over the configurations and weights of the text-to-image part."""
-        return fingerprint_folders([self.root / part for part in ("scheduler", *WEIGHTED)])
+        return fingerprint_folders(
+            [self.root / part for part in ("scheduler", *self.family.weighted)]
+        )
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:
@@ -197,7 +204,7 @@ def open_pack(name: str | Path, *, fallback: str | None = DEFAULT_PACK) -> Pack:
 def _read_folder(
     root: Path, *, name: str, fallback: str | None, revision: str = "", licence: str = ""
 ) -> Pack:
-    """The pack in `root`, checked for a Stable-Diffusion pipeline in safetensors."""
+    """The pack in `root`, checked for a family's pipeline in safetensors."""
     check_pipeline(root)
     facts: dict[str, object] = {}
     toml = root / "pack.toml"
@@ -237,7 +244,7 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
     repo, _, revision = text.partition("@")
     endings = ("*.json", "*.txt", "*.safetensors", "*.onnx", "*.model")
     wanted = ["model_index.json", "README.md", "pack.toml", "vocabulary.json", "refused.json"]
-    wanted += [f"{part}/{end}" for part in (*PARTS, *ROLES, "twins") for end in endings]
+    wanted += [f"{part}/{end}" for part in (*part_names(), *ROLES, "twins") for end in endings]
     try:
         root = huggingface_hub.snapshot_download(
             repo,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch import Tensor
 from onbrand.training.cache import Examples, Texts
 from onbrand.training.engine import generator, noise
 from onbrand.training.noise_levels import NoiseLevels
+
+if TYPE_CHECKING:
+    from onbrand.models.diffusion import Conditioning
 
 __all__ = ["Batch", "draw_batch"]
 
@@ -22,7 +26,7 @@ _ORDER, _CLASS = -1, -3  # streams of their own beside samples 0, 1, 2, …
 class Batch:
     """Samples of one step, all or some: first `num_brand` of the brand, then pictures of the class.
 
-    latents and noise [b, c, h, w], embeddings [b, sequence, dim], timesteps [b] int64;
+    latents and noise [b, c, h, w], timesteps [b] int64, embeddings: b rows of what prompts tell;
     `contents[i]` is (picture, variant) in the examples, `names[i]` what an error calls the sample,
     `rows[i]` its number in the step. `step_timesteps` are those of all the step's samples, the
     first `step_num_brand` of the brand: means divide by the whole step's counts, so that the parts
@@ -32,7 +36,7 @@ class Batch:
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
-    embeddings: Tensor
+    embeddings: Conditioning
     num_brand: int
     contents: tuple[tuple[int, int], ...]
     names: tuple[str, ...]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.diffusion import Conditioning, DiffusionModel
 
 __all__ = [
     "Examples",
@@ -103,22 +103,27 @@ def encode(model: DiffusionModel, pictures: Sequence[Image.Image | NDArray[np.ui
 
 
 class Texts:
-    """Prompt embeddings. Each prompt is encoded once and alone while the text encoder is frozen."""
+    """What the network is told of prompts. Each is encoded once and alone while the text encoders
+    are frozen."""
 
     def __init__(self, model: DiffusionModel, *, frozen: bool) -> None:
         self._model = model
         self._frozen = frozen
-        self._known: dict[str, Tensor] = {}
+        self._known: dict[str, Conditioning] = {}
 
-    def embed(self, prompts: Sequence[str]) -> Tensor:
-        """[b, sequence, dim]; with a gradient when the text encoder is being trained."""
+    def embed(self, prompts: Sequence[str]) -> Conditioning:
+        """A row per prompt, float32; with a gradient when the text encoders are being trained."""
+        from onbrand.models.diffusion import Conditioning
+
         if not self._frozen:
             return self._model.encode_prompts(list(prompts))
         for prompt in prompts:
             if prompt not in self._known:
                 with torch.no_grad():
-                    self._known[prompt] = self._model.encode_prompts([prompt])[0].float()
-        return torch.stack([self._known[prompt] for prompt in prompts])
+                    self._known[prompt] = self._model.encode_prompts([prompt]).to(
+                        dtype=torch.float32
+                    )
+        return Conditioning.stack([self._known[prompt] for prompt in prompts])
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,10 +103,15 @@ def middle_of(model: DiffusionModel, x_t: Tensor, t_b: Tensor, embeddings: Any) 
     (torch 2.13, CPU).
     """
 
-    def stop(module: nn.Module, given: Any, made: Any) -> None:
-        raise _Reached(made[0] if isinstance(made, tuple) else made)
+    network = model.network
+    blocks = getattr(network, "transformer_blocks", ())
+    middle = blocks[len(blocks) // 2] if len(blocks) else network.mid_block
 
-    hook = model.unet.mid_block.register_forward_hook(stop)
+    def stop(module: nn.Module, given: Any, made: Any) -> None:
+        hidden = made[-1] if isinstance(made, tuple) else made  # words come first, then the picture
+        raise _Reached(hidden if hidden.ndim == 4 else hidden.mT[..., None])
+
+    hook = middle.register_forward_hook(stop)
     try:
         model.predict(x_t, t_b, embeddings)
     except _Reached as reached:

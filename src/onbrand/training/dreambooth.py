@@ -92,7 +92,7 @@ def run(
         numbers = {"reconstruction": float(instance.detach()), "prior": float(kept.detach())}
         return instance + session.recipe.prior.weight * kept, numbers
 
-    model.unet.train()
+    model.network.train()
     session.run(loop, draw, measure, plan)
 
     # save, measure

@@ -16,7 +16,7 @@ from onbrand.training.losses import gated_mean
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
 
-__all__ = ["estimates", "look"]
+__all__ = ["estimates", "latest_timestep", "look"]
 
 
 def estimates(
@@ -42,7 +42,7 @@ def look(
     """What these samples add to each lens's mean distance over all that it may look at in the
     step, before its weight; {} when there are none. The estimates are decoded once, for the lens
     that looks at the noisiest."""
-    reach = {name: _reach(stage, name) for name in lenses}
+    reach = {name: latest_timestep(model, stage, name) for name in lenses}
     gate, clean, _ = estimates(model, output, noisy, batch, max(reach.values(), default=-1))
     if not len(gate):
         return {}
@@ -57,6 +57,7 @@ def look(
     return found
 
 
-def _reach(stage: Stage, loss: str) -> int:
+def latest_timestep(model: DiffusionModel, stage: Stage, loss: str) -> int:
+    """The noisiest timestep of the base's own at which a loss may look."""
     own = stage.losses[loss].max_timestep
-    return stage.loss_max_timestep if own is None else own
+    return model.last_timestep(stage.loss_max_timestep if own is None else own)

@@ -35,15 +35,18 @@ __all__ = [
 def min_snr_weight(snr_b: Tensor, gamma: float | None, prediction: str) -> Tensor:
     """Weight [b] of each sample's squared error: min(SNR, γ) seen from the clean picture.
 
-    min(SNR, γ)/SNR for noise prediction, min(SNR, γ)/(SNR+1) for v (Hang et al., arXiv 2303.09556).
-    `gamma` None weighs all alike. SNR 0 (zero-terminal schedules) gives 0 for v and 1 for noise,
-    the limits of the formulas. Raises ValueError for another kind of prediction.
+    min(SNR, γ)/SNR for noise prediction, min(SNR, γ)/(SNR+1) for v (Hang et al., arXiv 2303.09556),
+    min(SNR, γ)·σ² for a flow, whose SNR is ((1−σ)/σ)², so that σ = 1/(1+√SNR). `gamma` None weighs
+    all alike. SNR 0 (pure noise) gives 0 for v and flow and 1 for noise, the limits of the
+    formulas. Raises ValueError for another kind of prediction.
     """
     if gamma is None:
         return torch.ones_like(snr_b)
     least = snr_b.clamp(max=gamma)
     if prediction == "v_prediction":
         return least / (snr_b + 1)
+    if prediction == "flow_prediction":
+        return least / (1 + snr_b.sqrt()).square()
     if prediction == "epsilon":
         return torch.where(snr_b > 0, least / snr_b.clamp(min=1e-12), torch.ones_like(snr_b))
     raise ValueError(f"no min-SNR weight for a model that predicts {prediction!r}")

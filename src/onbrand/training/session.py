@@ -125,7 +125,7 @@ class Session:
         attach_lora(self.model, self.recipe.lora, seed=self.recipe.seed)
         self.parameters = lora_parameters(self.model)
         if self.recipe.gradient_checkpointing:
-            self.model.unet.enable_gradient_checkpointing()
+            self.model.network.enable_gradient_checkpointing()
             self.model.vae.enable_gradient_checkpointing()
 
     # -- pictures of the class ---------------------------------------------------------------
@@ -238,13 +238,13 @@ class Session:
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Inside, dropout is off; the mode of the U-Net is put back after."""
-        was = self.model.unet.training
-        self.model.unet.eval()
+        """Inside, dropout is off; the mode of the network is put back after."""
+        was = self.model.network.training
+        self.model.network.eval()
         try:
             yield
         finally:
-            self.model.unet.train(was)
+            self.model.network.train(was)
 
     def previews(self, name: str) -> dict[int, Callable[[int], Mapping[str, float] | None]]:
         """The engine's `every` table: a contact sheet each `preview_every` steps (0: none)."""

@@ -27,7 +27,7 @@ from onbrand.training.cache import Examples, brand_examples
 from onbrand.training.critic import Critic, adversarial, open_critic
 from onbrand.training.engine import Part
 from onbrand.training.lenses import Lens, open_lenses
-from onbrand.training.looks import estimates, look
+from onbrand.training.looks import estimates, latest_timestep, look
 from onbrand.training.losses import min_snr_weight, reconstruction, weight_change
 from onbrand.training.session import Session, StagePlan
 
@@ -85,7 +85,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             losses |= _seen(session, stage, plan, tools, output, noisy, batch, seed, index)
         return _sum_of(losses, tools.weights), {k: float(v.detach()) for k, v in losses.items()}
 
-    model.unet.train()
+    model.network.train()
     session.run(loop, draw, measure, plan)
 
     # save, measure
@@ -160,7 +160,7 @@ def _seen(
         return found
     term = stage.losses["adversarial"]
     if index >= term.from_fraction * plan.num_steps:
-        reach = stage.loss_max_timestep if term.max_timestep is None else term.max_timestep
+        reach = latest_timestep(model, stage, "adversarial")
         gate, fake, share = estimates(model, output, noisy, batch, reach)
         if len(gate):
             real, words = batch.latents[gate], batch.embeddings[gate]

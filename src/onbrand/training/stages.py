@@ -175,9 +175,17 @@ def open_session(
     workers: Workers = ALONE,
 ) -> Session:
     """The base loaded, with all that a run's stages share."""
+    from onbrand.models.adapters import check_lora
     from onbrand.models.diffusion import load_diffusion
 
+    check_lora(pack, recipe.lora)
     model = load_diffusion(pack)
+    size_px = recipe.resolution_px or pack.num_px
+    if size_px % model.training_unit_px:
+        raise RecipeError(
+            f"resolution_px is {size_px}, but the base '{pack.name}' ({pack.family.title}) reads "
+            f"pictures in squares of {model.training_unit_px} px: take a multiple of that."
+        )
     return Session(
         model=model,
         pack=pack,
@@ -189,7 +197,7 @@ def open_session(
         sample=sample,
         score=score,
         emit=emit,
-        size_px=recipe.resolution_px or pack.num_px,
+        size_px=size_px,
         base_fingerprint=pack.fingerprint,
         speak=brief.trigger_prompt if arm == dreambooth.NAME else brief.prompt,
         workers=workers,

@@ -1,0 +1,126 @@
+"""Variance-preserving noise, of Stable Diffusion 1.x, 2.x and XL.
+
+Notation: x0 are scaled latents [b, 4, h, w], ᾱ_t the cumulative product of the schedule,
+x_t = √ᾱ_t·x0 + √(1−ᾱ_t)·ε. The network predicts ε (Ho et al. 2020, arXiv 2006.11239) or
+v = √ᾱ_t·ε − √(1−ᾱ_t)·x0 (Salimans and Ho 2022, arXiv 2202.00512).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from torch import Tensor
+
+from onbrand.errors import PackError
+from onbrand.models.diffusion import DiffusionModel, quiet_libraries
+from onbrand.models.packs import Pack
+
+__all__ = ["VarianceModel"]
+
+DPM_SOLVER = "DPMSolverMultistepScheduler"
+PREDICTIONS = ("epsilon", "v_prediction")
+
+
+class VarianceModel(DiffusionModel):
+    """A U-Net on a variance-preserving schedule.
+
+    `scheduler` is a DDIMScheduler with the pack's schedule, `alphas_cumprod` [T] float32.
+    """
+
+    rescales_guidance = True
+
+    def __init__(self, pack: Pack, parts: Mapping[str, Any]) -> None:
+        scheduler = parts["scheduler"]
+        super().__init__(pack, {k: v for k, v in parts.items() if k != "scheduler"})
+        self.prediction_type = str(scheduler.config.prediction_type)
+        self._solves = type(scheduler).__name__ == DPM_SOLVER
+        self._schedule = _schedule(dict(scheduler.config))
+        self.scheduler = _ddim(self._schedule)
+        self.num_timesteps = int(self.scheduler.config.num_train_timesteps)
+        self.alphas_cumprod = cast(Tensor, self.scheduler.alphas_cumprod).float()
+        if self.prediction_type not in PREDICTIONS:
+            raise PackError(
+                f"pack '{pack.name}' predicts '{self.prediction_type}'; this version trains "
+                f"{' and '.join(PREDICTIONS)} models of its family ({self.family.title})."
+            )
+        if self.prediction_type == "epsilon" and float(self.alphas_cumprod[-1]) == 0.0:
+            raise PackError(
+                f"pack '{pack.name}' predicts noise on a schedule whose last step is pure noise "
+                "(rescale_betas_zero_snr): it cannot tell x0 there. Correct one of the two."
+            )
+
+    @property
+    def unit_px(self) -> int:
+        """What the side of a sampled picture must be a multiple of: the U-Net halves it."""
+        levels = max(0, len(self.network.config.block_out_channels) - 1)
+        return int(self.vae_factor * 2**levels)
+
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """Whether the last timestep is pure noise (Lin et al. 2023, arXiv 2305.08891)."""
+        return float(self.alphas_cumprod[-1]) == 0.0
+
+    def add_noise(self, x0: Tensor, noise: Tensor, t_b: Tensor) -> Tensor:
+        """x_t = √ᾱ·x0 + √(1−ᾱ)·ε, float32; t_b are timesteps [b] in [0, num_timesteps)."""
+        signal, spread = self._coefficients(t_b, x0)
+        return signal * x0.float() + spread * noise.float()
+
+    def target(self, x0: Tensor, noise: Tensor, t_b: Tensor) -> Tensor:
+        """What the network should output: ε, or v = √ᾱ·ε − √(1−ᾱ)·x0; float32."""
+        if self.prediction_type == "epsilon":
+            return noise.float()
+        signal, spread = self._coefficients(t_b, x0)
+        return signal * noise.float() - spread * x0.float()
+
+    def estimate_x0(self, output: Tensor, x_t: Tensor, t_b: Tensor) -> Tensor:
+        """x0 that the output implies, float32, never clamped.
+
+        ε: (x_t − √(1−ᾱ)·ε̂)/√ᾱ. v: √ᾱ·x_t − √(1−ᾱ)·v̂, exact at the pure-noise step as well.
+        """
+        signal, spread = self._coefficients(t_b, x_t)
+        if self.prediction_type == "epsilon":
+            return (x_t.float() - spread * output.float()) / signal
+        return signal * x_t.float() - spread * output.float()
+
+    def snr(self, t_b: Tensor) -> Tensor:
+        """Signal-to-noise ratio ᾱ/(1−ᾱ) at timesteps [b], float32 [b]; 0 at pure noise."""
+        alphas = self.alphas_cumprod.to(t_b.device)[t_b]
+        return alphas / (1 - alphas)
+
+    def network_time(self, t_b: Tensor) -> Tensor:
+        """The timesteps themselves."""
+        return t_b
+
+    def _coefficients(self, t_b: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        alphas = self.alphas_cumprod.to(like.device)[t_b.to(like.device)]
+        alphas = alphas.reshape(-1, *([1] * (like.ndim - 1)))
+        return alphas.sqrt(), (1 - alphas).sqrt()
+
+    def sampler(self) -> Any:
+        """A fresh sampler (it is state of one request): the pack's DPM-Solver, else DDIM.
+
+        It keeps the pack's schedule, prediction type, spacing and zero-terminal SNR.
+        """
+        if not self._solves:
+            return _ddim(self._schedule)
+        from diffusers import DPMSolverMultistepScheduler
+
+        with quiet_libraries():
+            return DPMSolverMultistepScheduler.from_config(self._schedule)
+
+
+def _schedule(config: dict[str, Any]) -> dict[str, Any]:
+    """A scheduler's config as every sampler here takes it: no clamping of x0, honest spacing."""
+    kept = {k: v for k, v in config.items() if not k.startswith("_")}
+    kept |= {"clip_sample": False, "thresholding": False, "steps_offset": 1}
+    if kept.get("rescale_betas_zero_snr"):
+        kept["timestep_spacing"] = "trailing"  # else sampling would never start from pure noise
+    return kept
+
+
+def _ddim(schedule: dict[str, Any]) -> Any:
+    from diffusers import DDIMScheduler
+
+    with quiet_libraries():
+        return DDIMScheduler.from_config(schedule)

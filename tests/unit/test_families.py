@@ -1,0 +1,333 @@
+"""Every family against diffusers: its losses, prompts, samples, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, DiffusionPipeline, FluxPipeline
+from diffusers.training_utils import compute_loss_weighting_for_sd3
+from tiny_families import FAMILY_NAMES
+
+from onbrand.errors import PackError, PromptError
+from onbrand.events import Event, Warned
+from onbrand.generation.sample import sample, starting_noise
+from onbrand.models import Pack, open_pack
+from onbrand.models.control import load_controlnet
+from onbrand.models.diffusion import (
+    Conditioning,
+    DiffusionModel,
+    load_diffusion,
+    quiet_libraries,
+)
+from onbrand.models.families.flux import TRAINING_GUIDANCE
+from onbrand.training.losses import min_snr_weight, reconstruction
+from onbrand.training.noise_levels import NoiseLevels
+
+Opener = Callable[[str], Pack]
+PROMPTS = ["a red fox", "a blue cat waving at the beach at night"]
+TIMESTEPS = torch.tensor([30, 870])
+FLOWS = ("sd3", "flux")
+
+
+def plain(pack: Pack) -> Any:
+    """The base as diffusers alone loads it."""
+    with quiet_libraries():
+        pipe = DiffusionPipeline.from_pretrained(
+            pack.root, torch_dtype=torch.float32, local_files_only=True
+        )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def drawn(model: DiffusionModel, seed: int) -> torch.Tensor:
+    """Seeded latents of two 32-px pictures."""
+    shape = (2, model.num_latent_channels, 4, 4)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def our_errors(model: DiffusionModel, x0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Each sample's plain error, as the stages compute it."""
+    x_t = model.add_noise(x0, noise, TIMESTEPS)
+    output = model.predict(x_t, TIMESTEPS, model.encode_prompts(PROMPTS))
+    return reconstruction(output, model.target(x0, noise, TIMESTEPS), torch.ones(2))
+
+
+@torch.no_grad()
+def unet_loss(pipe: Any, x0: torch.Tensor, noise: torch.Tensor, told: dict[str, Any]) -> float:
+    """train_dreambooth_lora(_sdxl).py: DDPM noise, the U-Net's answer, its mean squared error."""
+    scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
+    noisy = scheduler.add_noise(x0, noise, TIMESTEPS)
+    wanted = noise
+    if scheduler.config.prediction_type == "v_prediction":
+        wanted = scheduler.get_velocity(x0, noise, TIMESTEPS)
+    answer = pipe.unet(noisy, TIMESTEPS, **told, return_dict=False)[0]
+    return float(torch.nn.functional.mse_loss(answer, wanted))
+
+
+@pytest.mark.parametrize("base", ["sd15", "tiny"])
+def test_sd15s_loss_is_the_examples(family_pack: Opener, tiny_pack: Pack, base: str) -> None:
+    """Noise prediction (sd15) and v-prediction with zero terminal SNR (tiny), to 1e-6."""
+    pack = tiny_pack if base == "tiny" else family_pack(base)
+    model, pipe = load_diffusion(pack), plain(pack)
+    x0, noise = drawn(model, 0), drawn(model, 1)
+    words, _ = pipe.encode_prompt(PROMPTS, "cpu", 1, False)
+    theirs = unet_loss(pipe, x0, noise, {"encoder_hidden_states": words})
+    assert model.prediction_type == ("v_prediction" if base == "tiny" else "epsilon")
+    assert float(our_errors(model, x0, noise).mean()) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_sdxls_loss_is_the_examples(family_pack: Opener) -> None:
+    """Two encoders' states, the pooled one, and time ids (size, crop, target), to 1e-6."""
+    pack = family_pack("sdxl")
+    model, pipe = load_diffusion(pack), plain(pack)
+    x0, noise = drawn(model, 0), drawn(model, 1)
+    words, _, pooled, _ = pipe.encode_prompt(
+        PROMPTS, device="cpu", do_classifier_free_guidance=False
+    )
+    times = torch.tensor([[32, 32, 0, 0, 32, 32]]).repeat(2, 1)
+    more = {"time_ids": times, "text_embeds": pooled}
+    told = {"encoder_hidden_states": words, "added_cond_kwargs": more}
+    theirs = unet_loss(pipe, x0, noise, told)
+    assert float(our_errors(model, x0, noise).mean()) == pytest.approx(theirs, abs=1e-6)
+    elsewhere = unet_loss(
+        pipe, x0, noise, {**told, "added_cond_kwargs": more | {"time_ids": 2 * times}}
+    )
+    assert abs(elsewhere - theirs) > 1e-6, "the time ids count"
+
+
+def looked_up(pipe: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The examples' clock: entries of the schedule, largest noise first, and their sigmas."""
+    indices = 999 - TIMESTEPS
+    times = pipe.scheduler.timesteps[indices]
+    places = [(pipe.scheduler.timesteps == t).nonzero().item() for t in times]
+    return times, pipe.scheduler.sigmas[places].reshape(-1, 1, 1, 1)
+
+
+@torch.no_grad()
+def test_sd3s_loss_is_the_examples(family_pack: Opener) -> None:
+    """The velocity's error on the schedule's shifted sigmas without weighting, to 1e-6; with
+    `precondition_outputs`, that of x0, which is σ² times ours."""
+    pack = family_pack("sd3")
+    model, pipe = load_diffusion(pack), plain(pack)
+    x0, noise = drawn(model, 0), drawn(model, 1)
+    words, _, pooled, _ = pipe.encode_prompt(
+        PROMPTS, None, None, device="cpu", do_classifier_free_guidance=False, max_sequence_length=16
+    )
+    times, sigmas = looked_up(pipe)
+    noisy = (1.0 - sigmas) * x0 + sigmas * noise
+    answer = pipe.transformer(
+        hidden_states=noisy, timestep=times, encoder_hidden_states=words,
+        pooled_projections=pooled, return_dict=False,
+    )[0]  # fmt: skip
+    weight = compute_loss_weighting_for_sd3("none", sigmas)
+    theirs = (weight * (answer - (noise - x0)) ** 2).flatten(1).mean(1)
+    ours = our_errors(model, x0, noise)
+    assert float(ours.mean()) == pytest.approx(float(theirs.mean()), abs=1e-6)
+    conditioned = (weight * (answer * -sigmas + noisy - x0) ** 2).flatten(1).mean(1)
+    torch.testing.assert_close(ours * sigmas.flatten() ** 2, conditioned, atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_fluxs_loss_is_the_examples(family_pack: Opener) -> None:
+    """Packed latents, position ids and the guidance embedding, to 1e-6."""
+    pack = family_pack("flux")
+    model, pipe = load_diffusion(pack), plain(pack)
+    x0, noise = drawn(model, 0), drawn(model, 1)
+    words, pooled, word_ids = pipe.encode_prompt(
+        PROMPTS, None, device="cpu", max_sequence_length=16
+    )
+    times, sigmas = looked_up(pipe)
+    noisy = (1.0 - sigmas) * x0 + sigmas * noise
+    weight = compute_loss_weighting_for_sd3("none", sigmas)
+
+    def theirs(guidance: float) -> float:
+        answer = pipe.transformer(
+            hidden_states=FluxPipeline._pack_latents(noisy, 2, 16, 4, 4),
+            timestep=times / 1000,
+            guidance=torch.tensor([guidance]).expand(2),
+            pooled_projections=pooled,
+            encoder_hidden_states=words,
+            txt_ids=word_ids,
+            img_ids=FluxPipeline._prepare_latent_image_ids(2, 2, 2, "cpu", torch.float32),
+            return_dict=False,
+        )[0]
+        answer = FluxPipeline._unpack_latents(answer, height=32, width=32, vae_scale_factor=8)
+        return float((weight * (answer - (noise - x0)) ** 2).flatten(1).mean(1).mean())
+
+    ours = float(our_errors(model, x0, noise).mean())
+    assert ours == pytest.approx(theirs(TRAINING_GUIDANCE), abs=1e-6)
+    assert abs(ours - theirs(3.5)) > 1e-6, "the guidance that the network is told counts"
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_pictures_are_diffusers_own(family_pack: Opener, name: str) -> None:
+    """From the same noise, plain diffusers draws the same picture, with and without a negative
+    prompt where the family reads one."""
+    pack = family_pack(name)
+    model, pipe = load_diffusion(pack), plain(pack)
+    if name not in FLOWS:
+        pipe.scheduler = model.sampler()  # theirs is PNDM or Euler, ours DDIM on their schedule
+    start = starting_noise(model, [9], 32)
+    more: dict[str, Any] = {"max_sequence_length": 16} if name in FLOWS else {}
+    for negative in ("", "sad night") if model.reads_negative else ("",):
+        if negative:
+            more["negative_prompt"] = negative
+        theirs = pipe(
+            "a red fox", latents=model.pack_latents(start), num_inference_steps=3,
+            guidance_scale=3.0, height=32, width=32, **more,
+        ).images[0]  # fmt: skip
+        ours = sample(
+            model, ["a red fox"], seeds=[9], num_steps=3, guidance=3.0, negative_prompt=negative
+        )[0]
+        gap = np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int))
+        assert gap.max() <= 1
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_x0_comes_back_and_noise_rises(family_pack: Opener, name: str) -> None:
+    """x0 → x_t → target → x0 is the identity, and the SNR falls while the network's clock rises."""
+    model = load_diffusion(family_pack(name))
+    x0, noise = drawn(model, 0), drawn(model, 1)
+    x_t = model.add_noise(x0, noise, TIMESTEPS)
+    back = model.estimate_x0(model.target(x0, noise, TIMESTEPS), x_t, TIMESTEPS)
+    torch.testing.assert_close(back, x0, atol=2e-5, rtol=1e-4)
+    every = torch.arange(model.num_timesteps)
+    assert bool((model.snr(every).diff() < 0).all())
+    assert bool((model.network_time(every).diff() > 0).all())
+    for time in (0, 400, 1000):
+        kept = every <= model.last_timestep(time)
+        assert torch.equal(kept, model.network_time(every) <= time)
+    assert 0 <= float(model.network_time(every[:1])) < float(model.network_time(every[-1:])) <= 1000
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_counts_in_sigmas(family_pack: Opener, name: str) -> None:
+    """The clock is 1000·σ, SNR is ((1−σ)/σ)², and min-SNR weighs the velocity's error so that it is
+    min(SNR, γ) times that of x0."""
+    model = load_diffusion(family_pack(name))
+    every = torch.arange(1000)
+    sigma = model.network_time(every) / 1000
+    even = (every + 1) / 1000
+    shifted = 3 * even / (1 + 2 * even) if name == "sd3" else even
+    torch.testing.assert_close(sigma, shifted, atol=1e-6, rtol=1e-5)
+    snr = model.snr(every)
+    torch.testing.assert_close(snr, ((1 - sigma) / sigma) ** 2)
+    weight = min_snr_weight(snr, 5.0, model.prediction_type)
+    error_x0 = torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        weight * error_x0 / sigma**2, snr.clamp(max=5) * error_x0, atol=1e-5, rtol=1e-3
+    )
+    drawn_sigmas = sigma[NoiseLevels.named("logit_normal", snr).draw(3, 0, 400)]
+    assert 0.42 < float(drawn_sigmas.median()) < 0.58, "SD3's density has its middle at σ = 1/2"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_half_precision_loads_and_draws(family_pack: Opener, name: str, dtype: str) -> None:
+    """Every part has the precision asked for (an autoencoder that overflows in float16 stays
+    float32), prompts are encoded, the network answers and a picture comes out."""
+    model = load_diffusion(family_pack(name), dtype=dtype)
+    half = getattr(torch, dtype)
+    assert {module.dtype for module in model.modules() if module is not model.vae} == {half}
+    assert model.vae.dtype == (torch.float32 if dtype == "float16" else half)
+    told = model.encode_prompts(PROMPTS)
+    with torch.no_grad():
+        answer = model.predict(drawn(model, 0), TIMESTEPS, told)
+    assert told.tokens.dtype == answer.dtype == half
+    assert bool(torch.isfinite(answer).all())
+    assert sample(model, ["a red fox"], seeds=[1], num_steps=2)[0].size == (32, 32)
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_a_prompts_rows_know_no_neighbours(family_pack: Opener, name: str) -> None:
+    """Alone or in a batch a prompt has the same rows; they index, stack and move together."""
+    model = load_diffusion(family_pack(name))
+    with torch.no_grad():
+        both, alone = model.encode_prompts(PROMPTS), model.encode_prompts(PROMPTS[1:])
+    assert len(both) == 2
+    assert (both.pooled is None) == (name == "sd15")
+    again = Conditioning.stack([both[1], both[0]])[torch.tensor([1, 0])]
+    for ours, theirs in ((both[1], alone), (both[-1], alone), (again, both)):
+        torch.testing.assert_close(ours.tokens, theirs.tokens)
+        if ours.pooled is not None:
+            torch.testing.assert_close(ours.pooled, theirs.pooled)
+    moved = both.to(dtype=torch.bfloat16)
+    assert moved.tokens.dtype == torch.bfloat16
+    assert moved.pooled is None or moved.pooled.dtype == torch.bfloat16
+
+
+def test_unlike_rows_do_not_stack(family_pack: Opener) -> None:
+    """Rows with and without a pooled part, or none at all, are refused."""
+    rows = Conditioning(torch.zeros(1, 2, 3))
+    with pytest.raises(ValueError, match="2 conditionings, 1 of them pooled"):
+        Conditioning.stack([rows, Conditioning(rows.tokens, torch.zeros(1, 4))])
+    with pytest.raises(ValueError, match="0 conditionings"):
+        Conditioning.stack([])
+
+
+def test_sd3_does_without_t5(family_pack: Opener, tmp_path: Path) -> None:
+    """A base without its third encoder loads, tells zeros in its place, and draws."""
+    root = Path(shutil.copytree(family_pack("sd3").root, tmp_path / "light"))
+    index = json.loads((root / "model_index.json").read_text("utf-8"))
+    index |= {"text_encoder_3": [None, None], "tokenizer_3": [None, None]}
+    (root / "model_index.json").write_text(json.dumps(index), "utf-8")
+    shutil.rmtree(root / "text_encoder_3")
+    model = load_diffusion(open_pack(root))
+    theirs, _, pooled, _ = model.pipeline().encode_prompt(PROMPTS, None, None, device="cpu")
+    ours = model.encode_prompts(PROMPTS)
+    torch.testing.assert_close(ours.tokens, theirs[:, : ours.tokens.shape[1]])
+    torch.testing.assert_close(ours.pooled, pooled)
+    assert sample(model, ["a red fox"], seeds=[1], num_steps=1)[0].size == (32, 32)
+
+
+def _index(root: Path, **changes: object) -> Path:
+    path = root / "model_index.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        (
+            "sdxl",
+            {"_class_name": "KolorsPipeline"},
+            r"is a KolorsPipeline.*StableDiffusionXL.*Flux",
+        ),
+        ("sdxl", {"_class_name": "StableDiffusionPipeline"}, "with text_encoder_2"),
+        ("flux", {"_class_name": "StableDiffusion3Pipeline"}, "'transformer' is FluxTransformer2D"),
+        ("flux", {"scheduler": ["diffusers", "DDIMScheduler"]}, "'scheduler' is DDIMScheduler"),
+        ("sdxl", {"scheduler": ["diffusers", "EDMEulerScheduler"]}, "for EDM noise"),
+        ("sd3", {"text_encoder_2": [None, None]}, "'text_encoder_2' is missing"),
+    ],
+)
+def test_another_family_is_named(
+    family_pack: Opener, tmp_path: Path, name: str, changes: dict[str, object], said: str
+) -> None:
+    """What the folder is, and what is supported, in one line."""
+    root = _index(Path(shutil.copytree(family_pack(name).root, tmp_path / "base")), **changes)
+    with pytest.raises(PackError, match=said) as caught:
+        open_pack(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_family_cannot_do_is_said(family_pack: Opener, guided_pack: Pack) -> None:
+    """FLUX reads no negative prompt (a warning), takes no rescaled guidance and no ControlNet."""
+    model = load_diffusion(family_pack("flux"))
+    heard: list[Event] = []
+    sample(model, ["a fox"], seeds=[1], num_steps=1, negative_prompt="sad", emit=heard.append)
+    assert any("reads no negative prompt" in e.message for e in heard if isinstance(e, Warned))
+    with pytest.raises(PromptError, match=r"guidance_rescale is 0.7, which FLUX"):
+        sample(model, ["a fox"], seeds=[1], num_steps=1, guidance_rescale=0.7)
+    with pytest.raises(PackError, match=r"FLUX.*no ControlNet"):
+        model.pipeline(load_controlnet(guided_pack))
+    with pytest.raises(PromptError, match="multiples of 16 px"):
+        sample(model, ["a fox"], seeds=[1], size_px=40)
