@@ -30,15 +30,10 @@ from torch import Tensor, nn
 from unet import levels, schedule
 from worlds import people_and_scenes
 
+from onbrand.generation import sample
 from onbrand.illustrator import Character, caption, character, illustrate, random_scene
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
-from onbrand.models.identity_adapter import (
-    attach_identity,
-    fresh_identity,
-    identity_parameters,
-    load_identity_adapter,
-    save_identity,
-)
+from onbrand.models.identity import IdentityWay, load_adapter, open_way, save_way
 from onbrand.models.packs import Pack, open_pack
 from onbrand.models.perception import IdentityEncoder
 from onbrand.models.twins import IdentityTwin
@@ -191,8 +186,8 @@ def evaluate(
     who = [F.normalize(encoder.embed(as_tensor(p)).mean(0), dim=0) for p in known]
     prompts = [text.format(who=character(k).species) for k in range(num) for text in PROMPTS]
     told = torch.stack([w for w in who for _ in PROMPTS])
-    drawn = draw(model, prompts, told, steps)
-    plain = draw(model, prompts, torch.zeros_like(told), steps)
+    drawn = drawn_of(model, prompts, told, steps)
+    plain = drawn_of(model, prompts, torch.zeros_like(told), steps)
     columns = NUM_REFERENCES + len(PROMPTS)
     rows = [
         picture
@@ -211,20 +206,15 @@ def evaluate(
     return found
 
 
-def draw(
+def drawn_of(
     model: DiffusionModel, prompts: list[str], who_bd: Tensor, num_steps: int
 ) -> list[Image.Image]:
     """A picture of each prompt and identity, seeds 0, 1, 2, …"""
-    pipe = model.pipeline()
+    assert model.way is not None
     pictures: list[Image.Image] = []
-    for first in range(0, len(prompts), 8):
-        who = who_bd[first : first + 8]
-        pair = torch.cat([torch.zeros_like(who), who])[:, None]
-        seeds = [torch.Generator("cpu").manual_seed(first + k) for k in range(len(who))]
-        pictures += pipe(
-            prompts[first : first + 8], ip_adapter_image_embeds=[pair], generator=seeds,
-            num_inference_steps=num_steps, guidance_scale=4.0,
-        ).images  # fmt: skip
+    for k, (prompt, who) in enumerate(zip(prompts, who_bd, strict=True)):
+        model.way.show(who[None])
+        pictures += sample(model, [prompt], seeds=[k], num_steps=num_steps)
     return pictures
 
 
@@ -235,7 +225,6 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--every", type=int, default=500, help="steps between saves")
     p.add_argument("--num", type=int, default=12, help="characters of the sheet")
     p.add_argument("--sampling-steps", type=int, default=12)
-    p.add_argument("--num-tokens", type=int, default=8)
     p.add_argument("--detail-weight", type=float, default=4.0, help="of faces, marks and props")
     p.add_argument("--log-snr", type=float, default=0.0, help="about which timesteps are drawn")
     p.add_argument("--base", default="pocket", help="the pack it is for; name its --vae too")
@@ -251,13 +240,11 @@ def main(arguments: list[str] | None = None) -> None:
     encoder = IdentityEncoder(pack)
     who = embeddings(latents, num, encoder, options.out / "embeddings.npy")
     if "identity_adapter" in pack.roles and not options.afresh:
-        load_identity_adapter(model, pack)
+        way: IdentityWay = load_adapter(model, pack)
     else:
-        tokens = {"num_tokens": options.num_tokens, "seed": options.seed}
-        attach_identity(model, fresh_identity(model, who.shape[1], **tokens))
-    trained = identity_parameters(model)
-    for parameter in trained.values():
-        parameter.requires_grad_(True)
+        way = open_way(model, "attended", embedding_dim=who.shape[1], seed=options.seed)
+    way.trainable(True)
+    trained = way.parameters()
     settings = Settings(
         num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=100,
         floor_fraction=0.05, weight_decay=0.01, ema_decay=0.995, checkpoint_every=250, log_every=50,
@@ -269,7 +256,8 @@ def main(arguments: list[str] | None = None) -> None:
     def save(done: int) -> None:
         began = time.monotonic()
         with loop.averaged():
-            save_identity(model, options.out / "model", {"base": pack.fingerprint})
+            save_way(model, options.out / "model", {})
+            (options.out / "model" / "identity.safetensors").unlink()  # the pack keeps fp16
             found = evaluate(
                 model, pack, options.out / "samples" / f"{done:06d}.png", options.num,
                 options.sampling_steps,

@@ -30,6 +30,7 @@ __all__ = [
     "STAGE_LOSSES",
     "Augment",
     "Gate",
+    "IdentitySettings",
     "LoraSettings",
     "LossTerm",
     "OptimizerName",
@@ -84,6 +85,16 @@ class LoraSettings(_Settings):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: Literal["attention", "attention+ff", "all"] = "attention"
     text_encoder: bool = False
+
+
+class IdentitySettings(_Settings):
+    """Whether the brand's identity embedding takes part beside the words, and by which way: as more
+    "tokens", as "modulation" of what the network knows of time, or "attended" by keys and values
+    of its own (IP-Adapter; from the base's own adapter where its pack has one). `train` lets the
+    way learn with the LoRA; frozen, only an adapter that the pack brings says anything."""
+
+    mode: Literal["none", "tokens", "modulation", "attended"] = "none"
+    train: bool = True
 
 
 class Validation(_Settings):
@@ -210,6 +221,7 @@ class Recipe(_Settings):
     gradient_checkpointing: bool = False
     optimizer: OptimizerName = "adamw"
     lora: LoraSettings = LoraSettings()
+    identity: IdentitySettings = IdentitySettings()
     validation: Validation = Validation()
     prior: Prior = Prior()
     stage: list[Stage] = Field(min_length=1)

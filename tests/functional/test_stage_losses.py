@@ -26,6 +26,7 @@ from onbrand.models.adapters import attach_lora, lora_parameters
 from onbrand.models.diffusion import load_diffusion
 from onbrand.models.packs import Pack
 from onbrand.recipe import SEEN_LOSSES, LoraSettings, Recipe, Stage
+from onbrand.road.picture import with_lora
 from onbrand.training.batches import Batch
 from onbrand.training.critic import adversarial, open_critic
 from onbrand.training.looks import look
@@ -252,3 +253,35 @@ def test_losses_belong_to_kinds_of_stages() -> None:
         tiny_recipe(stage=[{**stage, "losses": {"pose": 1.0}}])
     with pytest.raises(ValueError, match="num_steps or num_epochs"):
         tiny_recipe(stage=[{**stage, "num_epochs": 2}])
+
+
+@pytest.mark.parametrize("mode", ["tokens", "modulation", "attended"])
+def test_an_identity_trains_beside_the_lora_and_comes_back(
+    mode: str, dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """Each way learns with the LoRA, resumes to the same bytes, and draws the same from disk."""
+    recipe = tiny_recipe(
+        stage=[{"kind": "appearance", "num_steps": 4, "losses": {"prior": 1.0}, **SHORT}],
+        identity={"mode": mode},
+    )
+
+    def press(event: Event) -> None:
+        if isinstance(event, Advanced) and (event.task, event.done) == ("appearance", 2):
+            signal.raise_signal(signal.SIGINT)
+
+    whole = run(dataset, recipe, tiny_pack, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, recipe, tiny_pack, tmp_path / "cut", emit=press)
+    cut = run(dataset, recipe, tiny_pack, tmp_path / "cut")
+    kept = {path.name for path in whole.checkpoint().glob("*.safetensors")}
+    assert "identity.safetensors" in kept
+    for name in kept - {"resume.safetensors"}:
+        assert (cut.checkpoint() / name).read_bytes() == (whole.checkpoint() / name).read_bytes()
+    model = with_lora(load_diffusion(tiny_pack), whole.checkpoint())
+    assert model.way is not None
+    assert model.way.name == mode
+    assert model.way.who_nd is not None
+    first = sample(model, ["waving"], seeds=[1], num_steps=2)[0]
+    bare = sample(with_lora(model, None), ["waving"], seeds=[1], num_steps=2)[0]
+    assert model.way is None
+    assert np.abs(np.asarray(first, int) - np.asarray(bare, int)).max() > 0

@@ -13,7 +13,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from onbrand.models.families.conditioning import Conditioning
 from onbrand.models.families.kinds import Family
 from onbrand.models.layout import part_classes, said
 from onbrand.models.packs import Pack
+
+if TYPE_CHECKING:
+    from onbrand.models.identity.way import IdentityWay
 
 __all__ = ["Conditioning", "DiffusionModel", "Dtype", "load_diffusion", "quiet_libraries"]
 
@@ -70,6 +73,8 @@ class DiffusionModel(ABC):
     """Whether a negative prompt changes the picture."""
     rescales_guidance = False
     """Whether the pipeline takes `guidance_rescale`."""
+    way: IdentityWay | None = None
+    """How an identity reaches the network, while there is one (models.identity)."""
 
     def __init__(self, pack: Pack, parts: Mapping[str, Any]) -> None:
         self.pack = pack
@@ -213,7 +218,20 @@ class DiffusionModel(ABC):
         """The largest timestep whose `network_time` is at most `time`; -1 when there is none."""
         return int((self.network_time(torch.arange(self.num_timesteps)) <= time).sum()) - 1
 
+    def reach(self, conditioning: Conditioning) -> tuple[Conditioning, dict[str, Any]]:
+        """Prompts as the network takes them, and more of its `added_cond_kwargs`: what the way of
+        an identity adds."""
+        return self.way.reach(conditioning) if self.way else (conditioning, {})
+
     # -- sampling ----------------------------------------------------------------------------
+
+    def reach_pipeline(
+        self, positive: Conditioning, negative: Conditioning, guidance: float
+    ) -> tuple[Conditioning, Conditioning, dict[str, Any]]:
+        """The same for the pipeline's prompts and negative prompts, and more of its arguments."""
+        if self.way is None:
+            return positive, negative, {}
+        return self.way.reach_pipeline(positive, negative, guidance > 1)
 
     @abstractmethod
     def sampler(self) -> Any:

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from onbrand.errors import WeightsError
-from onbrand.files import write_bytes_atomic
 from onbrand.models.families import FAMILIES, FLUX, SD3, SD15, SDXL, Family
 from onbrand.models.lora_flux import fuse_flux, is_flux_sized, split_flux
 from onbrand.models.lora_layer import Layer
+from onbrand.models.tensors import write_tensors
 
 __all__ = [
     "DIFFUSERS_FILE",
@@ -118,7 +118,7 @@ def write_diffusers(
         **base.header,
         **{f"onbrand.{k}" if k in NAMED else k: v for k, v in facts.items()},
     }
-    return _write(path, tensors, header)
+    return write_tensors(path, tensors, header)
 
 
 def has_kohya_form(family: Family, layers: Mapping[str, Mapping[str, Layer]]) -> bool:
@@ -179,7 +179,7 @@ def write_kohya(
         **base.header,
         **{k: v for k, v in facts.items() if k not in NAMED},
     }
-    return _write(path, tensors, header)
+    return write_tensors(path, tensors, header)
 
 
 def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]], base: BaseFacts) -> LoraFile:
@@ -345,21 +345,3 @@ def _usual(values: Mapping[str, int] | Mapping[str, float]) -> tuple[float, dict
     usual = Counter(values.values()).most_common(1)[0][0]
     whole = int(usual) if float(usual).is_integer() else usual
     return whole, {name: value for name, value in values.items() if value != usual}
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> Path:
-    whole = {key: t.detach().float().cpu().contiguous() for key, t in tensors.items()}
-    data = save(whole, metadata={k: str(v) for k, v in header.items()})
-    write_bytes_atomic(path, _sorted_header(data))
-    return path
-
-
-def _sorted_header(data: bytes) -> bytes:
-    """The same safetensors file with its strings sorted: the library writes them in random order,
-    and two equal adapters should be equal files."""
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data[8 + size :]

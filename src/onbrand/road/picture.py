@@ -177,13 +177,16 @@ def draw(
 
 
 def with_lora(diffusion: DiffusionModel, checkpoint: Path | None) -> DiffusionModel:
-    """The model with exactly this checkpoint's LoRA on it; None takes any LoRA off."""
+    """The model with exactly this checkpoint's LoRA and identity on it; None takes any off."""
     from onbrand.models.adapters import detach_lora, load_lora
+    from onbrand.models.identity import detach_identity, load_way
 
+    detach_identity(diffusion)
     if checkpoint is None:
         detach_lora(diffusion)
     else:
         load_lora(diffusion, checkpoint)
+        load_way(diffusion, checkpoint)
     return diffusion
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -76,10 +76,12 @@ def draw_batch(
     noise_levels: NoiseLevels,
     prior: Examples | None = None,
     num_prior: int = 0,
+    who_d: Tensor | None = None,
     rows: Sequence[int] | None = None,
 ) -> Batch:
     """The samples of one step, or those numbered `rows`, ascending. Each pass over the pictures is
-    a new permutation, and each picture shows its variants in turn: all are seen equally often."""
+    a new permutation, and each picture shows its variants in turn: all are seen equally often.
+    The brand's samples are told `who_d`, its identity, if there is one; class pictures nobody."""
     contents = list(_contents(seed, step, batch_size, examples, _ORDER))
     sources = [examples] * batch_size
     levels = noise_levels.draw(seed, step, batch_size)
@@ -98,11 +100,15 @@ def draw_batch(
         names.append(source.names[picture] + (f" (variant {variant})" if of_brand else ""))
     stacked = torch.stack(latents)
     brand_rows = [row for row in chosen if row < batch_size]
+    told = texts.embed(prompts)
+    if who_d is not None:
+        known = [who_d if row < batch_size else torch.zeros_like(who_d) for row in chosen]
+        told = replace(told, identity=torch.stack(known)[:, None])
     return Batch(
         latents=stacked,
         noise=noise(stacked.shape[1:], seed, step, chosen),
         timesteps=levels[list(chosen)],
-        embeddings=texts.embed(prompts),
+        embeddings=told,
         num_brand=len(brand_rows),
         contents=tuple(contents[row] for row in brand_rows),
         names=tuple(names),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from onbrand import pixels
 from onbrand.artifacts.brand_model import StageResult
@@ -96,7 +97,8 @@ class StagePlan:
 @dataclass
 class Session:
     """One run of the recipe's stages over a brand. `speak` makes a text the arm's prompt (the
-    brief's); `parameters` is filled once LoRA is attached."""
+    brief's); `parameters`, and `who_d`, the brand's identity where the recipe has it take part,
+    are filled once LoRA is attached."""
 
     model: DiffusionModel
     pack: Pack
@@ -113,6 +115,7 @@ class Session:
     speak: Callable[[str], str]
     workers: Workers = ALONE
     parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
+    who_d: Tensor | None = None
     texts: Texts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,9 +127,29 @@ class Session:
 
         attach_lora(self.model, self.recipe.lora, seed=self.recipe.seed)
         self.parameters = lora_parameters(self.model)
+        if self.recipe.identity.mode != "none":
+            self._attach_identity()
         if self.recipe.gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
             self.model.vae.enable_gradient_checkpointing()
+
+    def _attach_identity(self) -> None:
+        """Let the brand's mean embedding reach the network, by the recipe's way."""
+        from onbrand.models.identity import IdentityWay, load_adapter, open_way
+        from onbrand.models.perception import IdentityEncoder
+        from onbrand.training.lenses import brand_reference
+
+        settings, seed = self.recipe.identity, self.recipe.seed
+        self.who_d = brand_reference(self, IdentityEncoder(self.pack))
+        if settings.mode == "attended" and "identity_adapter" in self.pack.roles:
+            way: IdentityWay = load_adapter(self.model, self.pack)
+        else:
+            way = open_way(self.model, settings.mode, embedding_dim=len(self.who_d), seed=seed)
+        way.show(self.who_d[None])
+        way.trainable(settings.train)
+        if settings.train:
+            named = way.parameters().items()
+            self.parameters |= {f"identity.{name}": parameter for name, parameter in named}
 
     # -- pictures of the class ---------------------------------------------------------------
 
@@ -331,6 +354,7 @@ class Session:
         The first process alone does; in the others the result has no figures.
         """
         from onbrand.models.adapters import save_lora
+        from onbrand.models.identity import save_way
 
         facts = {
             "trigger": self.brief.trigger,
@@ -352,6 +376,8 @@ class Session:
             return result
         with self.evaluating():
             save_lora(self.model, folder, facts)
+            if self.model.way is not None:
+                save_way(self.model, folder, facts)
         files = {p.name: fingerprint_file(p) for p in sorted(folder.glob("*.safetensors"))}
         return replace(result, files=files, metrics=self.validate(folder.name))
 

@@ -64,6 +64,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         noise_levels=session.noise_levels(stage.timestep_sampling),
         prior=tools.prior,
         num_prior=plan.num_prior,
+        who_d=session.who_d,
     )
 
     # loop

@@ -32,10 +32,12 @@ class StableDiffusion(VarianceModel):
 
     def predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output [b, c, h, w]."""
+        conditioning, more = self.reach(conditioning)
         output = self.network(
             x_t.to(self.device, self.dtype),
             t_b.to(self.device),
             encoder_hidden_states=conditioning.tokens.to(self.device, self.dtype),
+            added_cond_kwargs=more,
         )
         return cast(Tensor, output.sample)
 
@@ -51,9 +53,11 @@ class StableDiffusion(VarianceModel):
         self, positive: Conditioning, negative: Conditioning, guidance: float, rescale: float
     ) -> dict[str, Any]:
         """Both prompts and classifier-free guidance."""
+        positive, negative, more = self.reach_pipeline(positive, negative, guidance)
         return {
             "prompt_embeds": positive.tokens,
             "negative_prompt_embeds": negative.tokens,
             "guidance_scale": guidance,
             "guidance_rescale": rescale,
+            **more,
         }

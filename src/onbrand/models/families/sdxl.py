@@ -51,12 +51,13 @@ class StableDiffusionXL(VarianceModel):
 
     def predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output [b, c, h, w]."""
+        conditioning, more = self.reach(conditioning)
         told = conditioning.to(self.device, self.dtype)
         output = self.network(
             x_t.to(self.device, self.dtype),
             t_b.to(self.device),
             encoder_hidden_states=told.tokens,
-            added_cond_kwargs={"text_embeds": told.pooled, "time_ids": self.time_ids(x_t)},
+            added_cond_kwargs={"text_embeds": told.pooled, "time_ids": self.time_ids(x_t), **more},
         )
         return cast(Tensor, output.sample)
 
@@ -78,6 +79,7 @@ class StableDiffusionXL(VarianceModel):
         self, positive: Conditioning, negative: Conditioning, guidance: float, rescale: float
     ) -> dict[str, Any]:
         """Both prompts and classifier-free guidance."""
+        positive, negative, more = self.reach_pipeline(positive, negative, guidance)
         return {
             "prompt_embeds": positive.tokens,
             "pooled_prompt_embeds": positive.pooled,
@@ -85,4 +87,5 @@ class StableDiffusionXL(VarianceModel):
             "negative_pooled_prompt_embeds": negative.pooled,
             "guidance_scale": guidance,
             "guidance_rescale": rescale,
+            **more,
         }

@@ -1,0 +1,107 @@
+"""Ways on disk: one safetensors file that names its way, its base, and whom it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from onbrand.errors import InputError, PackError, WeightsError
+from onbrand.files import write_json_atomic
+from onbrand.models.identity.attended import AttendedWay, fresh_state
+from onbrand.models.identity.modulation import ModulationWay
+from onbrand.models.identity.tokens import TokensWay
+from onbrand.models.identity.way import IdentityWay
+from onbrand.models.packs import Pack
+from onbrand.models.tensors import write_tensors
+
+if TYPE_CHECKING:
+    from onbrand.models.diffusion import DiffusionModel
+
+__all__ = ["IDENTITY_FILE", "load_adapter", "load_way", "open_way", "save_way"]
+
+IDENTITY_FILE = "ip_adapter.safetensors"
+WAY_FILE = "identity.safetensors"
+WHO = "who"
+
+
+def open_way(model: DiffusionModel, name: str, *, embedding_dim: int, seed: int = 0) -> IdentityWay:
+    """An untrained way of that name on the model. Raises InputError for no such way."""
+    if name == AttendedWay.name:
+        return AttendedWay(model, fresh_state(model, embedding_dim, seed=seed))
+    for kind in (TokensWay, ModulationWay):
+        if name == kind.name:
+            return kind(model, embedding_dim, seed=seed)
+    raise InputError(f"no way {name!r} for an identity: there are attended, tokens, modulation")
+
+
+def load_adapter(model: DiffusionModel, pack: Pack) -> AttendedWay:
+    """The pack's role `identity_adapter` on the model. It fits its own base only.
+
+    Raises PackError when the pack has none, WeightsError when it is damaged or another base's.
+    """
+    if "identity_adapter" not in pack.roles:
+        raise PackError(
+            f"pack '{pack.name}' has no identity adapter: a character cannot be followed from "
+            "pictures alone on this base. Train a LoRA, or take a base whose pack.toml names one "
+            "under [roles] (the built-in pack does)."
+        )
+    return AttendedWay(model, _read(pack.role("identity_adapter") / IDENTITY_FILE))
+
+
+def save_way(model: DiffusionModel, folder: Path, facts: Mapping[str, str]) -> Path:
+    """Write the model's way, and whom it shows, as identity.safetensors into `folder`, `facts` in
+    its header; the attended one also in fp16 as ip_adapter.safetensors with a config.json, which
+    plain diffusers and packs read. Raises WeightsError without a way, StorageError."""
+    way = model.way
+    if way is None:
+        raise WeightsError("there is no identity on the model to save.")
+    tensors: dict[str, Tensor] = dict(way.parameters())
+    base = {"format": "pt", "onbrand.base_fingerprint": model.pack.fingerprint, **facts}
+    if isinstance(way, AttendedWay):
+        write_tensors(folder / IDENTITY_FILE, tensors, base, torch.float16)
+        about = {"architectures": ["IPAdapterFaceID"], "embedding_dim": way.embedding_dim}
+        write_json_atomic(folder / "config.json", {**about, **facts})
+    if way.who_nd is not None:
+        tensors[WHO] = way.who_nd
+    return write_tensors(folder / WAY_FILE, tensors, {**base, "onbrand.way": way.name})
+
+
+def load_way(model: DiffusionModel, folder: Path) -> IdentityWay | None:
+    """The way that `save_way` wrote into the folder, on the model and showing whom it showed; None
+    where there is none. Raises WeightsError when it is damaged or was made for another base."""
+    path = folder / WAY_FILE
+    if not path.is_file():
+        return None
+    state = _read(path)
+    with safe_open(str(path), "pt") as file:
+        header = dict(file.metadata() or {})
+    theirs = header.get("onbrand.base_fingerprint")
+    if theirs != model.pack.fingerprint:
+        raise WeightsError(
+            f"{path} was made on another base ({theirs}) than '{model.pack.name}' "
+            f"({model.pack.fingerprint}). Use the base it was trained on."
+        )
+    who = state.pop(WHO, None)
+    name = header.get("onbrand.way", "")
+    if name == AttendedWay.name:
+        way: IdentityWay = AttendedWay(model, state)
+    else:
+        first = next(tensor for tensor in state.values() if tensor.ndim == 2)
+        way = open_way(model, name, embedding_dim=first.shape[1])
+        way.copy_(state)
+    way.trainable(False)
+    way.show(who)
+    return way
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is damaged or missing: {error}") from error
