@@ -102,6 +102,10 @@ class Pack:
         need_safetensors(folder)
         return folder
 
+    def role_fingerprint(self, name: str) -> str:
+        """16 hex digits over a role's configuration and weights. Raises as `role` does."""
+        return fingerprint_folders([self.role(name)])
+
     @cached_property
     def num_px(self) -> int:
         """Side of the pictures that the pack was trained on, in pixels."""

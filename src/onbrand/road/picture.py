@@ -74,6 +74,9 @@ def generate(
     edges: str | Path | None = None,
     drawing: str | Path | None = None,
     strength: float = 1.0,
+    identities: Sequence[str | Path] = (),
+    masks: Sequence[str | Path] = (),
+    identity_strength: float = 1.0,
     emit: Listener = silent,
 ) -> Pictures:
     """Draws `num_per_prompt` pictures of each prompt into a new folder under generated/.

@@ -1,0 +1,162 @@
+"""make_identity and compare_identities: a character as a vector, from one to a few pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onbrand.artifacts.identity import Identity, IdentityPicture
+from onbrand.errors import InputError, PictureError, counted
+from onbrand.events import Advanced, Finished, Listener, Skipped, Started, silent
+from onbrand.files import fingerprint_file, make_folder
+from onbrand.road.places import place_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from onbrand.models.packs import Pack
+
+__all__ = ["Likeness", "compare_identities", "make_identity"]
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "ears": ("ears",),
+    "eyes": ("eyes",),
+    "marks": ("mark",),
+    "outfit": ("outfit", "accessory"),
+}
+"""Part of an identity -> labels of a parser that belong to it."""
+
+LEAST_SHARE = 0.001  # of a picture's pixels that a part needs: 4 × 4 of 128 × 128
+TASK = "reading pictures"
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two identities are: cosine of the whole, and of each part that both have."""
+
+    whole: float
+    parts: Mapping[str, float]
+
+
+def make_identity(
+    out: str | Path,
+    pictures: Path | str | Sequence[Path | str],
+    *,
+    name: str | None = None,
+    base: str = "pocket",
+    emit: Listener = silent,
+) -> Identity:
+    """Reads the pictures (files, or folders of them) of one character and writes its identity into
+    the folder `out`: a vector that generation can follow without any training, and one per part.
+
+    One to five pictures do; they should show the same character in different scenes. What cannot
+    be read is told as `Skipped`. Raises `InputError` without a usable picture or when `out` holds
+    something else, `PackError` for a base without an identity encoder.
+    """
+    from onbrand import pixels
+    from onbrand.models import open_pack
+
+    root = Path(out)
+    if root.exists() and any(root.iterdir()) and not (root / "vectors.safetensors").is_file():
+        raise InputError(f"{root} is there and holds no identity: name another folder")
+    shown: list[tuple[Path, Image.Image]] = []
+    files = _files([pictures] if isinstance(pictures, Path | str) else pictures)
+    for path in files:
+        try:
+            shown.append((path, pixels.flatten(pixels.read(path))))
+        except PictureError as fault:
+            emit(Skipped(str(path), str(fault)))
+    if not shown:
+        raise InputError(f"no usable picture among {counted(len(files), 'file')}: name some")
+    pack = open_pack(place_of(base))
+    emit(Started(TASK, len(shown), "pictures"))
+    encoder, each, parts = _embed(pack, [picture for _, picture in shown])
+    emit(Advanced(TASK, len(shown)))
+    kept = make_folder(root / "pictures")
+    told = []
+    for k, (path, picture) in enumerate(shown):
+        key = fingerprint_file(path)
+        pixels.write_png(picture, kept / f"{key}.png")
+        told.append(IdentityPicture(key, path.name, _odd(each, k)))
+    identity = Identity(
+        root=root,
+        name=name or root.name,
+        base=base,
+        encoder=encoder,
+        pictures=tuple(told),
+        who=_unit(each.mean(0)),
+        each=each,
+        parts=parts,
+    )
+    identity.save()
+    emit(Finished(TASK, {"pictures": len(shown)}))
+    return identity
+
+
+def compare_identities(one: Identity, two: Identity) -> Likeness:
+    """Cosines of the two, 1 for the same. Raises `InputError` when other encoders made them."""
+    if one.encoder != two.encoder:
+        raise InputError(
+            f"{one.root} and {two.root} come from different encoders ({one.encoder} of "
+            f"'{one.base}', {two.encoder} of '{two.base}'): make both anew with one base."
+        )
+    both = [part for part in one.parts if part in two.parts]
+    return Likeness(
+        float(one.who @ two.who),
+        {part: float(one.parts[part] @ two.parts[part]) for part in both},
+    )
+
+
+def _files(given: Sequence[Path | str]) -> list[Path]:
+    found: list[Path] = []
+    for path in map(Path, given):
+        if path.is_dir():
+            found += sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS)
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def _embed(
+    pack: Pack, pictures: Sequence[Image.Image]
+) -> tuple[str, NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """(encoder's fingerprint, unit vectors [n, d] of the pictures, one of each part seen)."""
+    import torch
+
+    from onbrand.judging.eyes import to_pixels
+    from onbrand.models.perception import load_identity, load_parsing
+    from onbrand.models.perception.parsing import mask_of
+
+    encoder, parsing = load_identity(pack), load_parsing(pack)
+    pixels_bchw = to_pixels(pictures, pack.num_px)
+    parts: dict[str, NDArray[np.float32]] = {}
+    with torch.inference_mode():
+        each = encoder.embed(pixels_bchw).float().cpu().numpy()
+        for part, labels in PARTS.items():
+            names = [label for label in labels if label in parsing.labels]
+            if not names:
+                continue
+            masks = mask_of(parsing, pixels_bchw, names)
+            seen = (masks > 0.5).float().mean((1, 2)) >= LEAST_SHARE
+            if bool(seen.any()):
+                rows = encoder.embed_part(pixels_bchw[seen], masks[seen])
+                parts[part] = _unit(rows.float().mean(0).cpu().numpy())
+    return pack.role_fingerprint("identity"), np.asarray(each, np.float32), parts
+
+
+def _odd(each: NDArray[np.float32], index: int) -> float | None:
+    """Cosine of one picture to the mean of the others; None for a single one."""
+    if len(each) == 1:
+        return None
+    others = np.delete(each, index, axis=0)
+    return round(float(each[index] @ _unit(others.mean(0))), 4)
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
