@@ -14,27 +14,19 @@ import torch
 from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
 from diffusers import DiffusionPipeline
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tiny_families import FAMILY_NAMES
 
 from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.artifacts.dataset import Dataset
-from onbrand.errors import RecipeError, WeightsError
+from onbrand.errors import RecipeError
 from onbrand.events import Advanced, Event
 from onbrand.generation.sample import sample, starting_noise
 from onbrand.models import Pack
-from onbrand.models.adapters import (
-    attach_lora,
-    check_export,
-    has_lora,
-    load_lora,
-    lora_parameters,
-    save_lora,
-)
+from onbrand.models.adapters import attach_lora, load_lora
 from onbrand.models.diffusion import DiffusionModel, load_diffusion, quiet_libraries
-from onbrand.recipe import LoraSettings, Recipe
+from onbrand.recipe import Recipe
 
 Opener = Callable[[str], Pack]
 LORA, KOHYA = "pytorch_lora_weights.safetensors", "kohya.safetensors"
@@ -176,87 +168,3 @@ def test_a_size_that_has_no_whole_patches_is_refused(
     recipe = tiny_recipe(resolution_px=24)
     with pytest.raises(RecipeError, match=r"resolution_px is 24.*squares of 16 px"):
         run(dataset, recipe, family_pack("flux"), tmp_path / "model")
-
-
-@pytest.mark.parametrize("targets", ["attention", "attention+ff", "all"])
-@pytest.mark.parametrize("name", FAMILY_NAMES)
-def test_every_target_is_exported(
-    family_pack: Opener, tmp_path: Path, name: str, targets: str
-) -> None:
-    """Each word of `lora.targets` adapts more layers, and all of them come back from the files."""
-    pack = family_pack(name)
-    model = load_diffusion(pack)
-    attach_lora(model, LoraSettings(rank=2, alpha=3, targets="attention"), seed=1)
-    fewest = len(lora_parameters(model))
-    attach_lora(model, LoraSettings(rank=2, alpha=3, targets=targets), seed=1)
-    assert (len(lora_parameters(model)) > fewest) == (targets != "attention")
-    for i, parameter in enumerate(lora_parameters(model).values()):
-        generator = torch.Generator().manual_seed(i)
-        parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    save_lora(model, tmp_path, {"trigger": "kuro"})
-    assert max(check_export(tmp_path, pack, model=model).values()) < 1e-4
-    other = load_diffusion(pack)
-    load_lora(other, tmp_path)
-    mine, back = lora_parameters(model), lora_parameters(other)
-    assert mine.keys() == back.keys()
-    assert all(torch.equal(mine[key], back[key]) for key in mine)
-
-
-def adapted(pack: Pack, folder: Path) -> Path:
-    model = load_diffusion(pack)
-    attach_lora(model, LoraSettings(rank=2), seed=1)
-    return save_lora(model, folder, {"trigger": "kuro"})
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours"), [("sdxl", "sd15"), ("sd15", "sdxl"), ("sd3", "flux"), ("flux", "sdxl")]
-)
-def test_a_lora_of_another_family_is_refused_with_both_names(
-    family_pack: Opener, tmp_path: Path, theirs: str, ours: str
-) -> None:
-    """The error names both bases and both families; nothing is attached."""
-    folder = adapted(family_pack(theirs), tmp_path)
-    model = load_diffusion(family_pack(ours))
-    titles = family_pack(theirs).family.title, family_pack(ours).family.title
-    said = rf"'tiny_{theirs}', a {titles[0]} base.*'tiny_{ours}', {titles[1]}\."
-    for file in folder.glob("*.safetensors"):
-        with pytest.raises(WeightsError, match=said):
-            load_lora(model, file)
-    assert not has_lora(model)
-
-
-@pytest.mark.parametrize(
-    ("key", "shape", "title"),
-    [
-        ("transformer.single_transformer_blocks.0.attn.to_q", (2, 8), "FLUX.1"),
-        ("transformer.transformer_blocks.0.attn.to_q", (2, 8), "Stable Diffusion 3"),
-        ("text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj", (2, 8), "XL"),
-        ("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k", (2, 2048), "XL"),
-        ("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k", (2, 768), "1.x/2.x"),
-    ],
-)
-def test_a_foreign_file_betrays_its_family(
-    family_pack: Opener, tmp_path: Path, key: str, shape: tuple[int, int], title: str
-) -> None:
-    """Without any header, the keys and the width of the words tell what it was trained on."""
-    path = tmp_path / "foreign.safetensors"
-    tensors = {
-        f"{key}.lora_A.weight": torch.zeros(shape),
-        f"{key}.lora_B.weight": torch.zeros(8, 2),
-    }
-    save_file(tensors, path)
-    ours = "sdxl" if title != "XL" else "sd15"
-    with pytest.raises(WeightsError, match=rf"'another model', a .*{title} base.*'tiny_{ours}'"):
-        load_lora(load_diffusion(family_pack(ours)), path)
-
-
-def test_headers_say_what_the_base_was(family_pack: Opener, tmp_path: Path) -> None:
-    """kohya's and modelspec's names for SDXL; our own for every family."""
-    folder = adapted(family_pack("sdxl"), tmp_path / "sdxl")
-    with safe_open(str(folder / KOHYA), "pt") as file:
-        facts = dict(file.metadata())
-    assert facts["ss_base_model_version"] == "sdxl_base_v1-0"
-    assert facts["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
-    assert facts["onbrand.family"] == "sdxl"
-    with safe_open(str(adapted(family_pack("flux"), tmp_path / "flux") / LORA), "pt") as file:
-        assert dict(file.metadata())["onbrand.family"] == "flux"

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, FluxPipeline
+from diffusers import ControlNetModel, DDPMScheduler, DiffusionPipeline, FluxPipeline
 from diffusers.training_utils import compute_loss_weighting_for_sd3
+from PIL import Image
 from tiny_families import FAMILY_NAMES
 
 from onbrand.errors import PackError, PromptError
@@ -317,6 +318,25 @@ def test_another_family_is_named(
     with pytest.raises(PackError, match=said) as caught:
         open_pack(root)
     assert "\n" not in str(caught.value)
+
+
+def test_sdxl_follows_a_drawing(family_pack: Opener) -> None:
+    """A ControlNet of an SDXL base steers the picture, through its own pipeline."""
+    model = load_diffusion(family_pack("sdxl"))
+    torch.manual_seed(0)
+    net = ControlNetModel.from_unet(
+        model.network, conditioning_embedding_out_channels=(4, 4, 8, 8)
+    ).eval()
+    for name, weight in net.named_parameters():
+        if "controlnet" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+
+    def drawn_after(level: int) -> np.ndarray:
+        drawing = Image.new("RGB", (32, 32), (level, level, level))
+        made = sample(model, ["a fox"], seeds=[1], num_steps=2, controlnet=net, drawings=[drawing])
+        return np.asarray(made[0]).astype(int)
+
+    assert np.abs(drawn_after(0) - drawn_after(255)).max() > 1
 
 
 def test_what_a_family_cannot_do_is_said(family_pack: Opener, guided_pack: Pack) -> None:
