@@ -30,7 +30,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-__all__ = ["BUILDERS", "FAMILY_NAMES"]
+__all__ = ["BUILDERS", "FAMILY_NAMES", "build_flux"]
 
 T5_WIDTH = 48
 T5_TOKENS = 16
@@ -147,8 +147,9 @@ def build_sd3(root: Path) -> Path:
     )
 
 
-def build_flux(root: Path) -> Path:
-    """FLUX.1-dev: guidance as an input, packed latents, a shift that follows the picture's size."""
+def build_flux(root: Path, *, guided: bool = True) -> Path:
+    """FLUX.1-dev: guidance as an input, packed latents, a shift that follows the picture's size;
+    FLUX.1-schnell, that is told no guidance, when not `guided`."""
     torch.manual_seed(4)
     index: dict[str, Any] = {}
     words = _words(root, index, "tokenizer")
@@ -161,7 +162,7 @@ def build_flux(root: Path) -> Path:
         num_attention_heads=2,
         joint_attention_dim=T5_WIDTH,
         pooled_projection_dim=16,
-        guidance_embeds=True,
+        guidance_embeds=guided,
         axes_dims_rope=(4, 6, 6),
     )
     return _save(

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
+from brand_folder import draw_picture, tiny_brief, tiny_dataset, tiny_recipe
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_families import FAMILY_NAMES
 
+import onbrand as ob
 from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import RecipeError
-from onbrand.events import Advanced, Event
+from onbrand.events import Advanced, Event, Warned
 from onbrand.generation.sample import sample, starting_noise
 from onbrand.models import Pack
 from onbrand.models.adapters import attach_lora, load_lora
@@ -112,6 +113,44 @@ def test_a_family_trains_through_all_stages(
     assert np.abs(np.asarray(ours).astype(int) - np.asarray(base).astype(int)).max() > 2
     for file in files:
         assert gap_to_plain(pack, trained, folder, file) <= 1
+
+
+RECIPE = """
+base = "{base}"
+lora = {{ rank = 2 }}
+validation = {{ num_prompts = 1, num_per_prompt = 2, num_steps = 2 }}
+[[stage]]
+kind = "appearance"
+batch_size = 2
+num_steps = 2
+min_snr_gamma = 5.0
+timestep_sampling = "logit_normal"
+"""
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_the_road_leads_through_every_family(
+    family_pack: Opener, tmp_path: Path, name: str
+) -> None:
+    """new, train and generate as a user calls them, on a base that is a plain diffusers folder and
+    borrows the pocket pack's judges; FLUX says that it reads no negative prompt."""
+    (tmp_path / "drawn").mkdir()
+    for index in range(4):
+        draw_picture(index).save(tmp_path / "drawn" / f"{index}.png")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(base=family_pack(name).root))
+    brand = ob.new(
+        tmp_path / "kuro", pictures=tmp_path / "drawn", subject="red fox", recipe=str(recipe)
+    )
+    model = ob.train(brand)
+    assert {"identity", "alignment"} <= set(model.stages[0].metrics)
+    heard: list[Event] = []
+    shots = ob.generate(
+        "waving", brand, num_per_prompt=2, num_steps=2, negative_prompt="night", emit=heard.append
+    )
+    assert [shots.open(i).size for i in range(2)] == [(32, 32)] * 2
+    told = [e.message for e in heard if isinstance(e, Warned) and "negative prompt" in e.message]
+    assert len(told) == (name == "flux")
 
 
 def test_both_text_encoders_of_sdxl_learn(

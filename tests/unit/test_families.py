@@ -14,7 +14,7 @@ import torch
 from diffusers import ControlNetModel, DDPMScheduler, DiffusionPipeline, FluxPipeline
 from diffusers.training_utils import compute_loss_weighting_for_sd3
 from PIL import Image
-from tiny_families import FAMILY_NAMES
+from tiny_families import FAMILY_NAMES, build_flux
 
 from onbrand.errors import PackError, PromptError
 from onbrand.events import Event, Warned
@@ -318,6 +318,26 @@ def test_another_family_is_named(
     with pytest.raises(PackError, match=said) as caught:
         open_pack(root)
     assert "\n" not in str(caught.value)
+
+
+def test_flux_without_guidance_draws_as_diffusers_does(tmp_path: Path) -> None:
+    """FLUX.1-schnell's kind has no guidance input: it predicts, and draws plain diffusers' picture
+    whatever guidance is asked for."""
+    pack = open_pack(build_flux(tmp_path / "schnell", guided=False))
+    model, pipe = load_diffusion(pack), plain(pack)
+    with torch.no_grad():
+        assert (
+            model.predict(drawn(model, 0), TIMESTEPS, model.encode_prompts(PROMPTS))
+            .isfinite()
+            .all()
+        )
+    theirs = pipe(
+        "a red fox", latents=model.pack_latents(starting_noise(model, [9], 32)),
+        num_inference_steps=2, height=32, width=32, max_sequence_length=16,
+    ).images[0]  # fmt: skip
+    for guidance in (1.0, 5.0):
+        ours = sample(model, ["a red fox"], seeds=[9], num_steps=2, guidance=guidance)[0]
+        assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int)).max() <= 1
 
 
 def test_sdxl_follows_a_drawing(family_pack: Opener) -> None:
