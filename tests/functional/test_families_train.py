@@ -115,6 +115,28 @@ def test_a_family_trains_through_all_stages(
         assert gap_to_plain(pack, trained, folder, file) <= 1
 
 
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_baseline_trains_on_a_flow(
+    dataset: Dataset, family_pack: Opener, tmp_path: Path, name: str
+) -> None:
+    """dreambooth_lora, whose example exists for these families too, runs on the same code, and a
+    run stopped on the way ends at the same bytes."""
+    recipe = tiny_recipe(stage=[tiny_recipe().stage[0].model_dump()])
+    whole = run(dataset, recipe, family_pack(name), tmp_path / "one", arm="dreambooth_lora")
+    lines = training.loss_curves(whole.root)["dreambooth_lora"]
+    assert all(0 < line["loss"] < 100 for line in lines)
+
+    def press(event: Event) -> None:
+        if isinstance(event, Advanced) and (event.task, event.done) == ("dreambooth_lora", 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, recipe, family_pack(name), tmp_path / "two", arm="dreambooth_lora", emit=press)
+    again = run(dataset, recipe, family_pack(name), tmp_path / "two", arm="dreambooth_lora")
+    one, two = (m.checkpoint("dreambooth_lora") / LORA for m in (whole, again))
+    assert one.read_bytes() == two.read_bytes()
+
+
 RECIPE = """
 base = "{base}"
 lora = {{ rank = 2 }}

@@ -274,6 +274,34 @@ def test_unlike_rows_do_not_stack(family_pack: Opener) -> None:
         Conditioning.stack([])
 
 
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_a_pack_knows_its_family(family_pack: Opener, tmp_path: Path, name: str) -> None:
+    """Its name, the size of its pictures, and a fingerprint that every weighted part changes."""
+    pack = family_pack(name)
+    assert (pack.family.name, pack.num_px) == (name, 32)
+    seen = {pack.fingerprint}
+    for part in pack.family.weighted:
+        root = Path(shutil.copytree(pack.root, tmp_path / part))
+        with next((root / part).glob("*.safetensors")).open("r+b") as file:
+            file.seek(-1, 2)
+            last = file.read(1)[0]
+            file.seek(-1, 2)
+            file.write(bytes([last ^ 1]))
+        seen.add(open_pack(root).fingerprint)
+    assert len(seen) == 1 + len(pack.family.weighted)
+
+
+def test_a_base_that_hides_its_size_is_refused(family_pack: Opener, tmp_path: Path) -> None:
+    """FLUX's size is its autoencoder's sample_size: without one there is none to guess."""
+    root = Path(shutil.copytree(family_pack("flux").root, tmp_path / "base"))
+    path = root / "vae" / "config.json"
+    config = json.loads(path.read_text("utf-8"))
+    del config["sample_size"]
+    path.write_text(json.dumps(config), "utf-8")
+    with pytest.raises(PackError, match=r"does not say its picture size.*for FLUX"):
+        assert open_pack(root).num_px
+
+
 def test_sd3_does_without_t5(family_pack: Opener, tmp_path: Path) -> None:
     """A base without its third encoder loads, tells zeros in its place, and draws."""
     root = Path(shutil.copytree(family_pack("sd3").root, tmp_path / "light"))

@@ -80,7 +80,8 @@ def test_a_lora_of_another_family_is_refused_with_both_names(
     ("key", "shape", "title"),
     [
         ("transformer.single_transformer_blocks.0.attn.to_q", (2, 8), "FLUX.1"),
-        ("transformer.transformer_blocks.0.attn.to_q", (2, 8), "Stable Diffusion 3"),
+        ("transformer.transformer_blocks.0.attn.to_q", (2, 3072), "FLUX.1"),
+        ("transformer.transformer_blocks.0.attn.to_q", (2, 1536), "Stable Diffusion 3"),
         ("text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj", (2, 8), "XL"),
         ("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k", (2, 2048), "XL"),
         ("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k", (2, 768), "1.x/2.x"),

@@ -29,7 +29,7 @@ from torch import Tensor
 from onbrand.errors import WeightsError
 from onbrand.files import write_bytes_atomic
 from onbrand.models.families import FAMILIES, FLUX, SD3, SD15, SDXL, Family
-from onbrand.models.lora_flux import fuse_flux, is_flux_sized, split_flux
+from onbrand.models.lora_flux import FLUX_WIDTH, fuse_flux, is_flux_sized, split_flux
 from onbrand.models.lora_layer import Layer
 from onbrand.models.lora_sdxl import sgm_path
 
@@ -234,8 +234,9 @@ def _family_of(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> Fami
     starts = ("transformer.single_transformer_blocks.", "lora_unet_double_blocks_")
     if any(key.startswith(starts) for key in tensors):
         return FLUX
-    if any(key.startswith("transformer.") for key in tensors):
-        return SD3
+    joint = [t for key, t in tensors.items() if key.startswith("transformer.transformer_blocks.")]
+    if joint:
+        return FLUX if any(FLUX_WIDTH in tensor.shape for tensor in joint) else SD3
     if any(key.startswith(("text_encoder_2.", "lora_te2_")) for key in tensors):
         return SDXL
     widths = (
