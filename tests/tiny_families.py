@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxTransformer2DModel,
@@ -30,7 +31,10 @@ from transformers import (
     T5Tokenizer,
 )
 
-__all__ = ["BUILDERS", "FAMILY_NAMES", "build_flux"]
+from onbrand.models import Pack
+from onbrand.models.diffusion import DiffusionModel, quiet_libraries
+
+__all__ = ["BUILDERS", "FAMILY_NAMES", "build_flux", "drawn", "plain"]
 
 T5_WIDTH = 48
 T5_TOKENS = 16
@@ -183,3 +187,19 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "flux": build_flux,
 }
 FAMILY_NAMES = tuple(BUILDERS)
+
+
+def plain(pack: Pack) -> Any:
+    """The base as diffusers alone loads it."""
+    with quiet_libraries():
+        pipe = DiffusionPipeline.from_pretrained(
+            pack.root, torch_dtype=torch.float32, local_files_only=True
+        )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def drawn(model: DiffusionModel, seed: int) -> torch.Tensor:
+    """Seeded latents of two 32-px pictures."""
+    shape = (2, model.num_latent_channels, 4, 4)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

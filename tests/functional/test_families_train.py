@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from brand_folder import draw_picture, tiny_brief, tiny_dataset, tiny_recipe
-from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_families import FAMILY_NAMES
+from tiny_families import FAMILY_NAMES, plain
 
 import onbrand as ob
 from onbrand import training
@@ -54,12 +52,9 @@ def run(dataset: Dataset, recipe: Recipe, pack: Pack, out: Path, **more: Any) ->
 
 def plain_with_lora(pack: Pack, model: DiffusionModel, folder: Path, file: str) -> Any:
     """The base and the LoRA file as diffusers alone loads them, with our sampler for U-Nets."""
+    pipe = plain(pack)
     with quiet_libraries():
-        pipe = DiffusionPipeline.from_pretrained(
-            pack.root, torch_dtype=torch.float32, local_files_only=True
-        )
         pipe.load_lora_weights(str(folder), weight_name=file)
-    pipe.set_progress_bar_config(disable=True)
     if model.family.name not in FLOWS:
         pipe.scheduler = model.sampler()
     return pipe
