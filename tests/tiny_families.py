@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxTransformer2DModel,
@@ -30,7 +31,10 @@ from transformers import (
     T5Tokenizer,
 )
 
-__all__ = ["BUILDERS", "FAMILY_NAMES"]
+from onbrand.models import Pack
+from onbrand.models.diffusion import DiffusionModel, quiet_libraries
+
+__all__ = ["BUILDERS", "FAMILY_NAMES", "build_flux", "drawn", "plain"]
 
 T5_WIDTH = 48
 T5_TOKENS = 16
@@ -147,8 +151,9 @@ def build_sd3(root: Path) -> Path:
     )
 
 
-def build_flux(root: Path) -> Path:
-    """FLUX.1-dev: guidance as an input, packed latents, a shift that follows the picture's size."""
+def build_flux(root: Path, *, guided: bool = True) -> Path:
+    """FLUX.1-dev: guidance as an input, packed latents, a shift that follows the picture's size;
+    FLUX.1-schnell, that is told no guidance, when not `guided`."""
     torch.manual_seed(4)
     index: dict[str, Any] = {}
     words = _words(root, index, "tokenizer")
@@ -161,7 +166,7 @@ def build_flux(root: Path) -> Path:
         num_attention_heads=2,
         joint_attention_dim=T5_WIDTH,
         pooled_projection_dim=16,
-        guidance_embeds=True,
+        guidance_embeds=guided,
         axes_dims_rope=(4, 6, 6),
     )
     return _save(
@@ -182,3 +187,19 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "flux": build_flux,
 }
 FAMILY_NAMES = tuple(BUILDERS)
+
+
+def plain(pack: Pack) -> Any:
+    """The base as diffusers alone loads it."""
+    with quiet_libraries():
+        pipe = DiffusionPipeline.from_pretrained(
+            pack.root, torch_dtype=torch.float32, local_files_only=True
+        )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def drawn(model: DiffusionModel, seed: int) -> torch.Tensor:
+    """Seeded latents of two 32-px pictures."""
+    shape = (2, model.num_latent_channels, 4, 4)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

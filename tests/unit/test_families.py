@@ -1,4 +1,4 @@
-"""Every family against diffusers: its losses, prompts, samples, and what it refuses."""
+"""Every family against diffusers: its prompts, noise and pictures, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,160 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, FluxPipeline
-from diffusers.training_utils import compute_loss_weighting_for_sd3
-from tiny_families import FAMILY_NAMES
+from diffusers import ControlNetModel
+from PIL import Image
+from tiny_families import FAMILY_NAMES, build_flux, drawn, plain
 
 from onbrand.errors import PackError, PromptError
 from onbrand.events import Event, Warned
 from onbrand.generation.sample import sample, starting_noise
 from onbrand.models import Pack, open_pack
 from onbrand.models.control import load_controlnet
-from onbrand.models.diffusion import (
-    Conditioning,
-    DiffusionModel,
-    load_diffusion,
-    quiet_libraries,
-)
-from onbrand.models.families.flux import TRAINING_GUIDANCE
-from onbrand.training.losses import min_snr_weight, reconstruction
+from onbrand.models.diffusion import Conditioning, load_diffusion
+from onbrand.training.losses import min_snr_weight
 from onbrand.training.noise_levels import NoiseLevels
 
 Opener = Callable[[str], Pack]
 PROMPTS = ["a red fox", "a blue cat waving at the beach at night"]
 TIMESTEPS = torch.tensor([30, 870])
 FLOWS = ("sd3", "flux")
-
-
-def plain(pack: Pack) -> Any:
-    """The base as diffusers alone loads it."""
-    with quiet_libraries():
-        pipe = DiffusionPipeline.from_pretrained(
-            pack.root, torch_dtype=torch.float32, local_files_only=True
-        )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def drawn(model: DiffusionModel, seed: int) -> torch.Tensor:
-    """Seeded latents of two 32-px pictures."""
-    shape = (2, model.num_latent_channels, 4, 4)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@torch.no_grad()
-def our_errors(model: DiffusionModel, x0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Each sample's plain error, as the stages compute it."""
-    x_t = model.add_noise(x0, noise, TIMESTEPS)
-    output = model.predict(x_t, TIMESTEPS, model.encode_prompts(PROMPTS))
-    return reconstruction(output, model.target(x0, noise, TIMESTEPS), torch.ones(2))
-
-
-@torch.no_grad()
-def unet_loss(pipe: Any, x0: torch.Tensor, noise: torch.Tensor, told: dict[str, Any]) -> float:
-    """train_dreambooth_lora(_sdxl).py: DDPM noise, the U-Net's answer, its mean squared error."""
-    scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
-    noisy = scheduler.add_noise(x0, noise, TIMESTEPS)
-    wanted = noise
-    if scheduler.config.prediction_type == "v_prediction":
-        wanted = scheduler.get_velocity(x0, noise, TIMESTEPS)
-    answer = pipe.unet(noisy, TIMESTEPS, **told, return_dict=False)[0]
-    return float(torch.nn.functional.mse_loss(answer, wanted))
-
-
-@pytest.mark.parametrize("base", ["sd15", "tiny"])
-def test_sd15s_loss_is_the_examples(family_pack: Opener, tiny_pack: Pack, base: str) -> None:
-    """Noise prediction (sd15) and v-prediction with zero terminal SNR (tiny), to 1e-6."""
-    pack = tiny_pack if base == "tiny" else family_pack(base)
-    model, pipe = load_diffusion(pack), plain(pack)
-    x0, noise = drawn(model, 0), drawn(model, 1)
-    words, _ = pipe.encode_prompt(PROMPTS, "cpu", 1, False)
-    theirs = unet_loss(pipe, x0, noise, {"encoder_hidden_states": words})
-    assert model.prediction_type == ("v_prediction" if base == "tiny" else "epsilon")
-    assert float(our_errors(model, x0, noise).mean()) == pytest.approx(theirs, abs=1e-6)
-
-
-def test_sdxls_loss_is_the_examples(family_pack: Opener) -> None:
-    """Two encoders' states, the pooled one, and time ids (size, crop, target), to 1e-6."""
-    pack = family_pack("sdxl")
-    model, pipe = load_diffusion(pack), plain(pack)
-    x0, noise = drawn(model, 0), drawn(model, 1)
-    words, _, pooled, _ = pipe.encode_prompt(
-        PROMPTS, device="cpu", do_classifier_free_guidance=False
-    )
-    times = torch.tensor([[32, 32, 0, 0, 32, 32]]).repeat(2, 1)
-    more = {"time_ids": times, "text_embeds": pooled}
-    told = {"encoder_hidden_states": words, "added_cond_kwargs": more}
-    theirs = unet_loss(pipe, x0, noise, told)
-    assert float(our_errors(model, x0, noise).mean()) == pytest.approx(theirs, abs=1e-6)
-    elsewhere = unet_loss(
-        pipe, x0, noise, {**told, "added_cond_kwargs": more | {"time_ids": 2 * times}}
-    )
-    assert abs(elsewhere - theirs) > 1e-6, "the time ids count"
-
-
-def looked_up(pipe: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The examples' clock: entries of the schedule, largest noise first, and their sigmas."""
-    indices = 999 - TIMESTEPS
-    times = pipe.scheduler.timesteps[indices]
-    places = [(pipe.scheduler.timesteps == t).nonzero().item() for t in times]
-    return times, pipe.scheduler.sigmas[places].reshape(-1, 1, 1, 1)
-
-
-@torch.no_grad()
-def test_sd3s_loss_is_the_examples(family_pack: Opener) -> None:
-    """The velocity's error on the schedule's shifted sigmas without weighting, to 1e-6; with
-    `precondition_outputs`, that of x0, which is σ² times ours."""
-    pack = family_pack("sd3")
-    model, pipe = load_diffusion(pack), plain(pack)
-    x0, noise = drawn(model, 0), drawn(model, 1)
-    words, _, pooled, _ = pipe.encode_prompt(
-        PROMPTS, None, None, device="cpu", do_classifier_free_guidance=False, max_sequence_length=16
-    )
-    times, sigmas = looked_up(pipe)
-    noisy = (1.0 - sigmas) * x0 + sigmas * noise
-    answer = pipe.transformer(
-        hidden_states=noisy, timestep=times, encoder_hidden_states=words,
-        pooled_projections=pooled, return_dict=False,
-    )[0]  # fmt: skip
-    weight = compute_loss_weighting_for_sd3("none", sigmas)
-    theirs = (weight * (answer - (noise - x0)) ** 2).flatten(1).mean(1)
-    ours = our_errors(model, x0, noise)
-    assert float(ours.mean()) == pytest.approx(float(theirs.mean()), abs=1e-6)
-    conditioned = (weight * (answer * -sigmas + noisy - x0) ** 2).flatten(1).mean(1)
-    torch.testing.assert_close(ours * sigmas.flatten() ** 2, conditioned, atol=1e-6, rtol=0)
-
-
-@torch.no_grad()
-def test_fluxs_loss_is_the_examples(family_pack: Opener) -> None:
-    """Packed latents, position ids and the guidance embedding, to 1e-6."""
-    pack = family_pack("flux")
-    model, pipe = load_diffusion(pack), plain(pack)
-    x0, noise = drawn(model, 0), drawn(model, 1)
-    words, pooled, word_ids = pipe.encode_prompt(
-        PROMPTS, None, device="cpu", max_sequence_length=16
-    )
-    times, sigmas = looked_up(pipe)
-    noisy = (1.0 - sigmas) * x0 + sigmas * noise
-    weight = compute_loss_weighting_for_sd3("none", sigmas)
-
-    def theirs(guidance: float) -> float:
-        answer = pipe.transformer(
-            hidden_states=FluxPipeline._pack_latents(noisy, 2, 16, 4, 4),
-            timestep=times / 1000,
-            guidance=torch.tensor([guidance]).expand(2),
-            pooled_projections=pooled,
-            encoder_hidden_states=words,
-            txt_ids=word_ids,
-            img_ids=FluxPipeline._prepare_latent_image_ids(2, 2, 2, "cpu", torch.float32),
-            return_dict=False,
-        )[0]
-        answer = FluxPipeline._unpack_latents(answer, height=32, width=32, vae_scale_factor=8)
-        return float((weight * (answer - (noise - x0)) ** 2).flatten(1).mean(1).mean())
-
-    ours = float(our_errors(model, x0, noise).mean())
-    assert ours == pytest.approx(theirs(TRAINING_GUIDANCE), abs=1e-6)
-    assert abs(ours - theirs(3.5)) > 1e-6, "the guidance that the network is told counts"
 
 
 @pytest.mark.parametrize("name", FAMILY_NAMES)
@@ -273,6 +136,34 @@ def test_unlike_rows_do_not_stack(family_pack: Opener) -> None:
         Conditioning.stack([])
 
 
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_a_pack_knows_its_family(family_pack: Opener, tmp_path: Path, name: str) -> None:
+    """Its name, the size of its pictures, and a fingerprint that every weighted part changes."""
+    pack = family_pack(name)
+    assert (pack.family.name, pack.num_px) == (name, 32)
+    seen = {pack.fingerprint}
+    for part in pack.family.weighted:
+        root = Path(shutil.copytree(pack.root, tmp_path / part))
+        with next((root / part).glob("*.safetensors")).open("r+b") as file:
+            file.seek(-1, 2)
+            last = file.read(1)[0]
+            file.seek(-1, 2)
+            file.write(bytes([last ^ 1]))
+        seen.add(open_pack(root).fingerprint)
+    assert len(seen) == 1 + len(pack.family.weighted)
+
+
+def test_a_base_that_hides_its_size_is_refused(family_pack: Opener, tmp_path: Path) -> None:
+    """FLUX's size is its autoencoder's sample_size: without one there is none to guess."""
+    root = Path(shutil.copytree(family_pack("flux").root, tmp_path / "base"))
+    path = root / "vae" / "config.json"
+    config = json.loads(path.read_text("utf-8"))
+    del config["sample_size"]
+    path.write_text(json.dumps(config), "utf-8")
+    with pytest.raises(PackError, match=r"does not say its picture size.*for FLUX"):
+        assert open_pack(root).num_px
+
+
 def test_sd3_does_without_t5(family_pack: Opener, tmp_path: Path) -> None:
     """A base without its third encoder loads, tells zeros in its place, and draws."""
     root = Path(shutil.copytree(family_pack("sd3").root, tmp_path / "light"))
@@ -317,6 +208,45 @@ def test_another_family_is_named(
     with pytest.raises(PackError, match=said) as caught:
         open_pack(root)
     assert "\n" not in str(caught.value)
+
+
+def test_flux_without_guidance_draws_as_diffusers_does(tmp_path: Path) -> None:
+    """FLUX.1-schnell's kind has no guidance input: it predicts, and draws plain diffusers' picture
+    whatever guidance is asked for."""
+    pack = open_pack(build_flux(tmp_path / "schnell", guided=False))
+    model, pipe = load_diffusion(pack), plain(pack)
+    with torch.no_grad():
+        assert (
+            model.predict(drawn(model, 0), TIMESTEPS, model.encode_prompts(PROMPTS))
+            .isfinite()
+            .all()
+        )
+    theirs = pipe(
+        "a red fox", latents=model.pack_latents(starting_noise(model, [9], 32)),
+        num_inference_steps=2, height=32, width=32, max_sequence_length=16,
+    ).images[0]  # fmt: skip
+    for guidance in (1.0, 5.0):
+        ours = sample(model, ["a red fox"], seeds=[9], num_steps=2, guidance=guidance)[0]
+        assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int)).max() <= 1
+
+
+def test_sdxl_follows_a_drawing(family_pack: Opener) -> None:
+    """A ControlNet of an SDXL base steers the picture, through its own pipeline."""
+    model = load_diffusion(family_pack("sdxl"))
+    torch.manual_seed(0)
+    net = ControlNetModel.from_unet(
+        model.network, conditioning_embedding_out_channels=(4, 4, 8, 8)
+    ).eval()
+    for name, weight in net.named_parameters():
+        if "controlnet" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+
+    def drawn_after(level: int) -> np.ndarray:
+        drawing = Image.new("RGB", (32, 32), (level, level, level))
+        made = sample(model, ["a fox"], seeds=[1], num_steps=2, controlnet=net, drawings=[drawing])
+        return np.asarray(made[0]).astype(int)
+
+    assert np.abs(drawn_after(0) - drawn_after(255)).max() > 1
 
 
 def test_what_a_family_cannot_do_is_said(family_pack: Opener, guided_pack: Pack) -> None:

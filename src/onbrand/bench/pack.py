@@ -37,7 +37,6 @@ MASCOT = Path("../shared/data/gopher")
 STEP_COUNTS = (4, 8, 20)  # 50 read as 20 did in three revisions (docs/log.md)
 MAIN_STEPS = 20
 NUM_LIKENESS = 5000
-T2I_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
 def run_pack(
@@ -280,7 +279,7 @@ def _timed(load: Callable[[Pack], object], pack: Pack) -> float:
 def _sizes(pack: Pack) -> dict[str, Result]:
     """MiB of all weights of the pack, and of its text-to-image part's."""
     files = list(pack.root.rglob("*.safetensors"))
-    t2i = [f for f in files if f.relative_to(pack.root).parts[0] in T2I_PARTS]
+    t2i = [f for f in files if f.relative_to(pack.root).parts[0] in pack.family.weighted]
     return {
         name: metric(sum(f.stat().st_size for f in some) / 2**20, bar=bar, better="lower")
         for name, some, bar in (("t2i_mib", t2i, 30.0), ("pack_mib", files, 48.0))

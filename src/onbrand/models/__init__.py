@@ -1,8 +1,9 @@
 """The only place that loads weights.
 
-A pack (`packs`) names one model for each role. `diffusion` is the text-to-image part with its
-training formulas, `adapters` attaches, saves and loads LoRA, `perception` holds the encoders that
-training and judging share, `twins` the encoders that only judging may use.
+A pack (`packs`) names one model for each role. `diffusion` is the text-to-image part's one face,
+`families` what each kind of base does behind it (prompts, noise, pipeline), `adapters` attaches,
+saves and loads LoRA, `perception` holds the encoders that training and judging share, `twins` the
+encoders that only judging may use.
 
 Importing this package is light; torch comes with the submodules.
 """

@@ -338,4 +338,5 @@ def _base_facts(model: DiffusionModel) -> BaseFacts:
         prediction_type=model.prediction_type,
         num_px=model.num_px,
         text_width=int(getattr(model.network.config, "cross_attention_dim", 0) or 0),
+        num_layers=int(getattr(model.network.config, "layers_per_block", 0) or 0),
     )

@@ -2,14 +2,13 @@
 
 diffusers: `pytorch_lora_weights.safetensors`, keys `unet.PATH.lora_A.weight` [r, in] and
 `.lora_B.weight` [out, r], `transformer.` instead of `unet.` in SD3 and FLUX; the header's
-`lora_adapter_metadata` carries rank and alpha. kohya (sd-scripts, A1111, ComfyUI): keys
-`lora_unet_PATH_WITH_UNDERSCORES.lora_down.weight`, `.lora_up.weight` and `.alpha`; the header
-carries `ss_*` and `modelspec.*` strings. Text encoders are `text_encoder.text_model.` and
-`lora_te_text_model_`, SDXL's two `text_encoder[_2].` and `lora_te1_`, `lora_te2_`. In SDXL too the
-U-Net's paths are diffusers' (`down_blocks_…`), which A1111, ComfyUI and diffusers read; those that
-sd-scripts writes for SDXL (`input_blocks_…`) are not read here. FLUX's kohya form names the
-original network (`lora_flux`) and is written for FLUX.1's own size. SD3 gets the diffusers form
-alone: diffusers reads no kohya form of it.
+`lora_adapter_metadata` carries rank and alpha.
+kohya (sd-scripts, A1111, ComfyUI): keys `lora_unet_PATH_WITH_UNDERSCORES.lora_down.weight`,
+`.lora_up.weight` and `.alpha`; the header carries `ss_*` and `modelspec.*` strings. The paths are
+diffusers' for SD 1.x and 2.x, the original network's for SDXL (`lora_sdxl`; diffusers' are read as
+well) and FLUX (`lora_flux`, for FLUX.1's own size). SD3 gets the diffusers form alone: diffusers
+reads no kohya form of it. Text encoders are `text_encoder.text_model.` and `lora_te_text_model_`,
+SDXL's two `text_encoder[_2].` and `lora_te1_`, `lora_te2_`.
 
 Torch only for the tensors; neither diffusers nor peft is imported here.
 """
@@ -29,8 +28,9 @@ from torch import Tensor
 
 from onbrand.errors import WeightsError
 from onbrand.models.families import FAMILIES, FLUX, SD3, SD15, SDXL, Family
-from onbrand.models.lora_flux import fuse_flux, is_flux_sized, split_flux
+from onbrand.models.lora_flux import FLUX_WIDTH, fuse_flux, is_flux_sized, split_flux
 from onbrand.models.lora_layer import Layer
+from onbrand.models.lora_sdxl import sgm_path
 from onbrand.models.tensors import write_tensors
 
 __all__ = [
@@ -67,7 +67,7 @@ class LoraFile:
 
 @dataclass(frozen=True, slots=True)
 class BaseFacts:
-    """What a LoRA's header says of the base it was trained on."""
+    """What a LoRA's header says of its base; `num_layers`: in a block of its U-Net."""
 
     name: str
     fingerprint: str
@@ -75,6 +75,7 @@ class BaseFacts:
     prediction_type: str
     num_px: int
     text_width: int
+    num_layers: int = 2
 
     @property
     def header(self) -> dict[str, str]:
@@ -138,13 +139,9 @@ def write_kohya(
     refuses."""
     tensors: dict[str, Tensor] = {}
     for part, modules in layers.items():
-        theirs = (
-            fuse_flux(modules)
-            if base.family is FLUX
-            else {name.replace(".", "_"): layer for name, layer in modules.items()}
-        )
+        theirs = fuse_flux(modules) if base.family is FLUX else modules
         for name, layer in theirs.items():
-            key = base.family.kohya[part] + name
+            key = base.family.kohya[part] + _kohya_path(part, name, base).replace(".", "_")
             tensors[f"{key}.lora_down.weight"] = layer.down
             tensors[f"{key}.lora_up.weight"] = layer.up
             tensors[f"{key}.alpha"] = torch.tensor(layer.alpha)
@@ -182,6 +179,11 @@ def write_kohya(
     return write_tensors(path, tensors, header)
 
 
+def _kohya_path(part: str, path: str, base: BaseFacts) -> str:
+    """The layer's path in the network that kohya's trainer of this family has."""
+    return sgm_path(path, base.num_layers) if (part, base.family) == ("unet", SDXL) else path
+
+
 def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]], base: BaseFacts) -> LoraFile:
     """Read either form. `module_paths` lists the base's modules per part, to undo underscores.
 
@@ -204,7 +206,7 @@ def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]], base: BaseF
         )
     kohya = any(key.startswith(tuple(base.family.kohya.values())) for key in tensors)
     layers, used = (
-        _from_kohya(tensors, module_paths, base.family)
+        _from_kohya(tensors, module_paths, base)
         if kohya
         else _from_diffusers(tensors, header, base.family)
     )
@@ -232,8 +234,9 @@ def _family_of(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> Fami
     starts = ("transformer.single_transformer_blocks.", "lora_unet_double_blocks_")
     if any(key.startswith(starts) for key in tensors):
         return FLUX
-    if any(key.startswith("transformer.") for key in tensors):
-        return SD3
+    joint = [t for key, t in tensors.items() if key.startswith("transformer.transformer_blocks.")]
+    if joint:
+        return FLUX if any(FLUX_WIDTH in tensor.shape for tensor in joint) else SD3
     if any(key.startswith(("text_encoder_2.", "lora_te2_")) for key in tensors):
         return SDXL
     widths = (
@@ -274,12 +277,12 @@ def _from_diffusers(
 
 
 def _from_kohya(
-    tensors: Mapping[str, Tensor], module_paths: Mapping[str, Iterable[str]], family: Family
+    tensors: Mapping[str, Tensor], module_paths: Mapping[str, Iterable[str]], base: BaseFacts
 ) -> tuple[dict[str, dict[str, Layer]], set[str]]:
     """Layers per part, and the keys that they were read from."""
     layers: dict[str, dict[str, Layer]] = {}
     used: set[str] = set()
-    for part, prefix in family.kohya.items():
+    for part, prefix in base.family.kohya.items():
         stems = (key.partition(".")[0] for key in tensors if key.startswith(prefix))
         found: dict[str, Layer] = {}
         for stem in dict.fromkeys(stems):
@@ -288,20 +291,25 @@ def _from_kohya(
                 down, up = (tensors[key] for key in keys)
                 alpha = tensors.get(f"{stem}.alpha")
                 found[stem] = Layer(down, up, float(down.shape[0] if alpha is None else alpha))
-        known = _paths(found, prefix, module_paths.get(part, ()), family)
+        known = _paths(found, part, module_paths.get(part, ()), base)
         layers[part] = {path: layer for paths in known.values() for path, layer in paths.items()}
         used |= {f"{stem}.lora_{end}.weight" for stem in known for end in ("down", "up")}
     return layers, used
 
 
 def _paths(
-    found: Mapping[str, Layer], prefix: str, modules: Iterable[str], family: Family
+    found: Mapping[str, Layer], part: str, modules: Iterable[str], base: BaseFacts
 ) -> dict[str, dict[str, Layer]]:
     """kohya's stem -> the layers that it stands for, by path; stems of no module are left out."""
-    if family is FLUX:
+    prefix = base.family.kohya[part]
+    if base.family is FLUX:
         split = {stem: split_flux(stem.removeprefix(prefix), x) for stem, x in found.items()}
         return {stem: layers for stem, layers in split.items() if layers}
-    names = {prefix + name.replace(".", "_"): name for name in modules}
+    names = {
+        prefix + path.replace(".", "_"): name
+        for name in modules
+        for path in (name, _kohya_path(part, name, base))
+    }
     return {stem: {names[stem]: layer} for stem, layer in found.items() if stem in names}
 
 

@@ -254,7 +254,7 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
             repo,
             revision=revision or None,
             allow_patterns=wanted,
-            ignore_patterns=["*.fp16.*", "*non_ema*"],
+            ignore_patterns=["*.fp16.*", "*.fp16-*", "*non_ema*"],
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

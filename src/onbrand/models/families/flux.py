@@ -3,6 +3,7 @@ pooled one. FLUX.1-dev is distilled from guidance: its strength is an input, not
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -59,17 +60,19 @@ class Flux(FlowModel):
         columns = torch.arange(width, device=self.device)[None].expand(height, width)
         places = torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).reshape(-1, 3)
         guided = bool(self.network.config.guidance_embeds)
-        output = self.network(
-            hidden_states=self.pack_latents(x_t.to(self.device, self.dtype)),
-            timestep=self.network_time(t_b).to(self.device) / self.num_timesteps,
-            guidance=torch.full((len(x_t),), TRAINING_GUIDANCE, device=self.device)
-            if guided
-            else None,
-            pooled_projections=told.pooled,
-            encoder_hidden_states=told.tokens,
-            txt_ids=torch.zeros(told.tokens.shape[1], 3, device=self.device, dtype=self.dtype),
-            img_ids=places.to(self.dtype),
-        )
+        guidance = torch.full((len(x_t),), TRAINING_GUIDANCE, device=self.device)
+        with warnings.catch_warnings():
+            # autocast gives torch's RMSNorm bfloat16 beside its float32 weight: slower, not wrong
+            warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")
+            output = self.network(
+                hidden_states=self.pack_latents(x_t.to(self.device, self.dtype)),
+                timestep=self.network_time(t_b).to(self.device) / self.num_timesteps,
+                guidance=guidance if guided else None,
+                pooled_projections=told.pooled,
+                encoder_hidden_states=told.tokens,
+                txt_ids=torch.zeros(told.tokens.shape[1], 3, device=self.device, dtype=self.dtype),
+                img_ids=places.to(self.dtype),
+            )
         return self.unpack_latents(cast(Tensor, output.sample), x_t)
 
     def pack_latents(self, latents_bchw: Tensor) -> Tensor:

@@ -46,13 +46,12 @@ class Family:
     """What is known of a family without loading it.
 
     `pipeline` is its class in model_index.json, `controlled` the class that follows a ControlNet
-    ("": none here), `network` the part that denoises. `parts` maps each
-    part to the classes it may have (none: any), `optional` names those a folder may lack.
-    `lora_targets` maps the recipe's words to endings of module paths in the network,
-    `lora_encoders` names the text encoders that may carry LoRA. `kohya` maps a part to its prefix
-    in kohya's files; it is empty where diffusers reads no such form back. `version` is
-    how kohya's name of such a base begins, `architecture` modelspec's name, `num_packed` counts the
-    latents in one of the network's tokens.
+    ("": none here), `network` the part that denoises. `parts` maps each part to the classes it may
+    have (none: any), `optional` names those a folder may lack. `lora_targets` maps the recipe's
+    words to endings of module paths in the network, `lora_encoders` names the text encoders that
+    may carry LoRA. `kohya` maps a part to its prefix in kohya's files; it is empty where diffusers
+    reads no such form back. `version` is how kohya's name of such a base begins, `architecture`
+    modelspec's name, `num_packed` counts the latents in one of the network's tokens.
     """
 
     name: str
