@@ -172,12 +172,13 @@ def open_session(
     score: Scorer,
     emit: Listener,
     workers: Workers = ALONE,
+    kind: type[Session] = Session,
 ) -> Session:
     """The base loaded, with all that a run's stages share."""
     from onbrand.models.diffusion import load_diffusion
 
     model = load_diffusion(pack)
-    return Session(
+    return kind(
         model=model,
         pack=pack,
         dataset=dataset,
