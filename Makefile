@@ -75,6 +75,7 @@ pretrain: $(VENV)/.installed-dev  ## rebuild one of the pocket pack's weights: m
 bench: $(VENV)/.installed  ## the claims, with intervals: make bench ARGS=--quick
 	$(BIN)/onbrand bench pack $(ARGS)
 	$(BIN)/onbrand bench consistency $(ARGS)
+	$(BIN)/onbrand bench training $(ARGS)
 
 docs: $(VENV)/.installed-dev  ## docs/pack.md and its pictures, docs/benchmarks/README.md
 	for world in mascots products fashion; do \

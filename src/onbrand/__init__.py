@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onbrand.brief import Brief
     from onbrand.errors import OnbrandError
     from onbrand.recipe import Recipe
-    from onbrand.road import curate, generate, new, report, train
+    from onbrand.road import curate, generate, new, plan, report, train
 
 __version__ = "0.1.0"
 
@@ -38,6 +38,7 @@ __all__ = [
     "curate",
     "generate",
     "new",
+    "plan",
     "report",
     "train",
 ]
@@ -53,6 +54,7 @@ _HOMES = {
     "curate": "onbrand.road",
     "generate": "onbrand.road",
     "new": "onbrand.road",
+    "plan": "onbrand.road",
     "report": "onbrand.road",
     "train": "onbrand.road",
 }

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from onbrand.errors import NonFiniteLoss
+from onbrand.errors import ArtifactError, NonFiniteLoss
 from onbrand.events import Advanced, Event, Finished, Started
 from onbrand.training.engine import (
     Loop,
@@ -123,6 +123,20 @@ def test_lines_after_the_last_checkpoint_are_dropped_on_resume(tmp_path: Path) -
     again.resume()
     again.run(stepper(network()), until=6)
     assert [line["step"] for line in read_log(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("damage", [b"", b"0" * 100, None])
+def test_a_checkpoint_that_cannot_be_read_is_named(damage: bytes | None, tmp_path: Path) -> None:
+    """An empty file, rubbish, or another model's: the file and what to do are told."""
+    model = network()
+    loop = loop_in(tmp_path, model)
+    loop.run(stepper(model), until=2)
+    if damage is None:
+        model = nn.Linear(2, 3)
+    else:
+        loop.checkpoint_path.write_bytes(damage)
+    with pytest.raises(ArtifactError, match=r"resume\.safetensors.*Delete it"):
+        loop_in(tmp_path, model).resume()
 
 
 def test_interrupt_saves_and_the_next_run_goes_on(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class Identity:
 
     @classmethod
     def load(cls, root: str | Path) -> Identity:
-        """The identity in a folder. Raises `ArtifactError` where there is none, or a damaged one."""
+        """The identity in a folder. Raises `ArtifactError` where there is none or a damaged one."""
         root = Path(root)
         fields = read_manifest(root, KIND)
         try:

@@ -117,6 +117,24 @@ MEASURES: dict[str, Measure] = {
         "Time to load a role", "the slowest, libraries imported", "seconds"
     ),
     "t2i_mib": Measure("Size, text to image", "its weights", "mebibytes"),
+    "killed_runs_identical_fraction": Measure(
+        "Killed runs that end the same", "SIGKILL, called again, compared by hash", "share"
+    ),
+    "kills_at_work_fraction": Measure(
+        "Kills that met a run at work", "a run may end before its moment comes", "share"
+    ),
+    "example_loop_ratio": Measure(
+        "Quicker than diffusers' example", "its time for a step over ours", "cosine"
+    ),
+    "cached_loop_ratio": Measure(
+        "Quicker than that with all cached", "its time for a step over ours", "cosine"
+    ),
+    "detail_per_picture_ratio": Measure(
+        "Detail against a plain step", "time per picture, prior pictures counted", "cosine"
+    ),
+    "plain_seconds_per_step": Measure(
+        "A plain step", "of eight pictures, processor time", "seconds"
+    ),
     "pack_mib": Measure("Size, whole pack", "all weights", "mebibytes"),
 }
 

@@ -1,6 +1,6 @@
 """The road: the stages in order, as plain functions. Folders in, folders out.
 
-    new ─▶ curate ─▶ train ─▶ generate
+    new ─▶ curate ─▶ train (plan: what that will take) ─▶ generate
                        └────▶ report (compare: all stages and baselines, same prompts and seeds)
 
 Stages never import each other; the road hands one stage's artifact to the next, and passes a
@@ -11,7 +11,7 @@ road brings in no model library; calling it does.
 from __future__ import annotations
 
 from onbrand.road.compare import Comparison, compare
-from onbrand.road.learn import train, train_baseline
+from onbrand.road.learn import plan, train, train_baseline
 from onbrand.road.page import report
 from onbrand.road.picture import generate
 from onbrand.road.start import curate, new
@@ -22,6 +22,7 @@ __all__ = [
     "curate",
     "generate",
     "new",
+    "plan",
     "report",
     "train",
     "train_baseline",

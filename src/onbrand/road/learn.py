@@ -15,9 +15,38 @@ from onbrand.road.start import curate
 
 if TYPE_CHECKING:
     from onbrand.judging import Choice
-    from onbrand.training import Workers
+    from onbrand.training import Forecast, Workers
 
-__all__ = ["choice_of", "train", "train_baseline"]
+__all__ = ["choice_of", "plan", "train", "train_baseline"]
+
+
+def plan(
+    brand: str | Path = ".",
+    *,
+    recipe: str | None = None,
+    base: str | None = None,
+    emit: Listener = silent,
+) -> Forecast:
+    """What `train` with the same arguments will take: pictures, steps, seconds and memory by stage.
+
+    Time and memory are measured over a few real steps of every stage on this machine, without a
+    trace in the model's folder. Raises what training would, out of memory included.
+    """
+    from onbrand import generation, training
+    from onbrand.models import open_pack
+
+    places = open_brand(brand)
+    chosen = _recipe(places, recipe, base)
+    with places.alone():
+        dataset = curate(brand, emit=emit)
+        return training.forecast(
+            dataset,
+            places.brief(),
+            chosen,
+            open_pack(chosen.base),
+            sample=generation.sample,
+            emit=emit,
+        )
 
 
 def train(

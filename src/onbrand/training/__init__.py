@@ -8,18 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onbrand.training.rehearsal import Forecast, StageForecast, forecast
     from onbrand.training.session import Sampler, Scorer, StagePlan
     from onbrand.training.stages import base_metrics, failed_gate, loss_curves, plan, train
     from onbrand.training.workers import ALONE, Workers, launched
 
 __all__ = [
     "ALONE",
+    "Forecast",
     "Sampler",
     "Scorer",
+    "StageForecast",
     "StagePlan",
     "Workers",
     "base_metrics",
     "failed_gate",
+    "forecast",
     "launched",
     "loss_curves",
     "plan",
@@ -27,6 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    **dict.fromkeys(("Forecast", "StageForecast", "forecast"), "rehearsal"),
     **dict.fromkeys(("Sampler", "Scorer", "StagePlan"), "session"),
     **dict.fromkeys(("ALONE", "Workers", "launched"), "workers"),
 }

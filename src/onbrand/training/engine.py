@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from onbrand.errors import NonFiniteLoss
+from onbrand.errors import ArtifactError, NonFiniteLoss
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import make_folder, storage_errors
 from onbrand.recipe import OptimizerName
@@ -335,6 +335,8 @@ class Loop:
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file(tensors, str(fresh), metadata={"loop": json.dumps(facts)})
+            with open(fresh, "rb+") as file:
+                os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
             os.replace(fresh, self.checkpoint_path)
         return self.checkpoint_path
 
@@ -343,10 +345,22 @@ class Loop:
         """Continue from resume.safetensors if it is there; False for a fresh run.
 
         The schedule follows this loop's settings, so num_steps may be raised to train on.
-        Raises KeyError when the file lacks one of the parameters (another model's checkpoint).
+        Raises ArtifactError for a damaged file or one that lacks a parameter (another model's).
         """
         if not self.checkpoint_path.exists():
             return False
+        try:
+            self._read_checkpoint()
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ArtifactError(
+                f"{self.checkpoint_path} cannot be gone on from ({error}): it is damaged, or of "
+                "another model. Delete it, and what it was a checkpoint of begins anew"
+            ) from error
+        lines = [line for line in read_log(self.folder) if line.get("step", 0) <= self.step]
+        self.seconds = float(lines[-1]["seconds"]) if lines else 0.0
+        return True
+
+    def _read_checkpoint(self) -> None:
         with safe_open(str(self.checkpoint_path), "pt") as file:
             facts = json.loads(file.metadata()["loop"])
             present = set(file.keys())
@@ -362,6 +376,3 @@ class Loop:
         self.step = int(facts["step"])
         self._scale = float(facts.get("scale", self._scale))
         self._since_overflow = int(facts.get("since_overflow", 0))
-        lines = [line for line in read_log(self.folder) if line.get("step", 0) <= self.step]
-        self.seconds = float(lines[-1]["seconds"]) if lines else 0.0
-        return True

@@ -173,6 +173,7 @@ def open_session(
     score: Scorer,
     emit: Listener,
     workers: Workers = ALONE,
+    kind: type[Session] = Session,
 ) -> Session:
     """The base loaded, with all that a run's stages share."""
     from onbrand.models.adapters import check_lora
@@ -186,7 +187,7 @@ def open_session(
             f"resolution_px is {size_px}, but the base '{pack.name}' ({pack.family.title}) reads "
             f"pictures in squares of {model.training_unit_px} px: take a multiple of that."
         )
-    return Session(
+    return kind(
         model=model,
         pack=pack,
         dataset=dataset,

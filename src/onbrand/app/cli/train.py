@@ -21,6 +21,10 @@ def command(
     base: Annotated[
         str | None, typer.Option(help="Start from this pack, hub id or diffusers folder instead.")
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what it will take (steps, memory, time), and stop there."),
+    ] = False,
 ) -> None:
     """Train in stages, each of which must pass its gates before the next begins.
 
@@ -29,6 +33,8 @@ def command(
 
     [bold]onbrand train kuro[/]
 
+    [bold]onbrand train kuro --plan[/]
+
     [bold]onbrand train kuro --recipe demo --base ./my-sd15-folder[/]
 
     Processes of one machine share the work and end at the same model:
@@ -36,9 +42,15 @@ def command(
     [bold]accelerate launch --multi_gpu --num_processes 2 -m onbrand train kuro[/]
     """
     from onbrand import road, training
+    from onbrand.app.cli.plan import print_forecast
     from onbrand.app.cli.render import number, showing
     from onbrand.errors import counted
 
+    if plan:
+        with showing("stopped; nothing was begun.") as emit:
+            forecast = road.plan(brand, recipe=recipe, base=base, emit=emit)
+        print_forecast(forecast)
+        return
     kept = (
         f"stopped; finished stages and the last checkpoint are kept in {brand / 'model'}. "
         f"To go on: onbrand train {brand}"

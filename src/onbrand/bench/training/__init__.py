@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from onbrand.artifacts.origin import source_fingerprint
+from onbrand.bench.compare import read_result
+from onbrand.bench.probe import kept
 from onbrand.bench.record import Result, result
-from onbrand.bench.training.kills import measure_kills
+from onbrand.bench.training.kills import measure_kills, new_brand
+from onbrand.bench.training.speed import measure_speed
 from onbrand.errors import InputError
 from onbrand.events import Listener, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
 
 __all__ = ["PARTS", "run_training"]
 
-PARTS = ("kills",)
+PARTS = ("kills", "speed")
 
 
 def run_training(
@@ -31,7 +35,8 @@ def run_training(
     json_path: Path | None = None,
     emit: Listener = silent,
 ) -> Result:
-    """Run (or go on with) the bench and return its JSON object, written to `json_path` too.
+    """Run (or go on with) the bench and return its JSON object, written to `json_path` too; what
+    that file says of the other parts stays in it.
 
     `quick` kills three runs and times few steps. Raises InputError for an unknown part, PackError,
     StorageError, TrainingError when a run that was killed cannot go on.
@@ -45,21 +50,44 @@ def run_training(
     pack = open_pack(base)
     told = f"{pack.fingerprint} {source_fingerprint()} {seed} {quick}"
     folder = work / fingerprint_bytes(told.encode())
-    found: Result = {"metrics": {}, "baselines": {}}
+    found: Result = {"metrics": {}}
     if "kills" in parts:
         found["metrics"] |= measure_kills(
             folder / "kills", base=base, num=3 if quick else 20, seed=seed, emit=emit
         )
+    if "speed" in parts:
+        brand = new_brand(folder / "speed", base, seed)
+        timed = partial(
+            measure_speed, brand, base=base, num_turns=3 if quick else 20, seed=seed, emit=emit
+        )
+        speed = kept(folder, "speed", timed)
+        found["metrics"] |= speed["metrics"]
+        found |= {name: speed[name] for name in ("profiles", "seconds_per_step")}
+    stored = read_result(json_path) if json_path is not None and json_path.exists() else {}
     made = result(
         "training",
         seed=seed,
         seconds=time.monotonic() - began,
-        metrics=found["metrics"],
-        baselines=found["baselines"],
+        metrics=found.pop("metrics"),
+        baselines={},
         quick=quick,
         pack={"name": pack.name, "fingerprint": pack.fingerprint, "revision": pack.revision},
-        parts=list(parts),
+        **found,
     )
+    made = with_stored(made, stored)
     if json_path is not None:
         write_json_atomic(json_path, made)
     return made
+
+
+def with_stored(made: Result, stored: Result) -> Result:
+    """A result with what a stored one has beyond it: parts may be measured on different days.
+
+    `measured_at` names the commit of every figure that another one measured.
+    """
+    if not stored:
+        return made
+    old = {name: m for name, m in stored["metrics"].items() if name not in made["metrics"]}
+    at = {name: stored.get("measured_at", {}).get(name, stored["commit"]) for name in old}
+    facts = {name: fact for name, fact in stored.items() if name not in made}
+    return {**made, **facts, "metrics": {**old, **made["metrics"]}, "measured_at": at}

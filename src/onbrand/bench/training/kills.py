@@ -26,7 +26,7 @@ from onbrand.errors import TrainingError
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import fingerprint_bytes, fingerprint_file, write_text_atomic
 
-__all__ = ["RECIPE", "Moment", "kill_and_go_on", "measure_kills", "moments", "outcome"]
+__all__ = ["RECIPE", "Moment", "kill_and_go_on", "measure_kills", "moments", "new_brand", "outcome"]
 
 RECIPE = """\
 base = "{base}"
@@ -102,7 +102,7 @@ def moments(num: int, seed: int) -> list[list[Moment]]:
         marks.append(rng.choice(steps))
     rng.shuffle(marks)
     runs = [[Moment(mark, rng.uniform(0, LONGEST_DELAY_S))] for mark in marks]
-    for run in runs[::4]:
+    for run in runs[3::4]:
         run.append(Moment(f"02-detail step {rng.randint(2, 8)}", rng.uniform(0, LONGEST_DELAY_S)))
     return runs
 
@@ -155,10 +155,7 @@ def measure_kills(
     folder: Path, *, base: str, num: int, seed: int, emit: Listener = silent
 ) -> dict[str, Result]:
     """The share of `num` killed runs that end at the outcome of an unbroken one; kept by run."""
-    template = folder / "brand"
-    if not (template / "dataset" / "manifest.json").is_file():
-        shutil.rmtree(template, ignore_errors=True)
-        _new_brand(folder, template, base, seed)
+    template = new_brand(folder, base, seed)
     emit(Started("kills", num + 1, "runs"))
     whole = kept(folder, "whole", lambda: _one(folder, template, "whole", []))
     emit(Advanced("kills", 1))
@@ -192,11 +189,16 @@ def _one(folder: Path, template: Path, name: str, kills: list[Moment]) -> Result
     return {"outcome": found, "num_killed": hits, "kills": told}
 
 
-def _new_brand(folder: Path, brand: Path, base: str, seed: int) -> None:
-    """A reserved character as a brand with the bench's recipe, its pictures frozen."""
+def new_brand(folder: Path, base: str, seed: int) -> Path:
+    """A reserved character as a brand with the bench's recipe, its pictures frozen: folder/brand,
+    drawn once."""
     from onbrand import road
     from onbrand.models import open_pack
 
+    brand = folder / "brand"
+    if (brand / "dataset" / "manifest.json").is_file():
+        return brand
+    shutil.rmtree(brand, ignore_errors=True)
     recipe = folder / "recipe.toml"
     write_text_atomic(recipe, RECIPE.format(base=base))
     drawn = folder / "drawn"
@@ -209,7 +211,7 @@ def _new_brand(folder: Path, brand: Path, base: str, seed: int) -> None:
         size_px=open_pack(base).num_px,
         seed=seed,
     )
-    road.new(
+    return road.new(
         brand,
         pictures=drawn / "pictures",
         brief=drawn / "brief.toml",

@@ -1,0 +1,196 @@
+"""What a run will take, before it begins: a few real steps of every stage, measured here and now.
+
+The steps are the stages' own, at their own batch sizes, on two of the pictures; class pictures are
+stood in for by noise. Nothing is written to the brand's folder.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from onbrand.artifacts.brand_model import StageResult
+from onbrand.artifacts.dataset import Dataset
+from onbrand.brief import Brief
+from onbrand.events import Advanced, Finished, Listener, Started, silent
+from onbrand.recipe import Recipe, Stage
+from onbrand.training.cache import Examples
+from onbrand.training.checks import check
+from onbrand.training.engine import noise, read_log
+from onbrand.training.guards import memory_errors
+from onbrand.training.session import Sampler, Session, StagePlan
+from onbrand.training.stages import open_session, plan, run_stage
+from onbrand.training.workers import ALONE
+
+if TYPE_CHECKING:
+    from onbrand.models.packs import Pack
+
+__all__ = ["Forecast", "StageForecast", "forecast"]
+
+NUM_PICTURES = 2  # of the brand, that are rehearsed with
+NUM_CYCLES = 2  # of a stage's `every` steps, timed after one step that warms up
+LONGEST_CYCLE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class StageForecast:
+    """What a stage will take: `step_s` a step (mean of those measured), `train_s` all of them,
+    `look_s` for its validation pictures, `memory_bytes` at most."""
+
+    name: str
+    num_steps: int
+    batch_size: int
+    num_pictures_seen: int
+    step_s: float
+    train_s: float
+    look_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A run's stages, and `prepare_s` before them: class pictures, and the base's own look."""
+
+    num_pictures: int
+    prepare_s: float
+    stages: Sequence[StageForecast]
+
+    @property
+    def seconds(self) -> float:
+        """All of the run, but for encoding the pictures and for imports."""
+        return self.prepare_s + sum(stage.train_s + stage.look_s for stage in self.stages)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The most that any stage needs."""
+        return max(stage.memory_bytes for stage in self.stages)
+
+
+class Rehearsal(Session):
+    """A session whose class pictures are noise, and whose stages end without a result."""
+
+    def class_examples(self, prompts: Sequence[str]) -> Examples:
+        """One class picture, of noise."""
+        side = self.size_px // self.model.vae_factor
+        shape = (1, self.model.num_latent_channels, side, side)
+        return Examples(("noise",), (noise(shape, 0, 0, [0])[0],), ((prompts[0],),))
+
+    def finish(self, plan: StagePlan, folder: Path, seconds: float) -> StageResult:
+        """Nothing is exported or measured."""
+        return StageResult(plan.name, plan.kind, plan.num_steps, 0, str(folder), seconds)
+
+
+def forecast(
+    dataset: Dataset,
+    brief: Brief,
+    recipe: Recipe,
+    pack: Pack,
+    *,
+    sample: Sampler,
+    emit: Listener = silent,
+) -> Forecast:
+    """Rehearse the recipe's stages and say what the whole run will take on this machine.
+
+    Raises what training would: RecipeError, DatasetError, PackError, NonFiniteLoss, and OutOfMemory
+    where a step at the recipe's own size does not fit.
+    """
+    plans = plan(dataset, recipe)
+    check(dataset, recipe, pack, recipe.stage, plans, ALONE, emit)
+    few = replace(dataset, assets=dataset.train[:NUM_PICTURES])
+    quiet = recipe.model_copy(
+        update={"validation": recipe.validation.model_copy(update={"preview_every": 0})}
+    )
+    emit(Started("rehearsal", len(plans), "stages"))
+    with tempfile.TemporaryDirectory() as folder, memory_errors(recipe):
+        session = open_session(
+            few, brief, quiet, pack, Path(folder), "onbrand", None, sample, _no_score, silent,
+            ALONE, kind=Rehearsal,
+        )  # fmt: skip
+        picture_s = _picture_s(session, recipe)
+        session.attach()
+        stages = []
+        for index, (stage, whole) in enumerate(zip(recipe.stage, plans, strict=True)):
+            stages.append(_rehearse(session, stage, whole, index))
+            emit(Advanced("rehearsal", index + 1, {"step_s": stages[-1].step_s}))
+    look_s = picture_s * recipe.validation.num_prompts * recipe.validation.num_per_prompt
+    has_prior = any(p.num_prior for p in plans)
+    made = Forecast(
+        num_pictures=len(dataset.train),
+        prepare_s=look_s + has_prior * picture_s * recipe.prior.num_pictures,
+        stages=[
+            replace(s, look_s=look_s * (1 + _num_previews(recipe, s.num_steps))) for s in stages
+        ],
+    )
+    emit(Finished("rehearsal"))
+    return made
+
+
+def _num_previews(recipe: Recipe, num_steps: int) -> int:
+    period = recipe.validation.preview_every
+    return num_steps // period if period else 0
+
+
+def _no_score(pictures: Sequence[object], texts: Sequence[str], /) -> dict[str, float]:
+    return {}
+
+
+def _picture_s(session: Session, recipe: Recipe) -> float:
+    """Seconds for one validation picture, after one step that warms up."""
+    prompt = session.speak(session.validation_prompts()[0])
+    guidance = recipe.validation.guidance
+    session.sample(session.model, [prompt], seeds=[0], num_steps=1, guidance=guidance)
+    began = time.monotonic()
+    num_steps = recipe.validation.num_steps
+    session.sample(session.model, [prompt], seeds=[0], num_steps=num_steps, guidance=guidance)
+    return time.monotonic() - began
+
+
+def _rehearse(session: Session, stage: Stage, whole: StagePlan, index: int) -> StageForecast:
+    """One step that warms up, then `NUM_CYCLES` of the stage's `every` steps, timed."""
+    num_steps = 1 + NUM_CYCLES * min(stage.every, LONGEST_CYCLE)
+    folder = session.root / "stages" / f"{index + 1:02d}-{whole.name}"
+    _forget_peak()
+    every = stage.model_copy(update={"only": []})  # the few pictures may have none of its tags
+    run_stage(session, every, replace(whole, num_steps=num_steps), folder, index, 0.0)
+    seconds = [line["seconds"] for line in read_log(folder)]
+    step_s = (seconds[-1] - seconds[0]) / (len(seconds) - 1)
+    return StageForecast(
+        name=whole.name,
+        num_steps=whole.num_steps,
+        batch_size=whole.batch_size,
+        num_pictures_seen=whole.num_pictures_seen,
+        step_s=step_s,
+        train_s=step_s * whole.num_steps,
+        look_s=0.0,
+        memory_bytes=_peak_bytes(),
+    )
+
+
+def _forget_peak() -> None:
+    """Begin to measure the peak of memory anew, where the system can (Linux, CUDA)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")  # man 5 proc: resets the peak resident set size
+
+
+def _peak_bytes() -> int:
+    """The process's peak of resident memory, or of the card's where that is in use."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

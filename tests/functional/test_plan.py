@@ -1,0 +1,69 @@
+"""`train --plan`: what a run will take is measured over real steps, and nothing is begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from brand_folder import draw_picture
+
+import onbrand as ob
+from onbrand.app.cli import main
+
+RECIPE = """
+base = "{base}"
+[lora]
+rank = 2
+[validation]
+num_prompts = 1
+num_per_prompt = 1
+num_steps = 2
+[[stage]]
+kind = "appearance"
+batch_size = 2
+num_steps = 30
+[[stage]]
+kind = "detail"
+batch_size = 48
+num_steps = 20
+every = 2
+losses = {{ perceptual = 0.1, identity = 0.1, prior = 0.5 }}
+loss_max_timestep = 700
+"""
+
+
+@pytest.fixture(scope="module")
+def brand(tmp_path_factory: pytest.TempPathFactory, tiny_pack_folder: Path) -> Path:
+    """A brand of three pictures whose second stage is far heavier than its first."""
+    root = tmp_path_factory.mktemp("planned")
+    (root / "pictures").mkdir()
+    for index in range(3):
+        draw_picture(index).save(root / "pictures" / f"{index}.png")
+    (root / "recipe.toml").write_text(RECIPE.format(base=tiny_pack_folder))
+    return ob.new(root / "kuro", pictures=root / "pictures", recipe=str(root / "recipe.toml"))
+
+
+def test_the_plan_measures_what_it_says(brand: Path) -> None:
+    """Steps and pictures are the recipe's; 96 pictures a step cost more time and memory than 2; no
+    stage is begun."""
+    plan = ob.plan(brand)
+    light, heavy = plan.stages
+    assert [(s.name, s.num_steps, s.num_pictures_seen) for s in plan.stages] == [
+        ("appearance", 30, 60),
+        ("detail", 20, 20 * 96),
+    ]
+    assert heavy.step_s > 3 * light.step_s > 0
+    assert heavy.memory_bytes > light.memory_bytes + 10 * 2**20
+    assert plan.seconds > 30 * light.step_s + 20 * heavy.step_s
+    assert plan.memory_bytes == heavy.memory_bytes
+    assert not (brand / "model").exists()
+
+
+def test_the_command_prints_a_table(brand: Path, capsys: pytest.CaptureFixture) -> None:
+    """A row for each stage and one for all, on stdout, and it says that figures were measured."""
+    with pytest.raises(SystemExit) as left:
+        main(["train", str(brand), "--plan"])
+    assert left.value.code == 0
+    table = " ".join(capsys.readouterr().out.split())
+    assert all(word in table for word in ("appearance", "detail", "1,920", "all", "measured just"))
+    assert not (brand / "model").exists()
