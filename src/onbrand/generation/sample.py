@@ -33,6 +33,7 @@ def sample(
     guidance: float = 4.0,
     guidance_rescale: float = 0.0,
     negative_prompt: str = "",
+    sampler: str = "",
     size_px: int | None = None,
     batch_size: int = 8,
     controlnet: Any = None,
@@ -43,8 +44,9 @@ def sample(
     """One RGB picture per pair (prompts[i], seeds[i]), in their order.
 
     `guidance` is classifier-free guidance (1 switches it off, arXiv 2207.12598), `guidance_rescale`
-    the share of its contrast that is taken back (arXiv 2305.08891, section 3.4), `size_px` the side
-    of the picture (default: the pack's). The model's adapter, if one is attached, takes part.
+    the share of its contrast that is taken back (arXiv 2305.08891, section 3.4), `sampler` a name
+    of models.samplers (default: the pack's own), `size_px` the side of the picture (default: the
+    pack's). The model's adapter, if one is attached, takes part.
     With a `controlnet` (models.control) picture i follows `drawings[i]` (generation.control), its
     residuals weighed by `control_strength`. guidance_rescale has no effect then.
     Raises PromptError for an empty prompt, unequal counts or impossible settings, and ModelError
@@ -53,7 +55,9 @@ def sample(
     import torch
 
     from onbrand.models.adapters import merged_lora
+    from onbrand.models.samplers import check_sampler
 
+    check_sampler(sampler)
     side_px = size_px or model.num_px
     _check(model, prompts, seeds, num_steps, batch_size, side_px)
     if controlnet is not None and len(drawings) != len(prompts):
@@ -74,6 +78,7 @@ def sample(
                 torch.stack([known[negative_prompt] for _ in chosen]),
                 starting_noise(model, [seeds[i] for i in chosen], side_px),
                 (num_steps, guidance, guidance_rescale),
+                sampler,
                 controlnet,
                 [drawings[i] for i in chosen] if controlnet is not None else [],
                 control_strength,
@@ -155,6 +160,7 @@ def _denoise(
     negative: Tensor,
     noise: Tensor,
     settings: tuple[int, float, float],
+    sampler: str,
     controlnet: Any,
     drawings: Sequence[Image.Image],
     control_strength: float,
@@ -165,7 +171,7 @@ def _denoise(
     more: dict[str, Any] = {"guidance_rescale": rescale}
     if controlnet is not None:
         more = {"image": list(drawings), "controlnet_conditioning_scale": float(control_strength)}
-    output: Any = model.pipeline(controlnet)(
+    output: Any = model.pipeline(controlnet, sampler)(
         prompt_embeds=embeddings,
         negative_prompt_embeds=negative,
         latents=noise.to(model.device, model.dtype),

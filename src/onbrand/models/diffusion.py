@@ -20,6 +20,7 @@ from torch import Tensor
 from onbrand.errors import PackError, WeightsError
 from onbrand.models.layout import said
 from onbrand.models.packs import Pack
+from onbrand.models.samplers import open_sampler
 
 __all__ = ["DiffusionModel", "load_diffusion", "quiet_libraries"]
 
@@ -213,11 +214,15 @@ class DiffusionModel:
 
     # -- sampling ----------------------------------------------------------------------------
 
-    def sampler(self) -> Any:
-        """A fresh sampler (it is state of one request): the pack's DPM-Solver, else DDIM.
+    def sampler(self, name: str = "") -> Any:
+        """A fresh sampler (it is state of one request): the pack's DPM-Solver, else DDIM; or the
+        one of that name (models.samplers).
 
         It keeps the pack's schedule, prediction type, spacing and zero-terminal SNR.
         """
+        if name:
+            with quiet_libraries():
+                return open_sampler(name, self._schedule)
         if not self._solves:
             return _ddim(self._schedule)
         from diffusers import DPMSolverMultistepScheduler
@@ -225,9 +230,10 @@ class DiffusionModel:
         with quiet_libraries():
             return DPMSolverMultistepScheduler.from_config(self._schedule)
 
-    def pipeline(self, controlnet: Any = None) -> Any:
-        """diffusers' StableDiffusionPipeline over these very modules, with a fresh sampler; its
-        StableDiffusionControlNetPipeline when there is a ControlNet."""
+    def pipeline(self, controlnet: Any = None, sampler: str = "") -> Any:
+        """diffusers' StableDiffusionPipeline over these very modules, with a fresh sampler (the
+        pack's, or that of a name); its StableDiffusionControlNetPipeline when there is a
+        ControlNet."""
         with quiet_libraries():
             from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
@@ -237,7 +243,7 @@ class DiffusionModel:
                 text_encoder=self.text_encoder,
                 tokenizer=self.tokenizer,
                 unet=self.unet,
-                scheduler=self.sampler(),
+                scheduler=self.sampler(sampler),
                 safety_checker=None,
                 feature_extractor=None,
                 requires_safety_checker=False,

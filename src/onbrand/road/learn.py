@@ -15,7 +15,7 @@ from onbrand.road.start import curate
 if TYPE_CHECKING:
     from onbrand.judging import Choice
 
-__all__ = ["choice_of", "train", "train_baseline"]
+__all__ = ["choice_of", "train", "train_baseline", "train_into"]
 
 
 def train(
@@ -39,13 +39,22 @@ def train(
     chosen = _recipe(places, recipe, base)
     with places.alone():
         dataset = curate(brand, emit=emit)
-        model = _train(places, places.model, chosen, dataset, arm="onbrand", emit=emit)
-        choice = choice_of(model)
-        model.ship = {"stage": choice.stage, "reason": choice.reason}
-        model.save()
+        model = train_into(places, places.model, chosen, dataset, emit=emit)
     failed = training.failed_gate(model)
     if failed:
         raise GateFailed(failed)
+    return model
+
+
+def train_into(
+    places: Places, out: Path, recipe: Recipe, dataset: Dataset, *, emit: Listener = silent
+) -> BrandModel:
+    """The recipe's stages on the dataset, trained into the folder `out` (resuming what is there),
+    with the stage to ship chosen. A failed gate is no error here (`training.failed_gate`)."""
+    model = _train(places, out, recipe, dataset, arm="onbrand", emit=emit)
+    choice = choice_of(model)
+    model.ship = {"stage": choice.stage, "reason": choice.reason}
+    model.save()
     return model
 
 
