@@ -41,7 +41,6 @@ __all__ = [
     "Session",
     "StagePlan",
     "checkpoint_period",
-    "validation_prompts",
 ]
 
 CLASS_CHUNK = 8  # class pictures are sampled and kept in chunks of this size
@@ -206,7 +205,8 @@ class Session:
 
     def validation_prompts(self) -> list[str]:
         """The brief's first prompts; held-out captions stand in for a brief without prompts."""
-        return validation_prompts(self.brief, self.dataset, self.recipe.validation.num_prompts)
+        captions = [asset.caption for asset in self.dataset.held_out if asset.caption]
+        return self.brief.validation_prompts(self.recipe.validation.num_prompts, captions)
 
     def preview(self, name: str) -> tuple[list[Image.Image], list[str]]:
         """The validation pictures, always from the same prompts and seeds, and their texts.
@@ -293,12 +293,6 @@ class Session:
             seconds=round(seconds, 1),
             metrics=self.validate(folder.name),
         )
-
-
-def validation_prompts(brief: Brief, dataset: Dataset, num: int) -> list[str]:
-    """The brief's first `num` prompts; held-out captions stand in for a brief without prompts."""
-    texts = brief.prompts or [a.caption for a in dataset.held_out if a.caption]
-    return list(texts[:num]) or ["on a plain background"]
 
 
 def checkpoint_period(num_steps: int) -> int:
