@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onbrand.brief import Brief
     from onbrand.errors import OnbrandError
     from onbrand.recipe import Recipe
-    from onbrand.road import curate, generate, new, report, train
+    from onbrand.road import curate, generate, new, report, sweep, train
 
 __version__ = "0.1.0"
 
@@ -39,6 +39,7 @@ __all__ = [
     "generate",
     "new",
     "report",
+    "sweep",
     "train",
 ]
 
@@ -54,6 +55,7 @@ _HOMES = {
     "generate": "onbrand.road",
     "new": "onbrand.road",
     "report": "onbrand.road",
+    "sweep": "onbrand.road",
     "train": "onbrand.road",
 }
 

@@ -1,0 +1,341 @@
+"""sweep: each combination is trained (unless it was), draws the same pictures, and is measured.
+
+A plain loop. What is finished is found again by its content: a training by its recipe, pictures and
+base (sweep/models/KEY), a combination's pictures by the adapter, words, seeds and settings that
+drew them (sweep/runs/KEY). So it can be stopped at any time and called again. Figures are made
+anew each time: they take a moment, and are never stale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from onbrand.artifacts import Arm, BrandModel, Dataset, Metric, Pictures
+from onbrand.brief import Brief
+from onbrand.errors import DatasetError, InputError, ModelError, PromptError, TrainingError
+from onbrand.events import Advanced, Finished, Listener, Noted, Started, Warned, silent
+from onbrand.files import write_json_atomic
+from onbrand.models import Pack, open_pack
+from onbrand.road.learn import train_into
+from onbrand.road.picture import (
+    Request,
+    draw,
+    parents_of,
+    warn_of_unseen_words,
+    with_lora,
+    write_sheet,
+)
+from onbrand.road.places import Places
+from onbrand.road.start import curate
+from onbrand.road.sweep.apply import apply_to_recipe
+from onbrand.road.sweep.grid import Combination
+from onbrand.road.sweep.outcome import State, Sweep, Trial
+from onbrand.road.sweep.page import write_pages
+from onbrand.road.sweep.plan import DONE_NAME, Plan, model_folder, plan_sweep
+from onbrand.road.sweep.settings import Drawing, Value
+
+if TYPE_CHECKING:
+    from onbrand.judging import Score
+    from onbrand.models.diffusion import DiffusionModel
+
+__all__ = ["run_plan", "sweep"]
+
+TASK = "sweep"
+
+
+def sweep(
+    brand: str | Path = ".",
+    *,
+    settings: Mapping[str, Sequence[Value]] | None = None,
+    file: str | Path | None = None,
+    num_random: int | None = None,
+    seed: int | None = None,
+    apply: bool = False,
+    emit: Listener = silent,
+) -> Sweep:
+    """Tries every combination of the values in `settings` (path -> values; or a sweep.toml, by
+    default the brand's own), or `num_random` of them, and says which to take and why.
+
+    Combinations that differ in training settings are each trained; those that differ only in how
+    pictures are drawn or worded share a model, the brand's own where nothing is to be trained. All
+    draw the validation prompts with the validation seeds, and are measured by the training side's
+    encoders alone. sweep/ then holds sweep.html, sweep.json, sheet.png, tradeoff.svg. With `apply`
+    the training settings to take are written into recipe.toml.
+
+    One that diverges, misses its gate or cannot be is told of and stops no other. Raises
+    `InputError` for settings that cannot be swept or a brand that is not trained where it must be,
+    `DatasetError` without held-out pictures, and what the disk and the base raise.
+    """
+    plan = plan_sweep(brand, settings=settings, file=file, num_random=num_random, seed=seed)
+    return run_plan(plan, apply=apply, emit=emit)
+
+
+def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Sweep:
+    """`sweep` of a plan that was made (and maybe shown) before."""
+    from onbrand.judging import take, training_scorer
+
+    places, begun = plan.places, monotonic()
+    with places.alone():
+        dataset = curate(places.root, emit=emit) if plan.trains else Dataset.load(places.dataset)
+        if not dataset.held_out:
+            raise DatasetError(
+                f"{places.dataset} holds out no picture, so combinations cannot be compared: "
+                "add pictures, or name some under held_out in brief.toml"
+            )
+        pack = open_pack(plan.recipe.base)
+        held_out = [dataset.open(asset) for asset in dataset.held_out]
+        work = _Work(plan, pack, dataset, places.brief(), training_scorer(pack, held_out), emit)
+        base = work.measure(work.draw(None, plan.drawing, {"base": pack.fingerprint}), "base")
+        trials = _try_all(plan, work, emit)
+        done = [trial for trial in trials if trial.state == "done"]
+        found = Sweep(
+            root=places.sweep,
+            axes=plan.axes,
+            prompts=work.texts,
+            seeds=work.seeds,
+            trials=trials,
+            base=base[1],
+            take=take({trial.name: trial.per_prompt for trial in done}, base[0]),
+            front=_front(done),
+            grid_size=plan.grid_size,
+            num_random=plan.num_random,
+            seed=plan.seed,
+            seconds=monotonic() - begun,
+        )
+        write_pages(found, places, plan.recipe)
+        if apply:
+            _apply(found, places, emit)
+    emit(Finished(TASK, {"combinations": len(trials), "seconds": found.seconds}))
+    return found
+
+
+def _try_all(plan: Plan, work: _Work, emit: Listener) -> list[Trial]:
+    """Every combination in order; progress and the first training's time are told."""
+    emit(Started(TASK, len(plan.combinations), "combinations"))
+    trials: list[Trial] = []
+    for combination in plan.combinations:
+        trial = work.attempt(combination)
+        trials.append(trial)
+        if trial.state != "done":
+            emit(Warned(f"{trial.name} ({combination.label}) {_told(trial)}"))
+        numbers = {} if trial.arm is None else {k: m.value for k, m in trial.arm.metrics.items()}
+        emit(Advanced(TASK, len(trials), numbers))
+    return trials
+
+
+def _told(trial: Trial) -> str:
+    return f"is {trial.state}: {trial.reason} The others go on."
+
+
+def _front(done: Sequence[Trial]) -> list[int]:
+    """Numbers of the combinations on the Pareto front, from the best aligned to the most alike."""
+    from onbrand.judging import pareto_front
+
+    points = [
+        (trial.arm.metrics["alignment"].value, trial.arm.metrics["identity"].value)
+        for trial in done
+        if trial.arm is not None
+    ]
+    return [done[index].combination.number for index in pareto_front(points)]
+
+
+def _apply(found: Sweep, places: Places, emit: Listener) -> None:
+    """Writes what is to be taken; says why not when there is nothing to write."""
+    trial = found.chosen
+    if trial is None:
+        emit(Warned(f"nothing was written to recipe.toml. {found.sentence}"))
+    elif not trial.combination.training:
+        emit(
+            Noted(
+                "recipe.toml stays as it is: only training settings stand there. "
+                "Give the ones to take to `onbrand generate`."
+            )
+        )
+    else:
+        path = places.root / "recipe.toml"
+        apply_to_recipe(path, trial.combination.training)
+        emit(Noted(f"{path} now has {trial.combination.label}; to train with it: onbrand train"))
+
+
+@dataclass
+class _Work:
+    """What all combinations share: pictures, words, seeds, the eyes, one model in memory."""
+
+    plan: Plan
+    pack: Pack
+    dataset: Dataset
+    brief: Brief
+    score: Score
+    emit: Listener
+    texts: list[str] = field(init=False)
+    seeds: list[int] = field(init=False)
+    opened: list[DiffusionModel] = field(default_factory=list)
+    timed: bool = False
+
+    def __post_init__(self) -> None:
+        from onbrand.training.session import PREVIEW_SEED
+
+        validation = self.plan.recipe.validation
+        captions = [asset.caption for asset in self.dataset.held_out if asset.caption]
+        self.texts = self.brief.validation_prompts(validation.num_prompts, captions)
+        self.seeds = [PREVIEW_SEED + k for k in range(validation.num_per_prompt)]
+        words = [one.drawing.words(text) for one in self.plan.combinations for text in self.texts]
+        full = [self.brief.prompt(text) for text in dict.fromkeys(words)]
+        warn_of_unseen_words(self.pack, full, self.brief, self.emit)
+
+    # -- one combination -----------------------------------------------------------------------
+
+    def attempt(self, combination: Combination) -> Trial:
+        """Train, draw, measure; a failure of this one alone becomes its state and reason."""
+        if combination.refused:
+            return Trial(combination, "refused", combination.refused)
+        trial = Trial(combination, "done")
+        if self.plan.trains:
+            trial = self._trained(combination)
+            if trial.model is None:
+                return trial
+            model = BrandModel.load(trial.model)
+        else:
+            model = self.plan.places.trained()
+        checkpoint = model.checkpoint(None)
+        try:
+            shots = self.draw(checkpoint, combination.drawing, parents_of(model, checkpoint))
+        except (ModelError, PromptError) as fault:
+            return replace(trial, state="broken", reason=f"{fault}", model=None)
+        per_prompt, arm = self.measure(shots, trial.name, sum(s.num_steps for s in model.stages))
+        return replace(trial, per_prompt=per_prompt, arm=arm, pictures=shots)
+
+    def _trained(self, combination: Combination) -> Trial:
+        """The combination's training, kept or made now; without `model` when it broke."""
+        base = self.pack.fingerprint
+        places, recipe = self.plan.places, combination.recipe
+        folder = model_folder(places, recipe, self.brief, self.dataset, base)
+        record = _read_record(folder)
+        if record is None:
+            record = self._train(combination, folder)
+        state: State = "broken" if record["broken"] else "done"
+        state = "gate failed" if record["failed_gate"] else state
+        return Trial(
+            combination,
+            state,
+            str(record["broken"] or record["failed_gate"]),
+            model=None if record["broken"] else folder,
+            num_pictures_seen=int(record["num_pictures_seen"]),
+            seconds=float(record["seconds"]),
+        )
+
+    def _train(self, combination: Combination, folder: Path) -> dict[str, str | float]:
+        """Trains it and writes down how that ended; a stop before that leaves a checkpoint."""
+        from onbrand import training
+
+        fresh, begun, broken, failed = not folder.exists(), monotonic(), "", ""
+        seen = 0
+        self.emit(Noted(f"combination {combination.number}: {combination.label}"))
+        try:
+            model = train_into(
+                self.plan.places, folder, combination.recipe, self.dataset, emit=self.emit
+            )
+            failed = training.failed_gate(model) or ""
+            seen = sum(stage.num_pictures_seen for stage in model.stages)
+        except (TrainingError, ModelError) as fault:
+            broken = f"{fault} (remove {folder} to try it again)"
+        record: dict[str, str | float] = {
+            "broken": broken,
+            "failed_gate": failed,
+            "num_pictures_seen": seen,
+            "seconds": round(monotonic() - begun, 1),
+        }
+        write_json_atomic(folder / DONE_NAME, record)
+        if fresh and seen and not self.timed:
+            self.timed = True
+            self._tell_time(float(record["seconds"]) / seen)
+        return record
+
+    def _tell_time(self, seconds_per_picture: float) -> None:
+        """After the first training: how long the others will take."""
+        left: dict[Path, int] = {}
+        for one in self.plan.combinations:
+            folder = model_folder(
+                self.plan.places, one.recipe, self.brief, self.dataset, self.pack.fingerprint
+            )
+            if not one.refused and not (folder / DONE_NAME).is_file():
+                left[folder] = one.recipe.num_pictures_seen()
+        if left:
+            minutes = seconds_per_picture * sum(left.values()) / 60
+            self.emit(
+                Noted(
+                    f"a picture seen took {seconds_per_picture:.2f} s: about {minutes:.0f} min for "
+                    f"the {len(left)} other trainings"
+                )
+            )
+
+    # -- pictures and figures --------------------------------------------------------------------
+
+    def draw(
+        self, checkpoint: Path | None, drawing: Drawing, parents: Mapping[str, str]
+    ) -> Pictures:
+        """The validation pictures of an adapter (None: the base), kept by all that they depend on.
+        Drawn as `onbrand generate` draws: with the brief's `never` in the negative prompt."""
+        words = [self.brief.prompt(drawing.words(text)) for text in self.texts]
+        request = Request(
+            prompts=tuple(prompt for prompt in words for _ in self.seeds),
+            seeds=tuple(seed for _ in words for seed in self.seeds),
+            num_steps=drawing.num_steps,
+            guidance=drawing.guidance,
+            negative_prompt=", ".join(filter(None, [*self.brief.never, drawing.negative.strip()])),
+            sampler=drawing.sampler,
+            parents=parents,
+        )
+        root = self.plan.places.sweep / "runs" / request.fingerprint()
+        artist = partial(self._artist, checkpoint)
+        shots = draw(artist, request, root, task="drawing", emit=self.emit)
+        if not (root / "sheet.png").is_file():
+            write_sheet(shots, self.texts, len(self.seeds))
+        return shots
+
+    def _artist(self, checkpoint: Path | None) -> DiffusionModel:
+        from onbrand.models.diffusion import load_diffusion
+
+        if not self.opened:
+            self.opened.append(load_diffusion(self.pack))
+        return with_lora(self.opened[0], checkpoint)
+
+    def measure(
+        self, shots: Pictures, name: str, num_steps: int = 0
+    ) -> tuple[dict[str, tuple[float, ...]], Arm]:
+        """Figures for each prompt, and their means with intervals over the prompts. Alignment is to
+        the brief's own text, whatever words a combination adds, so that all answer one question."""
+        from onbrand.judging import bootstrap
+
+        num, columns = len(self.seeds), dict[str, list[float]]()
+        for index, text in enumerate(self.texts):
+            pictures = [shots.open(index * num + k) for k in range(num)]
+            for figure, value in self.score(
+                pictures, [self.brief.class_prompt(text)] * num
+            ).items():
+                columns.setdefault(figure, []).append(value)
+        per_prompt = {figure: tuple(values) for figure, values in columns.items()}
+        metrics = {
+            figure: Metric(sum(values) / len(values), bootstrap(values))
+            for figure, values in per_prompt.items()
+        }
+        return per_prompt, Arm(name, num_steps, metrics)
+
+
+def _read_record(folder: Path) -> dict[str, str | float] | None:
+    """How a finished training ended; None when there is none, or its adapter is gone."""
+    try:
+        record = json.loads((folder / DONE_NAME).read_text("utf-8"))
+        if not record["broken"]:
+            BrandModel.load(folder).checkpoint(None).joinpath(
+                "pytorch_lora_weights.safetensors"
+            ).stat()
+    except (OSError, ValueError, KeyError, InputError, ModelError):
+        return None
+    return dict(record)

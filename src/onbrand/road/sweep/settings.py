@@ -1,0 +1,300 @@
+"""What a sweep tries: axes (a setting's dotted path and its values) from a file and from words.
+
+stage.NAME.FIELD, lora.FIELD, prior.FIELD, seed, …   fields of the recipe: each value trains
+sample.guidance, sample.num_steps, sample.sampler    how pictures are drawn
+prompt.style, prompt.pose, prompt.negative           words added to the brief's prompts
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from onbrand.errors import InputError, RecipeError, nearest
+from onbrand.models.samplers import check_sampler
+from onbrand.recipe import STAGE_LOSSES, Recipe
+from onbrand.toml import explain, read_toml
+
+__all__ = [
+    "Axis",
+    "Drawing",
+    "SweepFile",
+    "Value",
+    "check_axes",
+    "example_sweep",
+    "load_sweep_file",
+    "parse_words",
+    "paths_of",
+    "stage_names",
+    "with_settings",
+    "words_of",
+]
+
+Value = str | int | float | bool
+
+SAME_FOR_ALL: Mapping[str, str] = {
+    "base": "each base has eyes of its own to look through, so its figures compare with no other's",
+    "validation": "combinations are compared on the validation pictures: change it in recipe.toml",
+    "gate": "a gate trains nothing: it only says which runs failed",
+}
+"""Parts of the recipe that a sweep may not change, and why."""
+
+
+class Drawing(BaseModel):
+    """How a combination's pictures are drawn. `sampler` is a name of models.samplers, "" the base's
+    own; the texts are words: see `words`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    guidance: float = Field(default=4.0, ge=1)
+    num_steps: int = Field(default=20, ge=1, le=1000)
+    sampler: str = ""
+    style: str = ""
+    pose: str = ""
+    negative: str = ""
+
+    @field_validator("sampler")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            check_sampler(name)
+        except InputError as fault:  # pydantic gathers ValueErrors only
+            raise ValueError(str(fault)) from fault
+        return name
+
+    def words(self, text: str) -> str:
+        """The brief's text with the pose's words before it (right behind the subject) and the
+        style's after it, between commas."""
+        return ", ".join(filter(None, [self.pose.strip(), text, self.style.strip()]))
+
+
+DRAWING_PATHS: Mapping[str, str] = {
+    **{f"sample.{name}": name for name in ("guidance", "num_steps", "sampler")},
+    **{f"prompt.{name}": name for name in ("style", "pose", "negative")},
+}
+"""Path -> the field of `Drawing`."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting and the values to try, in order, each once."""
+
+    path: str
+    values: tuple[Value, ...]
+
+    @property
+    def trains(self) -> bool:
+        """Whether each value needs a training of its own."""
+        return self.path not in DRAWING_PATHS
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep.toml: its axes and, when only some combinations are wanted, how many and which."""
+
+    axes: tuple[Axis, ...]
+    num_random: int | None = None
+    seed: int | None = None
+
+
+def example_sweep() -> str:
+    """A commented sweep.toml to begin from."""
+    return (Path(__file__).parent / "sweep.toml").read_text("utf-8")
+
+
+def stage_names(recipe: Recipe) -> list[str]:
+    """The stages as training names them: their kinds; a kind's second stage is "detail-2"."""
+    kinds = [stage.kind for stage in recipe.stage]
+    counts = [kinds[: index + 1].count(kind) for index, kind in enumerate(kinds)]
+    return [k if n == 1 else f"{k}-{n}" for k, n in zip(kinds, counts, strict=True)]
+
+
+def paths_of(recipe: Recipe) -> list[str]:
+    """Every path that can be swept with this recipe."""
+    found: list[str] = []
+    for name in Recipe.model_fields:
+        value = getattr(recipe, name)
+        if name in SAME_FOR_ALL:
+            continue
+        if name == "stage":
+            for stage, title in zip(recipe.stage, stage_names(recipe), strict=True):
+                found += [f"stage.{title}.{inner}" for inner in _fields(stage)]
+                found += [f"stage.{title}.losses.{loss}" for loss in STAGE_LOSSES[stage.kind]]
+        elif isinstance(value, BaseModel):
+            found += [f"{name}.{inner}" for inner in _fields(value)]
+        else:
+            found.append(name)
+    return [*found, *DRAWING_PATHS]
+
+
+def _fields(settings: BaseModel) -> list[str]:
+    """Fields that hold one value; those of an inner table by their path; kinds stay as they are."""
+    found: list[str] = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            found += [f"{name}.{inner}" for inner in _fields(value)]
+        elif not isinstance(value, Mapping) and name != "kind":
+            found.append(name)
+    return found
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, Value]) -> Recipe:
+    """The recipe with these training settings (paths of `paths_of`) in place of its own.
+
+    Raises pydantic's ValidationError for a value that its field refuses, RecipeError for one that
+    conflicts with the rest of the recipe.
+    """
+    tables = recipe.model_dump()
+    names = stage_names(recipe)
+    for path, value in settings.items():
+        parts = path.split(".")
+        at: Any = tables
+        if parts[0] == "stage":
+            at, parts = tables["stage"][names.index(parts[1])], parts[2:]
+        for part in parts[:-1]:
+            at = at[part]
+        at[parts[-1]] = value
+    return Recipe.model_validate(tables)
+
+
+def check_axes(axes: Sequence[Axis], recipe: Recipe) -> None:
+    """Raises `InputError` for no axis at all, an unknown path (naming the nearest), a path given
+    twice, no value, or a value that the setting refuses whatever the others are."""
+    if not axes:
+        raise InputError(
+            "nothing to sweep: write sweep.toml into the brand's folder (onbrand sweep --example "
+            "prints one), or name a setting:  --set stage.appearance.learning_rate=1e-4,5e-5"
+        )
+    known = paths_of(recipe)
+    for axis in axes:
+        if axis.path not in known:
+            raise InputError(_unknown(axis.path, known))
+        if sum(other.path == axis.path for other in axes) > 1:
+            raise InputError(f"{axis.path} is given twice: name all its values in one place")
+        if not axis.values:
+            raise InputError(f"{axis.path} has no value to try: name one or more")
+        for value in axis.values:
+            _check_value(axis, value, recipe)
+
+
+def _unknown(path: str, known: Sequence[str]) -> str:
+    top = path.split(".")[0]
+    if top in SAME_FOR_ALL:
+        return f"{path} cannot be swept: {SAME_FOR_ALL[top]}"
+    guess = nearest(path, known)
+    if guess is None:  # a lone last name, or one at the end of a wrong path
+        guess = next((one for one in known if one.split(".")[-1] == path.split(".")[-1]), None)
+    beside = [one for one in known if one.startswith(path.rsplit(".", 1)[0] + ".")]
+    hint = f"did you mean {guess!r}?" if guess else f"there are {', '.join(beside or known)}"
+    return f"no setting {path!r} to sweep: {hint}"
+
+
+def _check_value(axis: Axis, value: Value, recipe: Recipe) -> None:
+    try:
+        if axis.trains:
+            with_settings(recipe, {axis.path: value})
+        else:
+            Drawing.model_validate({DRAWING_PATHS[axis.path]: value})
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        said = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        raise InputError(f"{axis.path} = {value!r}: {said}") from fault
+    except RecipeError:
+        return  # it may fit with other values; each combination is asked anew
+
+
+def parse_words(words: Iterable[str]) -> list[Axis]:
+    """Axes from the command line: "PATH=VALUE,VALUE". A value is read as TOML (1e-4, true), else as
+    text. Texts that hold a comma go into a TOML list: prompt.style=["flat, bold", ""].
+
+    Raises `InputError` for a word without a path or a list that is no TOML.
+    """
+    axes = []
+    for word in words:
+        path, sign, text = word.partition("=")
+        path, text = path.strip(), text.strip()
+        if not sign or not path:
+            raise InputError(
+                f"--set {word!r} names no values: write it as PATH=VALUE,VALUE, such as "
+                "lora.rank=8,16"
+            )
+        if text.startswith("["):
+            values = _toml(f"values = {text}", word)["values"]
+            axes.append(_axis(path, values, "--set"))
+        else:
+            parts = [part.strip() for part in text.split(",")] if text else []
+            axes.append(_axis(path, [_scalar(part) for part in parts], "--set"))
+    return axes
+
+
+def _toml(text: str, word: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise InputError(f"--set {word!r} is no list as TOML has it: {fault}") from fault
+
+
+def _scalar(text: str) -> Any:
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return value if isinstance(value, Value) else text
+
+
+def words_of(axis: Axis) -> str:
+    """The axis as a word that `parse_words` reads back."""
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in axis.values]
+    plain = all(not isinstance(v, str) or _scalar(v) == v and v == v.strip() for v in axis.values)
+    if plain and "" not in texts and not any(set(text) & set(",[=") for text in texts):
+        return f"{axis.path}={','.join(texts)}"
+    return f"{axis.path}={json.dumps(list(axis.values), ensure_ascii=False)}"
+
+
+def load_sweep_file(path: Path) -> SweepFile:
+    """The axes under [set] of a TOML file, and its `random` and `seed`.
+
+    Raises `InputError` for a missing file, no TOML, or anything else in it.
+    """
+    tables = read_toml(path, InputError)
+    try:
+        read = _File.model_validate(tables)
+    except ValidationError as fault:
+        raise InputError(f"{path}: {explain(fault, _File)}") from fault
+    axes = tuple(_axis(at, values, str(path)) for at, values in _leaves(read.set, ""))
+    return SweepFile(axes, read.random, read.seed)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    set: dict[str, Any]
+    random: int | None = Field(default=None, ge=1)
+    seed: int | None = Field(default=None, ge=0)
+
+
+def _leaves(table: Mapping[str, Any], above: str) -> Iterable[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _axis(path: str, values: Any, source: str) -> Axis:
+    """Each value once, in its order; one value alone need not be a list."""
+    listed = values if isinstance(values, list) else [values]
+    for value in listed:
+        if not isinstance(value, Value):
+            raise InputError(
+                f"{source}: {path} = {value!r} is neither a number, a text nor true or false"
+            )
+    kept: dict[tuple[type, Value], Value] = {(type(value), value): value for value in listed}
+    return Axis(path, tuple(kept.values()))
