@@ -41,7 +41,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def take(figures: Mapping[str, PerPrompt], base: PerPrompt) -> Take:
-    """The settings to take among `figures` (name -> figures), as `choose` takes a stage: the highest
+    """The settings to take among `figures` (name -> figures), as `choose` takes a stage: highest
     identity among those that still follow the prompt and still vary; among near-ties the one that
     follows it best. So nothing that keeps both beats it in identity and alignment alike.
 

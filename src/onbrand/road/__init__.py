@@ -16,7 +16,7 @@ from onbrand.road.learn import train, train_baseline
 from onbrand.road.page import report
 from onbrand.road.picture import generate
 from onbrand.road.start import curate, new
-from onbrand.road.sweep import (
+from onbrand.road.sweeps import (
     Sweep,
     example_sweep,
     next_commands,

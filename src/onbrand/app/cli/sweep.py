@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from onbrand.road import Sweep
-    from onbrand.road.sweep import Plan
+    from onbrand.road.sweeps import Plan
 
 __all__ = ["command"]
 
@@ -135,8 +135,8 @@ def _print_found(found: Sweep) -> None:
         number = trial.combination.number
         metrics = {} if trial.arm is None else trial.arm.metrics
         cells = [_figure(metrics.get(name)) for name in names]
-        note = "" if trial.state == "done" else trial.state
-        note = "on the front" if number in found.front else note
+        front = "on the front" if number in found.front else ""
+        note = front if trial.state == "done" else trial.state
         chosen = trial is found.chosen
         table.add_row(
             str(number), escape(trial.combination.label), *cells,

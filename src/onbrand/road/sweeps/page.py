@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from onbrand.errors import counted
 from onbrand.recipe import Recipe
 from onbrand.road.places import Places
-from onbrand.road.sweep.grid import Combination, said
-from onbrand.road.sweep.outcome import Sweep, Trial
-from onbrand.road.sweep.settings import words_of
+from onbrand.road.sweeps.grid import Combination, said
+from onbrand.road.sweeps.outcome import Sweep, Trial
+from onbrand.road.sweeps.settings import words_of
 
 if TYPE_CHECKING:
     from onbrand.report import Shown, SweepRow

@@ -7,12 +7,12 @@ Selection looks through the training side's encoders on validation prompts; the 
 
 from __future__ import annotations
 
-from onbrand.road.sweep.apply import apply_to_recipe
-from onbrand.road.sweep.outcome import Sweep, Trial
-from onbrand.road.sweep.page import next_commands
-from onbrand.road.sweep.plan import Plan, plan_sweep
-from onbrand.road.sweep.run import run_plan, sweep
-from onbrand.road.sweep.settings import Axis, example_sweep, parse_words
+from onbrand.road.sweeps.apply import apply_to_recipe
+from onbrand.road.sweeps.outcome import Sweep, Trial
+from onbrand.road.sweeps.page import next_commands
+from onbrand.road.sweeps.plan import Plan, plan_sweep
+from onbrand.road.sweeps.run import run_plan, sweep
+from onbrand.road.sweeps.settings import Axis, example_sweep, parse_words
 
 __all__ = [
     "Axis",

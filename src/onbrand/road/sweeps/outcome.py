@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from onbrand.artifacts import Arm, Pictures
-from onbrand.road.sweep.grid import Combination
-from onbrand.road.sweep.settings import Axis
+from onbrand.road.sweeps.grid import Combination
+from onbrand.road.sweeps.settings import Axis
 
 if TYPE_CHECKING:
     from onbrand.judging import Take

@@ -11,10 +11,17 @@ from pydantic import ValidationError
 
 from onbrand.errors import InputError, RecipeError
 from onbrand.recipe import Recipe
-from onbrand.road.sweep.settings import DRAWING_PATHS, Axis, Drawing, Value, with_settings
+from onbrand.road.sweeps.settings import (
+    DRAWING_PATHS,
+    Axis,
+    Drawing,
+    Value,
+    scientific,
+    with_settings,
+)
 from onbrand.toml import explain
 
-__all__ = ["Combination", "combine", "label_of", "said", "scientific", "short_names"]
+__all__ = ["Combination", "combine", "label_of", "said", "short_names"]
 
 MOST_COMBINATIONS = 10_000
 
@@ -129,11 +136,3 @@ def said(value: Value) -> str:
     if isinstance(value, str):
         return f"“{value}”" if value else "none"
     return (scientific(value) if isinstance(value, float) else "") or f"{value:g}"
-
-
-def scientific(value: float) -> str:
-    """A small number as recipes have it, 2.5e-4; "" for one of at least 0.01, and for 0."""
-    if not 0 < abs(value) < 1e-2:
-        return ""
-    mantissa, exponent = f"{value:.6e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"

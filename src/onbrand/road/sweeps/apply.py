@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from onbrand.errors import RecipeError
 from onbrand.files import write_text_atomic
 from onbrand.recipe import Recipe
-from onbrand.road.sweep.grid import scientific
-from onbrand.road.sweep.settings import Value, stage_names
+from onbrand.road.sweeps.settings import Value, scientific, stage_names
 from onbrand.toml import explain, read_toml
 
 __all__ = ["apply_to_recipe"]

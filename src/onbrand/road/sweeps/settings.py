@@ -31,6 +31,7 @@ __all__ = [
     "load_sweep_file",
     "parse_words",
     "paths_of",
+    "scientific",
     "stage_names",
     "with_settings",
     "words_of",
@@ -249,13 +250,29 @@ def _scalar(text: str) -> Any:
     return value if isinstance(value, Value) else text
 
 
+def scientific(value: float) -> str:
+    """A small number as recipes have it, 2.5e-4; "" for one of at least 0.01, and for 0."""
+    if not 0 < abs(value) < 1e-2:
+        return ""
+    mantissa, exponent = f"{value:.6e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def words_of(axis: Axis) -> str:
     """The axis as a word that `parse_words` reads back."""
-    texts = [value if isinstance(value, str) else json.dumps(value) for value in axis.values]
-    plain = all(not isinstance(v, str) or _scalar(v) == v and v == v.strip() for v in axis.values)
+    texts = [_written(value) for value in axis.values]
+    plain = all(not isinstance(v, str) or (_scalar(v) == v and v == v.strip()) for v in axis.values)
     if plain and "" not in texts and not any(set(text) & set(",[=") for text in texts):
         return f"{axis.path}={','.join(texts)}"
     return f"{axis.path}={json.dumps(list(axis.values), ensure_ascii=False)}"
+
+
+def _written(value: Value) -> str:
+    """A value as TOML reads it; a text as it is."""
+    if isinstance(value, str):
+        return value
+    short = scientific(value) if isinstance(value, float) else ""
+    return short if short and float(short) == value else json.dumps(value)
 
 
 def load_sweep_file(path: Path) -> SweepFile:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from onbrand.artifacts import Arm, BrandModel, Dataset, Metric, Pictures
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError, InputError, ModelError, PromptError, TrainingError
-from onbrand.events import Advanced, Finished, Listener, Noted, Started, Warned, silent
+from onbrand.events import Advanced, Event, Finished, Listener, Noted, Started, Warned, silent
 from onbrand.files import write_json_atomic
 from onbrand.models import Pack, open_pack
 from onbrand.road.learn import train_into
@@ -33,12 +33,12 @@ from onbrand.road.picture import (
 )
 from onbrand.road.places import Places
 from onbrand.road.start import curate
-from onbrand.road.sweep.apply import apply_to_recipe
-from onbrand.road.sweep.grid import Combination
-from onbrand.road.sweep.outcome import State, Sweep, Trial
-from onbrand.road.sweep.page import write_pages
-from onbrand.road.sweep.plan import DONE_NAME, Plan, model_folder, plan_sweep
-from onbrand.road.sweep.settings import Drawing, Value
+from onbrand.road.sweeps.apply import apply_to_recipe
+from onbrand.road.sweeps.grid import Combination
+from onbrand.road.sweeps.outcome import State, Sweep, Trial
+from onbrand.road.sweeps.page import write_pages
+from onbrand.road.sweeps.plan import DONE_NAME, Plan, model_folder, plan_sweep
+from onbrand.road.sweeps.settings import Drawing, Value
 
 if TYPE_CHECKING:
     from onbrand.judging import Score
@@ -80,7 +80,7 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
     """`sweep` of a plan that was made (and maybe shown) before."""
     from onbrand.judging import take, training_scorer
 
-    places, begun = plan.places, monotonic()
+    places, begun, emit = plan.places, monotonic(), _warning_once(emit)
     with places.alone():
         dataset = curate(places.root, emit=emit) if plan.trains else Dataset.load(places.dataset)
         if not dataset.held_out:
@@ -129,6 +129,20 @@ def _try_all(plan: Plan, work: _Work, emit: Listener) -> list[Trial]:
     return trials
 
 
+def _warning_once(emit: Listener) -> Listener:
+    """Passes everything on, but a warning that every combination repeats a single time."""
+    heard: set[str] = set()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Warned):
+            if event.message in heard:
+                return
+            heard.add(event.message)
+        emit(event)
+
+    return hear
+
+
 def _told(trial: Trial) -> str:
     return f"is {trial.state}: {trial.reason} The others go on."
 
@@ -160,7 +174,8 @@ def _apply(found: Sweep, places: Places, emit: Listener) -> None:
     else:
         path = places.root / "recipe.toml"
         apply_to_recipe(path, trial.combination.training)
-        emit(Noted(f"{path} now has {trial.combination.label}; to train with it: onbrand train"))
+        written = ", ".join(f"{at} = {v}" for at, v in trial.combination.training.items())
+        emit(Noted(f"{path} now has {written}"))
 
 
 @dataclass
