@@ -69,7 +69,7 @@ def test_among_near_ties_the_better_aligned_is_taken() -> None:
         found = take(tried, BASE)
         assert found.name == "combination 1"
     noisy = {**near, "combination 2": {**near["combination 2"], "identity": [0.7, 0.8, 0.9]}}
-    assert "do not tell it from combination 2 for sure" in take(noisy, BASE).reason
+    assert "do not tell it from combination 2 for sure" in take(noisy, BASE).doubt
 
 
 def test_nothing_is_taken_when_nothing_is_good() -> None:
@@ -132,8 +132,9 @@ def context() -> SweepContext:
         )  # fmt: skip
     rows.append(SweepRow(4, "rank 16", None, note="broken: the loss is NaN", usable=False))
     return SweepContext(
-        "kuro", "Take rank 2: combination 1's identity 0.80 beats combination 2's 0.70.", True,
-        rows, arm("base", 0.5, 0.31), PROMPTS, [("lora.rank", "2, 4, 8, 16")],
+        "kuro", "Take rank 2: combination 1's identity 0.80 beats combination 2's 0.70.",
+        rows, arm("base", 0.5, 0.31), PROMPTS, ["Look at the sheet."],
+        [("lora.rank", "2, 4, 8, 16")],
         ["onbrand sweep kuro --set lora.rank=2,4,8,16 --apply"],
     )  # fmt: skip
 
@@ -144,6 +145,7 @@ def test_the_page_needs_nothing_and_says_what_to_take_first() -> None:
     assert not re.findall(r"https?://|<script|<link|@import", html)
     assert html.index("Take rank 2") < html.index("<main>")
     assert "broken: the loss is NaN" in html
+    assert "<li>Look at the sheet.</li>" in html
     pictures = re.findall(r"<img [^>]*>", html)
     assert len(pictures) == 6
     assert all(re.search(r'alt="no. \d: \w+"', one) and "width=" in one for one in pictures)

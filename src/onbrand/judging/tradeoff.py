@@ -21,12 +21,13 @@ PerPrompt = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Take:
-    """What to take: `name` of the best (None when nothing was measured), whether it is good enough
-    to use, and why in one or two sentences."""
+    """What to take: `name` of the best (None when nothing was measured), why, whether it is good
+    enough to use, and what is uncertain of it ("" when its lead is clear)."""
 
     name: str | None
     reason: str
     good: bool
+    doubt: str = ""
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -55,7 +56,8 @@ def take(figures: Mapping[str, PerPrompt], base: PerPrompt) -> Take:
     choice = choose({name: means[name] for name in order}, base=_means(base))
     if not choice.good:
         return Take(choice.stage, choice.reason, good=False)
-    return Take(choice.stage, choice.reason + _doubt(choice.stage, figures, means), good=True)
+    doubt = _doubt(choice.stage, figures, means)
+    return Take(choice.stage, choice.reason, good=True, doubt=doubt)
 
 
 def _means(values: PerPrompt) -> dict[str, float]:
@@ -74,12 +76,12 @@ def _doubt(
     differences = [own - other for own, other in pairs]
     interval = bootstrap(differences)
     if interval is None:
-        return f" One prompt cannot tell it from {rival} for sure: look at the sheet."
+        return f"One prompt cannot tell it from {rival} for sure: look at the sheet."
     low, high = interval
     if low > 0 or high < 0:
         return ""
     signed = f"{low:+.2f} to {high:+.2f}".replace("-", "−")
     return (
-        f" {len(differences)} prompts do not tell it from {rival} for sure (identity differs by "
+        f"{len(differences)} prompts do not tell it from {rival} for sure (identity differs by "
         f"{signed}): look at the sheet."
     )

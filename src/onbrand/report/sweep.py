@@ -26,7 +26,7 @@ from onbrand.sheet import contact_sheet
 
 __all__ = ["SweepContext", "SweepRow", "build_sweep_page", "write_sweep"]
 
-SHOWN_PX = 160
+SHOWN_PX, LEAST_COLUMNS = 160, 6
 X, Y = "alignment", "identity"
 
 
@@ -49,16 +49,16 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class SweepContext:
-    """Everything on the page. `sentence` says what to take and why, `good` whether anything is;
+    """Everything on the page. `sentence` says what to take and why, `advice` what is uncertain of it;
     `prompts` name the columns of pictures, each over its equal share of them; `facts` are short
     (name, value) pairs; `commands` make it again and use it."""
 
     brand: str
     sentence: str
-    good: bool
     rows: Sequence[SweepRow]
     base: Arm
     prompts: Sequence[str]
+    advice: Sequence[str] = ()
     facts: Sequence[tuple[str, str]] = ()
     commands: Sequence[str] = ()
 
@@ -77,13 +77,14 @@ def build_sweep_page(context: SweepContext) -> str:
         lead=lead + colon if colon else "",
         rest=rest if colon else sentence,
         css=Markup((folder / "report.css").read_text("utf-8")),
+        advice=[typeset(line) for line in context.advice],
         keys=_keys(context),
         plot=Markup(_plot(context)),
         table=_table(context),
         runs=[
             {"row": row, "photos": [embed(one, SHOWN_PX) for one in row.pictures]} for row in shown
         ],
-        num_columns=max((len(row.pictures) for row in shown), default=1),
+        num_columns=max([LEAST_COLUMNS, *(len(row.pictures) for row in shown)]),
         prompts=context.prompts,
         facts=context.facts,
         commands=context.commands,

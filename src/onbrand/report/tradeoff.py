@@ -11,9 +11,9 @@ from onbrand.report.plots import round_ticks
 
 __all__ = ["Dot", "standalone", "tradeoff_svg"]
 
-WIDTH, HEIGHT = 860, 440
-LEFT, RIGHT, TOP, BOTTOM = 62, 300, 16, 56
-RADIUS, LABEL_GAP, LABEL_LETTERS = 11, 26, 38
+WIDTH, HEIGHT = 920, 440
+LEFT, RIGHT, TOP, BOTTOM = 76, 346, 16, 56
+RADIUS, LABEL_GAP, LABEL_LETTERS = 11, 26, 44
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ def tradeoff_svg(dots: Sequence[Dot], base: Dot | None, x_title: str, y_title: s
         *_axes(x, y, x_title, y_title),
     ]
     line = " ".join(f"{x(dot.x):.1f},{y(dot.y):.1f}" for dot in front)
-    parts.append(f'<polyline class="front" points="{line}"/>')
     order = sorted(dots, key=lambda dot: (dot.chosen, dot.front))  # what matters lies on top
     parts += [_whiskers(dot, x, y) for dot in order if dot.front]
+    parts += _labels(front, x, y)
+    parts.append(f'<polyline class="front" points="{line}"/>')
     if base is not None and x.holds(base.x) and y.holds(base.y):
         parts.append(_diamond(base, x, y))
     parts += [_dot(dot, x, y) for dot in order]
-    return "".join([*parts, *_labels(front, x, y), "</svg>"])
+    return "".join([*parts, "</svg>"])
 
 
 class _Scale:
@@ -80,7 +81,7 @@ class _Scale:
 def _axes(x: _Scale, y: _Scale, x_title: str, y_title: str) -> list[str]:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
-    for tick in round_ticks(y.low, y.high):
+    for tick in round_ticks(y.low, y.high, count=7):
         parts.append(
             f'<line class="rule" x1="{LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
             f'<text x="{LEFT - 10}" y="{y(tick) + 4.5:.1f}" text-anchor="end">{tick:.3g}</text>'

@@ -145,7 +145,7 @@ def _print_found(found: Sweep) -> None:
     base = [_figure(found.base.metrics.get(name)) for name in names]
     table.add_row("", "untouched base", *base, "", style="dim")
     out.print(table)
-    out.print(f"[bold]{escape(found.sentence)}[/]", soft_wrap=True)
+    out.print(f"[bold]{escape(found.sentence)}[/] {escape(found.take.doubt)}", soft_wrap=True)
 
 
 def _figure(metric: object) -> str:

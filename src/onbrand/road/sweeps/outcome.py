@@ -69,11 +69,11 @@ class Sweep:
 
     @property
     def sentence(self) -> str:
-        """What to take, and why."""
+        """What to take, and why; `take.doubt` says what is uncertain of it."""
         trial = self.chosen
         if trial is None:
             return f"Take none of them: {self.take.reason}"
-        return f"Take {trial.combination.label}: {self.take.reason}"
+        return f"Take {trial.combination.label.replace(' · ', ', ')}: {self.take.reason}"
 
     def to_dict(self) -> dict[str, Any]:
         """As in sweep.json; figures are the design's metric objects."""
@@ -94,6 +94,7 @@ class Sweep:
                 "number": None if chosen is None else chosen.combination.number,
                 "settings": None if chosen is None else dict(chosen.combination.settings),
                 "reason": self.sentence,
+                "doubt": self.take.doubt,
             },
             "front": list(self.front),
             "combinations": [self._trial(trial) for trial in self.trials],

@@ -29,7 +29,7 @@ def write_pages(found: Sweep, places: Places, recipe: Recipe) -> Path:
     context = SweepContext(
         brand=places.brief().name,
         sentence=found.sentence,
-        good=found.take.good,
+        advice=[found.take.doubt] if found.take.doubt else [],
         rows=[_row(trial, found, num_shown) for trial in found.trials],
         base=found.base,
         prompts=found.prompts[:MOST_COLUMNS],
