@@ -139,7 +139,7 @@ def check_figures(brand: Path) -> None:
         assert (brand / one["model"] / "manifest.json").is_file()
     assert set(found["front"]) <= {1, 2, 3, 4}
     assert found["front"]
-    assert (brand / "sweep" / "sweep.html").read_text().count("<img ") == 4 * 4
+    assert (brand / "sweep" / "sweep.html").read_text().count("<img ") == (4 + 1) * 4
     requests = [
         json.loads((brand / one["pictures"] / "request.json").read_text())
         for one in found["combinations"]
@@ -164,8 +164,9 @@ def test_one_that_breaks_stops_no_other(tmp_path: Path, tiny_pack_folder: Path) 
 
     gate = '[[gate]]\nafter = "appearance"\nmetric = "identity"\nat_least = 1.5\n'
     (brand / "recipe.toml").write_text((brand / "recipe.toml").read_text() + gate)
-    # a gate trains nothing: the kept training is judged by it when it is trained, not after
-    gated = ob.sweep(brand, settings={"lora.alpha": [3]}, apply=True)
+    judged: list[Event] = []
+    gated = ob.sweep(brand, settings={"lora.alpha": [2]}, apply=True, emit=judged.append)
+    assert "appearance" not in [e.task for e in judged if isinstance(e, Started)]
     assert gated.trials[0].state == "gate failed"
     assert gated.trials[0].arm is not None
     assert gated.chosen is None

@@ -131,10 +131,10 @@ def context() -> SweepContext:
             )
         )  # fmt: skip
     rows.append(SweepRow(4, "rank 16", None, note="broken: the loss is NaN", usable=False))
+    base = SweepRow(0, "untouched base", arm("base", 0.5, 0.31), usable=False)
     return SweepContext(
         "kuro", "Take rank 2: combination 1's identity 0.80 beats combination 2's 0.70.",
-        rows, arm("base", 0.5, 0.31), PROMPTS, ["Look at the sheet."],
-        [("lora.rank", "2, 4, 8, 16")],
+        rows, base, PROMPTS, ["Look at the sheet."], [("lora.rank", "2, 4, 8, 16")],
         ["onbrand sweep kuro --set lora.rank=2,4,8,16 --apply"],
     )  # fmt: skip
 

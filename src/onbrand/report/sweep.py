@@ -49,14 +49,15 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class SweepContext:
-    """Everything on the page. `sentence` says what to take and why, `advice` what is uncertain of it;
-    `prompts` name the columns of pictures, each over its equal share of them; `facts` are short
-    (name, value) pairs; `commands` make it again and use it."""
+    """Everything on the page. `sentence` says what to take and why, `advice` what is uncertain of
+    it; `base` is the untouched base (its number is 0), which competes with none; `prompts` name the
+    columns of pictures, each over its equal share of them; `facts` are short (name, value) pairs;
+    `commands` make it again and use it."""
 
     brand: str
     sentence: str
     rows: Sequence[SweepRow]
-    base: Arm
+    base: SweepRow
     prompts: Sequence[str]
     advice: Sequence[str] = ()
     facts: Sequence[tuple[str, str]] = ()
@@ -70,7 +71,7 @@ def build_sweep_page(context: SweepContext) -> str:
     template = environment.from_string((folder / "sweep.html.j2").read_text("utf-8"))
     sentence = typeset(context.sentence)
     lead, colon, rest = sentence.partition(":")
-    shown = [row for row in context.rows if row.pictures]
+    shown = [row for row in (*context.rows, context.base) if row.pictures]
     return template.render(
         brand=context.brand,
         sentence=sentence,
@@ -110,29 +111,30 @@ def write_sweep(folder: Path, context: SweepContext, figures: Mapping[str, Any])
 
 
 def _sheet(context: SweepContext) -> Image.Image | None:
-    rows = [row for row in context.rows if row.pictures]
+    rows = [row for row in (*context.rows, context.base) if row.pictures]
     if not rows:
         return None
-    captions = [f"{row.number}   {row.label}{' (take this)' * row.chosen}" for row in rows]
+    captions = [
+        f"{row.number or ''}   {row.label}{' (take this)' * row.chosen}".strip() for row in rows
+    ]
     pictures = [[one.picture for one in row.pictures] for row in rows]
     return contact_sheet(pictures, captions, context.prompts)
 
 
 def _plot(context: SweepContext) -> str:
-    dots = [dot for row in context.rows if (dot := _dot(row, row.arm)) is not None]
-    reference = SweepRow(0, "untouched base", context.base)
+    dots = [dot for row in context.rows if (dot := _dot(row)) is not None]
     return tradeoff_svg(
         dots,
-        _dot(reference, context.base),
+        _dot(context.base),
         "alignment: follows the prompt",
         "identity: is it the brand",
     )
 
 
-def _dot(row: SweepRow, arm: Arm | None) -> Dot | None:
-    if arm is None or not {X, Y} <= set(arm.metrics):
+def _dot(row: SweepRow) -> Dot | None:
+    if row.arm is None or not {X, Y} <= set(row.arm.metrics):
         return None
-    x, y = arm.metrics[X], arm.metrics[Y]
+    x, y = row.arm.metrics[X], row.arm.metrics[Y]
     return Dot(
         str(row.number), row.label, x.value, y.value, x.interval, y.interval,
         row.front, row.chosen, row.usable,
@@ -144,21 +146,22 @@ def _keys(context: SweepContext) -> list[dict[str, object]]:
     taken = next((row for row in context.rows if row.chosen), None)
     if taken is None or taken.arm is None:
         return []
+    known = {} if context.base.arm is None else context.base.arm.metrics
     return [
         {
             "label": measure(name).label,
             "value": figure(name, metric.value),
-            "beside": f"untouched base {figure(name, context.base.metrics[name].value)}",
+            "beside": f"untouched base {figure(name, known[name].value)}" if name in known else "",
         }
         for name, metric in taken.arm.metrics.items()
-        if name in context.base.metrics
     ]
 
 
 def _table(context: SweepContext) -> dict[str, object]:
     """A row per combination, the base last; a column per figure, its best usable value marked."""
-    arms = [row.arm for row in context.rows if row.arm is not None]
-    names = list(dict.fromkeys(name for arm in [*arms, context.base] for name in arm.metrics))
+    rows = [*context.rows, context.base]
+    arms = [row.arm for row in rows if row.arm is not None]
+    names = list(dict.fromkeys(name for arm in arms for name in arm.metrics))
     best, scales = {}, {}
     for name in names:
         usable = [
@@ -167,10 +170,9 @@ def _table(context: SweepContext) -> dict[str, object]:
             if row.usable and row.arm is not None and name in row.arm.metrics
         ]
         best[name] = max(usable) if len(set(usable)) > 1 else None
-        metrics = [arm.metrics[name] for arm in [*arms, context.base] if name in arm.metrics]
+        metrics = [arm.metrics[name] for arm in arms if name in arm.metrics]
         ends = [m.value for m in metrics] + [end for m in metrics for end in m.interval or ()]
         scales[name] = (min(ends), max(ends))
-    rows = [*context.rows, SweepRow(0, "untouched base", context.base, usable=False)]
     return {
         "heads": [(measure(name).label, measure(name).meaning) for name in names],
         "rows": [

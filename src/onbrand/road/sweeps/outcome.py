@@ -45,8 +45,8 @@ class Trial:
 @dataclass(frozen=True)
 class Sweep:
     """All of it. `take` names what to take by `Trial.name`; `front` holds the numbers of those that
-    nothing beats in identity and alignment alike; `base` is the untouched base on the same prompts
-    and seeds. `sweep.json` in `root` holds `to_dict()`."""
+    nothing beats in identity and alignment alike; `base` and `base_pictures` are the untouched
+    base's on the same prompts and seeds. `sweep.json` in `root` holds `to_dict()`."""
 
     root: Path
     axes: Sequence[Axis]
@@ -54,6 +54,7 @@ class Sweep:
     seeds: Sequence[int]
     trials: Sequence[Trial]
     base: Arm
+    base_pictures: Pictures
     take: Take
     front: Sequence[int]
     grid_size: int

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onbrand.artifacts import Pictures
 from onbrand.errors import counted
 from onbrand.recipe import Recipe
 from onbrand.road.places import Places
@@ -23,7 +24,7 @@ MOST_COLUMNS = 8
 
 def write_pages(found: Sweep, places: Places, recipe: Recipe) -> Path:
     """Writes sweep.html, sweep.json, sheet.png and tradeoff.svg into sweep/; the page's path."""
-    from onbrand.report import SweepContext, write_sweep
+    from onbrand.report import SweepContext, SweepRow, write_sweep
 
     num_shown = max(1, min(len(found.seeds), MOST_COLUMNS // len(found.prompts)))
     context = SweepContext(
@@ -31,7 +32,13 @@ def write_pages(found: Sweep, places: Places, recipe: Recipe) -> Path:
         sentence=found.sentence,
         advice=[found.take.doubt] if found.take.doubt else [],
         rows=[_row(trial, found, num_shown) for trial in found.trials],
-        base=found.base,
+        base=SweepRow(
+            0,
+            "untouched base",
+            found.base,
+            usable=False,
+            pictures=_pictures(found.base_pictures, "untouched base", found, num_shown),
+        ),
         prompts=found.prompts[:MOST_COLUMNS],
         facts=_facts(found, recipe),
         commands=next_commands(found, places),
@@ -82,7 +89,7 @@ def _row(trial: Trial, found: Sweep, num_shown: int) -> SweepRow:
         chosen=found.chosen is trial,
         front=number in found.front,
         usable=trial.state == "done",
-        pictures=_pictures(trial, found, num_shown),
+        pictures=_pictures(trial.pictures, trial.combination.label, found, num_shown),
     )
 
 
@@ -93,20 +100,16 @@ def _cost(trial: Trial) -> str:
     return f"{seen} seen, {trial.seconds / 60:.1f} min"
 
 
-def _pictures(trial: Trial, found: Sweep, num_shown: int) -> list[Shown]:
+def _pictures(shots: Pictures | None, label: str, found: Sweep, num_shown: int) -> list[Shown]:
     """The first seeds of each prompt, prompt by prompt."""
     from onbrand.report import Shown
 
-    shots = trial.pictures
     if shots is None:
         return []
     num = len(found.seeds)
     chosen = [p * num + k for p in range(len(found.prompts)) for k in range(num_shown)]
     return [
-        Shown(
-            picture=shots.open(index),
-            alt=f"{trial.combination.label}: {found.prompts[index // num]}",
-        )
+        Shown(picture=shots.open(index), alt=f"{label}: {found.prompts[index // num]}")
         for index in chosen[: MOST_COLUMNS * num_shown]
     ]
 

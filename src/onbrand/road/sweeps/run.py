@@ -22,6 +22,7 @@ from onbrand.errors import DatasetError, InputError, ModelError, PromptError, Tr
 from onbrand.events import Advanced, Event, Finished, Listener, Noted, Started, Warned, silent
 from onbrand.files import write_json_atomic
 from onbrand.models import Pack, open_pack
+from onbrand.recipe import Recipe
 from onbrand.road.learn import train_into
 from onbrand.road.picture import (
     Request,
@@ -91,7 +92,8 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
         pack = open_pack(plan.recipe.base)
         held_out = [dataset.open(asset) for asset in dataset.held_out]
         work = _Work(plan, pack, dataset, places.brief(), training_scorer(pack, held_out), emit)
-        base = work.measure(work.draw(None, plan.drawing, {"base": pack.fingerprint}), "base")
+        base_pictures = work.draw(None, plan.drawing, {"base": pack.fingerprint})
+        base, base_arm = work.measure(base_pictures, "base")
         trials = _try_all(plan, work, emit)
         done = [trial for trial in trials if trial.state == "done"]
         found = Sweep(
@@ -100,8 +102,9 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
             prompts=work.texts,
             seeds=work.seeds,
             trials=trials,
-            base=base[1],
-            take=take({trial.name: trial.per_prompt for trial in done}, base[0]),
+            base=base_arm,
+            base_pictures=base_pictures,
+            take=take({trial.name: trial.per_prompt for trial in done}, base),
             front=_front(done),
             grid_size=plan.grid_size,
             num_random=plan.num_random,
@@ -144,7 +147,7 @@ def _warning_once(emit: Listener) -> Listener:
 
 
 def _told(trial: Trial) -> str:
-    return f"is {trial.state}: {trial.reason} The others go on."
+    return f"is {trial.state}: {trial.reason.rstrip('.')}. The others go on."
 
 
 def _front(done: Sequence[Trial]) -> list[int]:
@@ -231,7 +234,7 @@ class _Work:
         base = self.pack.fingerprint
         places, recipe = self.plan.places, combination.recipe
         folder = model_folder(places, recipe, self.brief, self.dataset, base)
-        record = _read_record(folder)
+        record = _read_record(folder, recipe)
         if record is None:
             record = self._train(combination, folder)
         state: State = "broken" if record["broken"] else "done"
@@ -246,11 +249,12 @@ class _Work:
         )
 
     def _train(self, combination: Combination, folder: Path) -> dict[str, str | float]:
-        """Trains it and writes down how that ended; a stop before that leaves a checkpoint."""
+        """Trains it and writes down how that ended; a stop before that leaves a checkpoint. After
+        another gate or validation setting only what that touches is done again."""
         from onbrand import training
 
         fresh, begun, broken, failed = not folder.exists(), monotonic(), "", ""
-        seen = 0
+        seen, took = 0, 0.0
         self.emit(Noted(f"combination {combination.number}: {combination.label}"))
         try:
             model = train_into(
@@ -258,18 +262,20 @@ class _Work:
             )
             failed = training.failed_gate(model) or ""
             seen = sum(stage.num_pictures_seen for stage in model.stages)
+            took = sum(stage.seconds for stage in model.stages)
         except (TrainingError, ModelError) as fault:
             broken = f"{fault} (remove {folder} to try it again)"
         record: dict[str, str | float] = {
             "broken": broken,
             "failed_gate": failed,
             "num_pictures_seen": seen,
-            "seconds": round(monotonic() - begun, 1),
+            "seconds": took,
+            "looks": _looks(combination.recipe),
         }
         write_json_atomic(folder / DONE_NAME, record)
         if fresh and seen and not self.timed:
             self.timed = True
-            self._tell_time(float(record["seconds"]) / seen)
+            self._tell_time((monotonic() - begun) / seen)
         return record
 
     def _tell_time(self, seconds_per_picture: float) -> None:
@@ -343,10 +349,18 @@ class _Work:
         return per_prompt, Arm(name, num_steps, metrics)
 
 
-def _read_record(folder: Path) -> dict[str, str | float] | None:
-    """How a finished training ended; None when there is none, or its adapter is gone."""
+def _looks(recipe: Recipe) -> str:
+    """What says how a training ended, beside the training: its gates and what they look at."""
+    return recipe.model_dump_json(include={"gate", "validation"})
+
+
+def _read_record(folder: Path, recipe: Recipe) -> dict[str, str | float] | None:
+    """How a finished training ended; None when there is none, when its adapter is gone, or when
+    its gates are others now."""
     try:
         record = json.loads((folder / DONE_NAME).read_text("utf-8"))
+        if record["looks"] != _looks(recipe):
+            return None
         if not record["broken"]:
             BrandModel.load(folder).checkpoint(None).joinpath(
                 "pytorch_lora_weights.safetensors"
