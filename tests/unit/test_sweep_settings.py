@@ -15,14 +15,11 @@ from onbrand.road.sweeps.settings import (
     Axis,
     Drawing,
     check_axes,
-    example_sweep,
-    load_sweep_file,
-    parse_words,
     paths_of,
     stage_names,
     with_settings,
-    words_of,
 )
+from onbrand.road.sweeps.sources import example_sweep, load_sweep_file, parse_words, words_of
 
 RATE, BATCH = "stage.appearance.learning_rate", "stage.detail.batch_size"
 

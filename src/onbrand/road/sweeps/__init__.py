@@ -1,6 +1,7 @@
 """sweep: settings of training, of sampling, and words, tried in every combination.
 
-    settings ─▶ grid ─▶ plan ─▶ run (train, draw, measure) ─▶ outcome ─▶ page, apply
+    sources ─▶ settings ─▶ grid ─▶ plan ─▶ run (attempt: train, draw, measure)
+        ─▶ outcome ─▶ page, apply
 
 Selection looks through the training side's encoders on validation prompts; the twins are not asked.
 """
@@ -12,7 +13,8 @@ from onbrand.road.sweeps.outcome import Sweep, Trial
 from onbrand.road.sweeps.page import next_commands
 from onbrand.road.sweeps.plan import Plan, plan_sweep
 from onbrand.road.sweeps.run import run_plan, sweep
-from onbrand.road.sweeps.settings import Axis, example_sweep, parse_words
+from onbrand.road.sweeps.settings import Axis
+from onbrand.road.sweeps.sources import example_sweep, parse_words
 
 __all__ = [
     "Axis",

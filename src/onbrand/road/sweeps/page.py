@@ -12,7 +12,7 @@ from onbrand.recipe import Recipe
 from onbrand.road.places import Places
 from onbrand.road.sweeps.grid import Combination, said
 from onbrand.road.sweeps.outcome import Sweep, Trial
-from onbrand.road.sweeps.settings import words_of
+from onbrand.road.sweeps.sources import words_of
 
 if TYPE_CHECKING:
     from onbrand.report import Shown, SweepRow

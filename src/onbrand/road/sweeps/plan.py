@@ -16,7 +16,8 @@ from onbrand.models import open_pack
 from onbrand.recipe import Recipe
 from onbrand.road.places import Places, open_brand
 from onbrand.road.sweeps.grid import Combination, combine
-from onbrand.road.sweeps.settings import Axis, Drawing, Value, check_axes, load_sweep_file
+from onbrand.road.sweeps.settings import Axis, Drawing, Value, check_axes
+from onbrand.road.sweeps.sources import load_sweep_file
 
 __all__ = ["DONE_NAME", "FILE_NAME", "Plan", "model_folder", "plan_sweep"]
 
