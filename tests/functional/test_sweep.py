@@ -190,6 +190,10 @@ def test_drawing_is_swept_without_training(trained: Path, tmp_path: Path) -> Non
     assert [p.endswith("waving at night, flat sticker") for p in prompts] == [False, True] * 2
     assert (brand / "recipe.toml").read_bytes() == (trained / "recipe.toml").read_bytes()
 
+    worded = ob.sweep(brand, settings={"prompt.pose": ["jumping", "naked"]})
+    assert [trial.state for trial in worded.trials] == ["done", "refused"]
+    assert "word list" in worded.trials[1].reason
+
     (brand / "model" / "manifest.json").unlink()
     with pytest.raises(InputError, match="onbrand train"):
         ob.sweep(brand, settings=settings)

@@ -38,6 +38,7 @@ __all__ = [
     "draw",
     "generate",
     "parents_of",
+    "refuse_words",
     "warn_of_unseen_words",
     "with_lora",
     "write_sheet",
@@ -105,7 +106,7 @@ def generate(
     checkpoint = checkpoint_of(model, stage)
     full = [model.brief.prompt(text) for text in asked]
     pack = open_pack(model.base)
-    _refuse_words(pack, full)
+    refuse_words(pack, full)
     warn_of_unseen_words(pack, full, model.brief, emit)
     guide = guide_from(pack, edges, drawing, strength)
     request = Request(
@@ -211,7 +212,8 @@ def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
     }
 
 
-def _refuse_words(pack: Pack, prompts: Sequence[str]) -> None:
+def refuse_words(pack: Pack, prompts: Sequence[str]) -> None:
+    """Raises `PromptError` for a prompt with a word that the pack lists as not to be shown."""
     for prompt in prompts:
         if found := pack.refused_in(prompt):
             reasons = ", ".join(f"'{word}' ({about})" for word, about in found.items())

@@ -22,6 +22,7 @@ from onbrand.road.picture import (
     Request,
     draw,
     parents_of,
+    refuse_words,
     warn_of_unseen_words,
     with_lora,
     write_sheet,
@@ -70,6 +71,10 @@ class Attempts:
         """Train, draw, measure; a failure of this one alone becomes its state and reason."""
         if combination.refused:
             return Trial(combination, "refused", combination.refused)
+        try:
+            refuse_words(self.pack, [combination.drawing.words(text) for text in self.texts])
+        except PromptError as fault:
+            return Trial(combination, "refused", str(fault))
         trial = Trial(combination, "done")
         if self.plan.trains:
             trial = self._trained(combination)
