@@ -71,6 +71,8 @@ def test_paths_name_every_setting_and_nothing_else() -> None:
         ([], "nothing to sweep"),
         (["stage.apearance.learning_rate=1"], "did you mean 'stage.appearance.learning_rate'"),
         (["sample.sampller=ddim"], "did you mean 'sample.sampler'"),
+        (["batch_size=8"], "'stage.appearance.batch_size' or 'stage.detail.batch_size'"),
+        (["stage.detail.lr=1"], "there are stage.detail.learning_rate, stage.detail.warmup_steps"),
         (["base=pocket,other"], "base cannot be swept: each base has eyes"),
         (["validation.num_steps=4"], "validation.num_steps cannot be swept"),
         ([f"{BATCH}=8,many"], f"{BATCH} = 'many': should be a valid integer"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts import Arm, BrandModel, Dataset, Metric, Pictures
 from onbrand.brief import Brief
-from onbrand.errors import ModelError, OnbrandError, PromptError, TrainingError
+from onbrand.errors import ModelError, OnbrandError, PromptError, TrainingError, counted
 from onbrand.events import Listener, Noted
 from onbrand.files import write_json_atomic
 from onbrand.models import Pack
@@ -154,7 +154,7 @@ class Attempts:
             self.emit(
                 Noted(
                     f"a picture seen took {seconds_per_picture:.2f} s: about {minutes:.0f} min for "
-                    f"the {len(left)} other trainings"
+                    f"{counted(len(left), 'more training')}"
                 )
             )
 

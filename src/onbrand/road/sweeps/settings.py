@@ -166,12 +166,17 @@ def _unknown(path: str, known: Sequence[str]) -> str:
     top = path.split(".")[0]
     if top in SAME_FOR_ALL:
         return f"{path} cannot be swept: {SAME_FOR_ALL[top]}"
-    guess = nearest(path, known)
-    if guess is None:  # a lone last name, or one at the end of a wrong path
-        guess = next((one for one in known if one.split(".")[-1] == path.split(".")[-1]), None)
-    beside = [one for one in known if one.startswith(path.rsplit(".", 1)[0] + ".")]
-    hint = f"did you mean {guess!r}?" if guess else f"there are {', '.join(beside or known)}"
-    return f"no setting {path!r} to sweep: {hint}"
+    table, _, last = path.rpartition(".")
+    beside = [one for one in known if table and one.startswith(f"{table}.")]
+    by_last = {one.removeprefix(f"{table}."): one for one in beside}
+    meant = [one for one in known if one.split(".")[-1] == last]  # right name, wrong place
+    if close := nearest(last, by_last):
+        meant = [by_last[close]]
+    elif not meant and not beside and (close := nearest(path, known)):
+        meant = [close]
+    if meant:
+        return f"no setting {path!r} to sweep: did you mean {' or '.join(map(repr, meant))}?"
+    return f"no setting {path!r} to sweep: there are {', '.join(beside or known)}"
 
 
 def _check_value(axis: Axis, value: Value, recipe: Recipe) -> None:
