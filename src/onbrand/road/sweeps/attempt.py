@@ -96,7 +96,7 @@ class Attempts:
         base = self.pack.fingerprint
         places, recipe = self.plan.places, combination.recipe
         folder = model_folder(places, recipe, self.brief, self.dataset, base)
-        record = _read_record(folder, recipe)
+        record = _read_record(folder, self._looks(recipe))
         if record is None:
             record = self._train(combination, folder)
         state: State = "broken" if record["broken"] else "done"
@@ -132,13 +132,17 @@ class Attempts:
             "failed_gate": failed,
             "num_pictures_seen": seen,
             "seconds": took,
-            "looks": _looks(combination.recipe),
+            "looks": self._looks(combination.recipe),
         }
         write_json_atomic(folder / DONE_NAME, record)
         if fresh and seen and not self.timed:
             self.timed = True
             self._tell_time((monotonic() - begun) / seen)
         return record
+
+    def _looks(self, recipe: Recipe) -> str:
+        """What says how a training ended, beside the training: its gates and what they look at."""
+        return recipe.model_dump_json(include={"gate", "validation"}) + json.dumps(self.texts)
 
     def _tell_time(self, seconds_per_picture: float) -> None:
         """After the first training: how long the others will take."""
@@ -211,17 +215,12 @@ class Attempts:
         return per_prompt, Arm(name, num_steps, metrics)
 
 
-def _looks(recipe: Recipe) -> str:
-    """What says how a training ended, beside the training: its gates and what they look at."""
-    return recipe.model_dump_json(include={"gate", "validation"})
-
-
-def _read_record(folder: Path, recipe: Recipe) -> dict[str, str | float] | None:
+def _read_record(folder: Path, looks: str) -> dict[str, str | float] | None:
     """How a finished training ended; None when there is none, when its adapter is gone, or when
     its gates are others now."""
     try:
         record = json.loads((folder / DONE_NAME).read_text("utf-8"))
-        if record["looks"] != _looks(recipe):
+        if record["looks"] != looks:
             return None
         if not record["broken"]:
             BrandModel.load(folder).checkpoint(None).joinpath(

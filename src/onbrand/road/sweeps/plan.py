@@ -115,8 +115,7 @@ def model_folder(places: Places, recipe: Recipe, brief: Brief, dataset: Dataset,
         recipe.model_dump(exclude={"gate", "validation"}),
         base,
         dataset.fingerprint,
-        brief.prompt("{subject}"),
-        brief.class_prompt("{subject}"),
+        brief.model_dump(exclude={"prompts", "never", "held_out"}),
     ]
     return places.sweep / "models" / fingerprint_bytes(json.dumps(facts, sort_keys=True).encode())
 
