@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onbrand.brief import Brief
     from onbrand.errors import OnbrandError
     from onbrand.recipe import Recipe
-    from onbrand.road import curate, generate, new, plan, report, train
+    from onbrand.road import curate, generate, new, plan, report, sweep, train
 
 __version__ = "0.1.0"
 
@@ -40,6 +40,7 @@ __all__ = [
     "new",
     "plan",
     "report",
+    "sweep",
     "train",
 ]
 
@@ -56,6 +57,7 @@ _HOMES = {
     "new": "onbrand.road",
     "plan": "onbrand.road",
     "report": "onbrand.road",
+    "sweep": "onbrand.road",
     "train": "onbrand.road",
 }
 

@@ -18,6 +18,7 @@ by the subject's own words, or not at all: in each case the phrase is said once.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -182,6 +183,11 @@ class Brief(BaseModel):
     def class_prompt(self, text: str) -> str:
         """The text about any subject of its kind: "a fox mascot, waving at a night market"."""
         return self._say(text, _with_article(self.subject), beside="", aside=False)
+
+    def validation_prompts(self, num: int, captions: Sequence[str] = ()) -> list[str]:
+        """The first `num` texts of `prompts`, which gates and sweeps look at; the held-out
+        pictures' captions stand in for a brief without prompts."""
+        return list((self.prompts or captions)[:num]) or ["on a plain background"]
 
     def _say(self, text: str, who: str, *, beside: str, aside: bool) -> str:
         """`who` in the place where the text speaks of the subject, or before it.

@@ -87,7 +87,15 @@ def test_help_comes_at_once() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    [["new"], ["train"], ["generate"], ["report"], ["bench", "consistency"], ["bench", "pack"]],
+    [
+        ["new"],
+        ["train"],
+        ["generate"],
+        ["report"],
+        ["sweep"],
+        ["bench", "consistency"],
+        ["bench", "pack"],
+    ],
 )
 def test_every_verb_teaches_with_an_example(verb: list[str], capsys: pytest.CaptureFixture) -> None:
     """Each verb's help holds a command line that can be copied."""

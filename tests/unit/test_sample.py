@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from onbrand.events import Advanced, Event, Finished, Started, Warned
 from onbrand.generation import sample
 from onbrand.models.adapters import attach_lora, lora_parameters, without_lora
 from onbrand.models.diffusion import DiffusionModel
+from onbrand.models.samplers import SAMPLERS
 from onbrand.recipe import LoraSettings
 
 PROMPTS = ["a red fox", "a blue cat waving", "a bear at the beach", "a red fox"]
@@ -77,6 +79,49 @@ def test_guidance_and_prompts_count(tiny_model: DiffusionModel) -> None:
         assert np.abs(plain - make()).max() > 1
 
 
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_a_named_sampler_is_diffusers_own_on_the_packs_schedule(
+    tiny_model: DiffusionModel, name: str
+) -> None:
+    """The picture is that of diffusers' class of the name, with the pack's schedule, prediction and
+    spacing, and another name gives another picture."""
+    pipe = tiny_model.pipeline()
+    pipe.scheduler = getattr(diffusers, SAMPLERS[name]).from_config(tiny_model.scheduler.config)
+    noise = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(9))
+    theirs = pipe(
+        "a red fox", latents=noise, num_inference_steps=4, guidance_scale=3.0, output_type="pil"
+    ).images[0]
+    settings = {"seeds": [9], "num_steps": 4, "guidance": 3.0}
+    ours = sample(tiny_model, ["a red fox"], sampler=name, **settings)[0]
+    assert np.abs(array(ours) - array(theirs)).max() <= 1
+    config = tiny_model.sampler(name).config
+    assert config.prediction_type == "v_prediction"
+    assert config.timestep_spacing == "trailing"
+    assert config.rescale_betas_zero_snr
+    again = sample(tiny_model, ["a red fox"], sampler=name, **settings)[0]
+    assert np.array_equal(array(ours), array(again))
+    other = sample(
+        tiny_model, ["a red fox"], sampler="dpm" if name != "dpm" else "ddim", **settings
+    )
+    assert np.abs(array(ours) - array(other[0])).max() > 1
+
+
+def test_samplers_agree_in_the_limit(tiny_model: DiffusionModel) -> None:
+    """All solve one equation: with more steps their pictures come nearer to each other."""
+
+    def apart(num_steps: int) -> float:
+        first, *others = (
+            array(
+                sample(tiny_model, ["a red fox"], seeds=[3], num_steps=num_steps, sampler=name)[0]
+            )
+            for name in SAMPLERS
+        )
+        return max(float(np.abs(first - other).mean()) for other in others)
+
+    assert apart(60) < 2
+    assert apart(60) < 0.5 * apart(4)
+
+
 def test_what_it_says_while_it_works(tiny_model: DiffusionModel) -> None:
     """Started, an Advanced per batch and Finished come in order; nothing is logged or printed."""
     events: list[Event] = []
@@ -124,6 +169,7 @@ def test_training_mode_survives_a_preview(tiny_model: DiffusionModel) -> None:
         (["a fox"], {"seeds": [1], "batch_size": 0}, "batch_size is 0"),
         (["a fox"], {"seeds": [1], "size_px": 40}, "multiples of 16 px"),
         (["a fox"], {"seeds": [-1]}, "a seed is -1"),
+        (["a fox"], {"seeds": [1], "sampler": "ddmi"}, "no sampler 'ddmi': did you mean 'ddim'"),
     ],
 )
 def test_impossible_requests_are_refused(

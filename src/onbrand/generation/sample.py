@@ -33,6 +33,7 @@ def sample(
     guidance: float = 4.0,
     guidance_rescale: float = 0.0,
     negative_prompt: str = "",
+    sampler: str = "",
     size_px: int | None = None,
     batch_size: int = 8,
     controlnet: Any = None,
@@ -44,8 +45,9 @@ def sample(
 
     `guidance` is classifier-free guidance (1 switches it off, arXiv 2207.12598), or what a network
     distilled from it is told (FLUX, which has no negative prompt); `guidance_rescale` the share of
-    its contrast that is taken back (arXiv 2305.08891, section 3.4; U-Nets only), `size_px` the side
-    of the picture (default: the pack's). The model's adapter, if one is attached, takes part.
+    its contrast that is taken back (arXiv 2305.08891, section 3.4; U-Nets only), `sampler` a name
+    of models.samplers (default: the pack's own), `size_px` the side of the picture (default: the
+    pack's). The model's adapter, if one is attached, takes part.
     With a `controlnet` (models.control) picture i follows `drawings[i]` (generation.control), its
     residuals weighed by `control_strength`. guidance_rescale has no effect then.
     Raises PromptError for an empty prompt, unequal counts or impossible settings, PackError for a
@@ -56,7 +58,9 @@ def sample(
 
     from onbrand.models.adapters import merged_lora
     from onbrand.models.diffusion import Conditioning
+    from onbrand.models.samplers import check_sampler
 
+    check_sampler(sampler)
     side_px = size_px or model.num_px
     _check(model, prompts, seeds, num_steps, batch_size, side_px)
     if controlnet is not None and len(drawings) != len(prompts):
@@ -88,6 +92,7 @@ def sample(
                 Conditioning.stack([negative for _ in chosen]),
                 starting_noise(model, [seeds[i] for i in chosen], side_px),
                 (num_steps, guidance, guidance_rescale),
+                sampler,
                 controlnet,
                 [drawings[i] for i in chosen] if controlnet is not None else [],
                 control_strength,
@@ -171,6 +176,7 @@ def _denoise(
     negative: Conditioning,
     noise: Tensor,
     settings: tuple[int, float, float],
+    sampler: str,
     controlnet: Any,
     drawings: Sequence[Image.Image],
     control_strength: float,
@@ -183,7 +189,7 @@ def _denoise(
         told.pop("guidance_rescale", None)  # no ControlNet pipeline takes it
         told["image"] = list(drawings)
         told["controlnet_conditioning_scale"] = float(control_strength)
-    output: Any = model.pipeline(controlnet)(
+    output: Any = model.pipeline(controlnet, sampler)(
         latents=model.pack_latents(noise.to(model.device, model.dtype)),
         num_inference_steps=num_steps,
         height=side_px,

@@ -18,6 +18,7 @@ from onbrand.judging.protocol import (
     evaluation_prompts,
     measure,
 )
+from onbrand.judging.tradeoff import Take, pareto_front, take
 
 __all__ = [
     "OWN",
@@ -30,6 +31,7 @@ __all__ = [
     "PictureScore",
     "References",
     "Score",
+    "Take",
     "Verdict",
     "bootstrap",
     "character_gallery",
@@ -39,7 +41,9 @@ __all__ = [
     "folder_gallery",
     "measure",
     "open_eyes",
+    "pareto_front",
     "scorer",
+    "take",
     "training_scorer",
     "verdict",
     "with_bars",

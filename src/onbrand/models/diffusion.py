@@ -234,12 +234,14 @@ class DiffusionModel(ABC):
         return self.way.reach_pipeline(positive, negative, guidance > 1)
 
     @abstractmethod
-    def sampler(self) -> Any:
-        """A fresh sampler (it is state of one request) with the pack's schedule."""
+    def sampler(self, name: str = "") -> Any:
+        """A fresh sampler (it is state of one request) with the pack's schedule: the pack's own, or
+        the one of that name (models.samplers). Raises PromptError where the family has no such."""
 
-    def pipeline(self, controlnet: Any = None) -> Any:
-        """diffusers' pipeline over these very modules, with a fresh sampler; its ControlNet
-        pipeline when there is a ControlNet. Raises PackError where the family has none here."""
+    def pipeline(self, controlnet: Any = None, sampler: str = "") -> Any:
+        """diffusers' pipeline over these very modules, with a fresh sampler (the pack's, or that of
+        a name); its ControlNet pipeline when there is a ControlNet. Raises PackError where the
+        family has none here."""
         import diffusers
 
         name, more = self.family.pipeline, self.pipeline_settings()
@@ -253,7 +255,7 @@ class DiffusionModel(ABC):
         missing = {part: None for part in self.family.optional if part not in self.parts}
         with quiet_libraries():
             kind = getattr(diffusers, name)
-            pipe = kind(**self.parts, **missing, scheduler=self.sampler(), **more)
+            pipe = kind(**self.parts, **missing, scheduler=self.sampler(sampler), **more)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
 from onbrand.report.page import build_page, write_report
+from onbrand.report.sweep import SweepContext, SweepRow, build_sweep_page, write_sweep
 from onbrand.report.wording import arm_title
 
 __all__ = [
@@ -12,7 +13,11 @@ __all__ = [
     "Neighbour",
     "ReportContext",
     "Shown",
+    "SweepContext",
+    "SweepRow",
     "arm_title",
     "build_page",
+    "build_sweep_page",
     "write_report",
+    "write_sweep",
 ]

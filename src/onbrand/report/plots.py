@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-__all__ = ["curve_svg", "interval_svg", "smoothed"]
+__all__ = ["curve_svg", "interval_svg", "round_ticks", "smoothed"]
 
 WIDTH, HEIGHT = 520, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 8, 28
@@ -21,7 +21,7 @@ def smoothed(values: Sequence[float], share: float = 0.08) -> list[float]:
     return [float(data[max(0, i - width) : i + width + 1].mean()) for i in range(len(data))]
 
 
-def _ticks(low: float, high: float, *, whole: bool = False, count: int = 5) -> list[float]:
+def round_ticks(low: float, high: float, *, whole: bool = False, count: int = 5) -> list[float]:
     """At most `count` + 1 round numbers inside [low, high]; only integers when `whole`."""
     span = max(high - low, 1e-12)
     rough = span / count
@@ -64,13 +64,13 @@ def curve_svg(name: str, steps: Sequence[int], values: Sequence[float]) -> str:
         f"<title>{escape(name)}: training loss from {smoothed(ys)[0]:.3g} to "
         f"{smoothed(ys)[-1]:.3g} over {last} steps</title>",
     ]
-    for tick in _ticks(low, high):
+    for tick in round_ticks(low, high):
         parts.append(
             f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" '
             f'y2="{y(tick):.1f}"/><text x="{LEFT - 6}" y="{y(tick) + 4.5:.1f}" '
             f'text-anchor="end">{tick:.3g}</text>'
         )
-    for tick in _ticks(first, last, whole=True):
+    for tick in round_ticks(first, last, whole=True):
         parts.append(
             f'<text x="{x(tick):.1f}" y="{HEIGHT - 7}" text-anchor="middle">{tick:.0f}</text>'
         )

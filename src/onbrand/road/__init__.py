@@ -1,7 +1,8 @@
 """The road: the stages in order, as plain functions. Folders in, folders out.
 
     new ─▶ curate ─▶ train (plan: what that will take) ─▶ generate
-                       └────▶ report (compare: all stages and baselines, same prompts and seeds)
+                       ├────▶ report (compare: all stages and baselines, same prompts and seeds)
+                       └────▶ sweep (settings in every combination, same prompts and seeds)
 
 Stages never import each other; the road hands one stage's artifact to the next, and passes a
 callable where a stage needs another's skill (training gets `sample` and `score`). Importing the
@@ -15,15 +16,31 @@ from onbrand.road.learn import plan, train, train_baseline
 from onbrand.road.page import report
 from onbrand.road.picture import generate
 from onbrand.road.start import curate, new
+from onbrand.road.sweeps import (
+    Sweep,
+    example_sweep,
+    next_commands,
+    parse_words,
+    plan_sweep,
+    run_plan,
+    sweep,
+)
 
 __all__ = [
     "Comparison",
+    "Sweep",
     "compare",
     "curate",
+    "example_sweep",
     "generate",
     "new",
+    "next_commands",
+    "parse_words",
     "plan",
+    "plan_sweep",
     "report",
+    "run_plan",
+    "sweep",
     "train",
     "train_baseline",
 ]

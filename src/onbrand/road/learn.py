@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onbrand.judging import Choice
     from onbrand.training import Forecast, Workers
 
-__all__ = ["choice_of", "plan", "train", "train_baseline"]
+__all__ = ["choice_of", "plan", "train", "train_baseline", "train_into"]
 
 
 def plan(
@@ -76,16 +76,29 @@ def train(
             if workers.is_first:
                 curate(brand, emit=emit)
             dataset = Dataset.load(places.dataset)
-        model = _train(
-            places, places.model, chosen, dataset, arm="onbrand", emit=emit, workers=workers
-        )
-        choice = choice_of(model)
-        model.ship = {"stage": choice.stage, "reason": choice.reason}
-        if workers.is_first:
-            model.save()
+        model = train_into(places, places.model, chosen, dataset, workers=workers, emit=emit)
     failed = training.failed_gate(model)
     if failed:
         raise GateFailed(failed)
+    return model
+
+
+def train_into(
+    places: Places,
+    out: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    workers: Workers | None = None,
+    emit: Listener = silent,
+) -> BrandModel:
+    """The recipe's stages on the dataset, trained into the folder `out` (resuming what is there),
+    with the stage to ship chosen. A failed gate is no error here (`training.failed_gate`)."""
+    model = _train(places, out, recipe, dataset, arm="onbrand", workers=workers, emit=emit)
+    choice = choice_of(model)
+    model.ship = {"stage": choice.stage, "reason": choice.reason}
+    if workers is None or workers.is_first:
+        model.save()
     return model
 
 

@@ -24,6 +24,7 @@ from onbrand.files import (
     write_json_atomic,
 )
 from onbrand.models import open_pack
+from onbrand.models.samplers import check_sampler
 from onbrand.road.guide import Guide, guide_from
 from onbrand.road.places import Places, open_brand
 
@@ -37,8 +38,10 @@ __all__ = [
     "draw",
     "generate",
     "parents_of",
+    "refuse_words",
     "warn_of_unseen_words",
     "with_lora",
+    "write_sheet",
 ]
 
 PICTURES_PER_CALL = 8
@@ -54,6 +57,7 @@ class Request:
     num_steps: int
     guidance: float
     negative_prompt: str = ""
+    sampler: str = ""
     parents: Mapping[str, str] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
@@ -70,6 +74,7 @@ def generate(
     num_steps: int = 20,
     guidance: float = 4.0,
     negative_prompt: str = "",
+    sampler: str = "",
     stage: str | None = None,
     edges: str | Path | None = None,
     drawing: str | Path | None = None,
@@ -83,7 +88,8 @@ def generate(
 
     Picture k of every prompt has seed `seed + k`. `stage` names a stage's checkpoint, "base" the
     untouched base; None takes the checkpoint to ship. What the brief lists under `never` goes into
-    the negative prompt before `negative_prompt`. A call that was stopped goes on where it
+    the negative prompt before `negative_prompt`. `sampler` is a name of models.samplers, "" the
+    pack's own. A call that was stopped goes on where it
     stopped when it is made again. Warns of words that the base has never seen.
 
     All of them follow the edges of the picture `edges`, or a `drawing` as it is (white edges or an
@@ -98,11 +104,12 @@ def generate(
     places = open_brand(brand)
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
     _check(asked, num_per_prompt, num_steps, seed)
+    check_sampler(sampler)
     model = places.trained()
     checkpoint = checkpoint_of(model, stage)
     full = [model.brief.prompt(text) for text in asked]
     pack = open_pack(model.base)
-    _refuse_words(pack, full)
+    refuse_words(pack, full)
     warn_of_unseen_words(pack, full, model.brief, emit)
     guide = guide_from(pack, edges, drawing, strength)
     request = Request(
@@ -110,6 +117,7 @@ def generate(
         seeds=tuple(seed + k for _ in full for k in range(num_per_prompt)),
         num_steps=num_steps,
         guidance=guidance,
+        sampler=sampler,
         negative_prompt=", ".join(filter(None, [*places.brief().never, negative_prompt])),
         parents=parents_of(model, checkpoint) | ({"guide": guide.name} if guide else {}),
     )
@@ -118,7 +126,7 @@ def generate(
     shots = draw(artist, request, root, task="drawing", guide=guide, emit=emit)
     if guide:
         pixels.write_png(guide.drawing, root / "drawing.png", None)
-    _write_sheet(shots, asked, num_per_prompt)
+    write_sheet(shots, asked, num_per_prompt)
     return shots
 
 
@@ -153,6 +161,7 @@ def draw(
                 num_steps=request.num_steps,
                 guidance=request.guidance,
                 negative_prompt=request.negative_prompt,
+                sampler=request.sampler,
                 emit=once,
                 **(guide.settings(len(batch)) if guide else {}),
             )
@@ -209,7 +218,8 @@ def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
     }
 
 
-def _refuse_words(pack: Pack, prompts: Sequence[str]) -> None:
+def refuse_words(pack: Pack, prompts: Sequence[str]) -> None:
+    """Raises `PromptError` for a prompt with a word that the pack lists as not to be shown."""
     for prompt in prompts:
         if found := pack.refused_in(prompt):
             reasons = ", ".join(f"'{word}' ({about})" for word, about in found.items())
@@ -318,11 +328,13 @@ def _label(request: Request, index: int) -> dict[str, str]:
         "seed": str(request.seeds[index]),
         "num_steps": str(request.num_steps),
         "guidance": str(request.guidance),
+        **({"sampler": request.sampler} if request.sampler else {}),
         **{f"parent_{name}": value for name, value in request.parents.items()},
     }
 
 
-def _write_sheet(shots: Pictures, prompts: Sequence[str], num_per_prompt: int) -> None:
+def write_sheet(shots: Pictures, prompts: Sequence[str], num_per_prompt: int) -> None:
+    """Puts all pictures on one page, sheet.png in their folder: a row per prompt."""
     from onbrand import pixels
     from onbrand.sheet import contact_sheet
 

@@ -62,6 +62,11 @@ class Places:
         """The report's pictures, one Pictures artifact per arm."""
         return self.root / "judged"
 
+    @property
+    def sweep(self) -> Path:
+        """What sweeps trained and drew, and their page."""
+        return self.root / "sweep"
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While the block trains or compares, no other process may; the block may nest.

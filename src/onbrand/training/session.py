@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from onbrand.models.packs import Pack
 
 __all__ = [
+    "PREVIEW_SEED",
     "Sampler",
     "Scorer",
     "Session",
@@ -227,9 +228,8 @@ class Session:
 
     def validation_prompts(self) -> list[str]:
         """The brief's first prompts; held-out captions stand in for a brief without prompts."""
-        num = self.recipe.validation.num_prompts
-        texts = self.brief.prompts or [a.caption for a in self.dataset.held_out if a.caption]
-        return list(texts[:num]) or ["on a plain background"]
+        captions = [asset.caption for asset in self.dataset.held_out if asset.caption]
+        return self.brief.validation_prompts(self.recipe.validation.num_prompts, captions)
 
     def preview(self, name: str) -> tuple[list[Image.Image], list[str]]:
         """The validation pictures, always from the same prompts and seeds, and their texts.

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from onbrand.app.cli import bench, generate, new, report, train
+from onbrand.app.cli import bench, generate, new, report, sweep, train
 from onbrand.app.cli.teach import lesson
 
 __all__ = ["EXIT_STOPPED", "app", "main"]
@@ -58,6 +58,7 @@ app.command(name="new", help=lesson(new.command))(new.command)
 app.command(name="train", help=lesson(train.command))(train.command)
 app.command(name="generate", help=lesson(generate.command))(generate.command)
 app.command(name="report", help=lesson(report.command))(report.command)
+app.command(name="sweep", help=lesson(sweep.command))(sweep.command)
 app.add_typer(bench.app, name="bench")
 
 

@@ -26,6 +26,9 @@ def command(
     negative: Annotated[
         str, typer.Option(help="What to stay away from, besides the brief's 'never'.")
     ] = "",
+    sampler: Annotated[
+        str, typer.Option(help="dpm, ddim, unipc or euler; the base's own by default.")
+    ] = "",
     stage: Annotated[
         str | None,
         typer.Option(help="Use this stage's checkpoint, or 'base', instead of the one to ship."),
@@ -66,6 +69,7 @@ def command(
             num_steps=steps,
             guidance=guidance,
             negative_prompt=negative,
+            sampler=sampler,
             stage=stage,
             edges=edges,
             drawing=drawing,

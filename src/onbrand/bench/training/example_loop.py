@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from onbrand.models.adapters import attach_lora, lora_parameters
+from onbrand.models.diffusion import Conditioning
 from onbrand.training.precision import mixed
 
 if TYPE_CHECKING:
-    from onbrand.models.diffusion import Conditioning, DiffusionModel
+    from onbrand.models.diffusion import DiffusionModel
     from onbrand.recipe import Recipe
 
 __all__ = ["ExampleLoop"]

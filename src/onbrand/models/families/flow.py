@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from onbrand.errors import PromptError
 from onbrand.models.diffusion import DiffusionModel, quiet_libraries
 from onbrand.models.packs import Pack
 
@@ -75,8 +76,14 @@ class FlowModel(DiffusionModel):
         sigma = self.sigmas.to(like.device)[t_b.to(like.device)]
         return sigma.reshape(-1, *([1] * (like.ndim - 1)))
 
-    def sampler(self) -> Any:
-        """A fresh sampler (it is state of one request): Euler steps along the flow."""
+    def sampler(self, name: str = "") -> Any:
+        """A fresh sampler (it is state of one request): Euler steps along the flow, for no name or
+        "euler". Raises PromptError for another."""
+        if name not in ("", "euler"):
+            raise PromptError(
+                f"the sampler {name!r} is for Stable Diffusion 1.x, 2.x and XL; "
+                f"'{self.pack.name}' is {self.family.title}, a flow: take euler, or leave it out"
+            )
         from diffusers import FlowMatchEulerDiscreteScheduler
 
         with quiet_libraries():

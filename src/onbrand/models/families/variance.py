@@ -15,6 +15,7 @@ from torch import Tensor
 from onbrand.errors import PackError
 from onbrand.models.diffusion import DiffusionModel, quiet_libraries
 from onbrand.models.packs import Pack
+from onbrand.models.samplers import open_sampler
 
 __all__ = ["VarianceModel"]
 
@@ -97,11 +98,15 @@ class VarianceModel(DiffusionModel):
         alphas = alphas.reshape(-1, *([1] * (like.ndim - 1)))
         return alphas.sqrt(), (1 - alphas).sqrt()
 
-    def sampler(self) -> Any:
-        """A fresh sampler (it is state of one request): the pack's DPM-Solver, else DDIM.
+    def sampler(self, name: str = "") -> Any:
+        """A fresh sampler (it is state of one request): the pack's DPM-Solver, else DDIM; or the
+        one of that name (models.samplers).
 
         It keeps the pack's schedule, prediction type, spacing and zero-terminal SNR.
         """
+        if name:
+            with quiet_libraries():
+                return open_sampler(name, self._schedule)
         if not self._solves:
             return _ddim(self._schedule)
         from diffusers import DPMSolverMultistepScheduler

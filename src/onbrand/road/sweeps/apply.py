@@ -1,0 +1,72 @@
+"""Training settings written into a recipe.toml that keeps its comments and its order."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from onbrand.errors import RecipeError
+from onbrand.files import write_text_atomic
+from onbrand.recipe import Recipe
+from onbrand.road.sweeps.settings import Value, scientific, stage_names
+from onbrand.toml import explain, read_toml
+
+__all__ = ["apply_to_recipe"]
+
+
+def apply_to_recipe(path: Path, settings: Mapping[str, Value]) -> None:
+    """Puts each value where its path says (stage.detail.batch_size is the batch_size of the
+    [[stage]] of that kind); a comment behind a value stays, a setting that was not there is added.
+
+    Nothing is written unless the whole is a valid recipe. Raises `RecipeError` when it would not
+    be, `StorageError` when it cannot be written.
+    """
+    import tomlkit
+
+    read_toml(path, RecipeError)  # says what is wrong with the file in its own words
+    names = stage_names(Recipe.load(path))
+    document: Any = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
+    for at, value in settings.items():
+        parts = at.split(".")
+        table = document
+        if parts[0] == "stage":
+            table, parts = document["stage"][names.index(parts[1])], parts[2:]
+        _put(table, parts, value)
+    text = tomlkit.dumps(document)
+    _check(path, text)
+    write_text_atomic(path, text)
+
+
+def _put(table: Any, parts: list[str], value: Value) -> None:
+    """Sets table[a][b] = value; a table that is missing on the way is made, inline in a stage."""
+    import tomlkit
+
+    for part in parts[:-1]:
+        if part not in table:
+            top = isinstance(table, tomlkit.TOMLDocument)
+            table[part] = tomlkit.table() if top else tomlkit.inline_table()
+        table = table[part]
+    name, item = parts[-1], _item(value)
+    if name in table:
+        was = table[name].trivia
+        item.trivia.comment_ws, item.trivia.comment = was.comment_ws, was.comment
+    table[name] = item
+
+
+def _item(value: Value) -> Any:
+    """As people write it: 1e-4 rather than 0.0001."""
+    import tomlkit
+
+    short = scientific(value) if isinstance(value, float) else ""
+    return tomlkit.value(short) if short and float(short) == value else tomlkit.item(value)
+
+
+def _check(path: Path, text: str) -> None:
+    try:
+        Recipe.model_validate(tomllib.loads(text))
+    except ValidationError as fault:
+        raise RecipeError(f"{path}: {explain(fault, Recipe)}") from fault
