@@ -154,7 +154,6 @@ class Stage(_Settings):
     other: the same gradient to rounding, in less memory."""
 
     kind: Literal["appearance", "detail", "expression"]
-    only: list[str] = []
     learning_rate: float = Field(1e-4, gt=0, le=1)
     warmup_steps: int = Field(default=0, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -164,6 +163,7 @@ class Stage(_Settings):
     num_epochs: int | None = Field(default=None, ge=1)
     losses: dict[str, Annotated[LossTerm, BeforeValidator(_as_term)]] = {}
     augment: Augment = Augment()
+    only: list[str] = []
     loss_max_timestep: int = Field(default=400, ge=0, le=1000)
     every: int = Field(default=1, ge=1)
     min_snr_gamma: float | None = Field(default=5.0, ge=0)
