@@ -18,11 +18,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onbrand.artifacts import BrandModel, Dataset, Judgement, Pictures
+    from onbrand.artifacts import BrandModel, Dataset, Identity, Judgement, Pictures
     from onbrand.brief import Brief
     from onbrand.errors import OnbrandError
     from onbrand.recipe import Recipe
-    from onbrand.road import curate, generate, new, plan, report, sweep, train
+    from onbrand.road import (
+        compare_identities,
+        curate,
+        generate,
+        make_identity,
+        new,
+        plan,
+        report,
+        sweep,
+        train,
+    )
 
 __version__ = "0.1.0"
 
@@ -30,13 +40,16 @@ __all__ = [
     "BrandModel",
     "Brief",
     "Dataset",
+    "Identity",
     "Judgement",
     "OnbrandError",
     "Pictures",
     "Recipe",
     "__version__",
+    "compare_identities",
     "curate",
     "generate",
+    "make_identity",
     "new",
     "plan",
     "report",
@@ -48,12 +61,15 @@ _HOMES = {
     "BrandModel": "onbrand.artifacts",
     "Brief": "onbrand.brief",
     "Dataset": "onbrand.artifacts",
+    "Identity": "onbrand.artifacts",
     "Judgement": "onbrand.artifacts",
     "OnbrandError": "onbrand.errors",
     "Pictures": "onbrand.artifacts",
     "Recipe": "onbrand.recipe",
+    "compare_identities": "onbrand.road",
     "curate": "onbrand.road",
     "generate": "onbrand.road",
+    "make_identity": "onbrand.road",
     "new": "onbrand.road",
     "plan": "onbrand.road",
     "report": "onbrand.road",

@@ -1,6 +1,7 @@
 """The nouns that pass between the stages, a file per noun: folders with a manifest.
 
 Dataset ─▶ BrandModel ─▶ Pictures ─▶ Judgement
+   a few pictures ─▶ Identity ─▶ Pictures
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from onbrand.artifacts.folder import (
     write_json_atomic,
     write_text_atomic,
 )
+from onbrand.artifacts.identity import Identity, IdentityPicture
 from onbrand.artifacts.judgement import Arm, Judgement, Metric
 from onbrand.artifacts.pictures import Picture, Pictures
 
@@ -23,6 +25,8 @@ __all__ = [
     "Asset",
     "BrandModel",
     "Dataset",
+    "Identity",
+    "IdentityPicture",
     "Judgement",
     "Metric",
     "Picture",

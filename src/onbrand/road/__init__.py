@@ -3,6 +3,7 @@
     new ─▶ curate ─▶ train (plan: what that will take) ─▶ generate
                        ├────▶ report (compare: all stages and baselines, same prompts and seeds)
                        └────▶ sweep (settings in every combination, same prompts and seeds)
+    make_identity ─▶ generate (a character followed from its pictures, without training)
 
 Stages never import each other; the road hands one stage's artifact to the next, and passes a
 callable where a stage needs another's skill (training gets `sample` and `score`). Importing the
@@ -12,6 +13,7 @@ road brings in no model library; calling it does.
 from __future__ import annotations
 
 from onbrand.road.compare import Comparison, compare
+from onbrand.road.identity import Likeness, compare_identities, make_identity
 from onbrand.road.learn import plan, train, train_baseline
 from onbrand.road.page import report
 from onbrand.road.picture import generate
@@ -28,11 +30,14 @@ from onbrand.road.sweeps import (
 
 __all__ = [
     "Comparison",
+    "Likeness",
     "Sweep",
     "compare",
+    "compare_identities",
     "curate",
     "example_sweep",
     "generate",
+    "make_identity",
     "new",
     "next_commands",
     "parse_words",

@@ -25,6 +25,7 @@ from onbrand.files import (
 )
 from onbrand.models import open_pack
 from onbrand.models.samplers import check_sampler
+from onbrand.road.follow import Followed, followed_from
 from onbrand.road.guide import Guide, guide_from
 from onbrand.road.places import Places, open_brand
 
@@ -89,15 +90,19 @@ def generate(
     Picture k of every prompt has seed `seed + k`. `stage` names a stage's checkpoint, "base" the
     untouched base; None takes the checkpoint to ship. What the brief lists under `never` goes into
     the negative prompt before `negative_prompt`. `sampler` is a name of models.samplers, "" the
-    pack's own. A call that was stopped goes on where it
-    stopped when it is made again. Warns of words that the base has never seen.
+    pack's own. A call that was stopped goes on where it stopped when it is made again. Warns of
+    words that the base has never seen.
 
     All of them follow the edges of the picture `edges`, or a `drawing` as it is (white edges or an
     OpenPose figure, on black), as strictly as `strength` says, if one is given.
 
-    Raises `PromptError` for empty prompts and refused words, `InputError` for an untrained brand,
-    an unknown stage or two things to follow, `PackError` for a base without a ControlNet that is to
-    follow one.
+    They show the characters of `identities`, folders that `make_identity` wrote; that needs no
+    training: a brand without a trained model, or `stage` "base", is drawn by its base. Several
+    characters stand from left to right, or where `masks` (white on black, one each) say.
+
+    Raises `PromptError` for empty prompts and refused words, `InputError` for an untrained brand
+    without identities, an unknown stage or two things to follow, `PackError` for a base without the
+    ControlNet or the identity adapter that is asked for.
     """
     from onbrand import pixels
 
@@ -105,13 +110,16 @@ def generate(
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
     _check(asked, num_per_prompt, num_steps, seed)
     check_sampler(sampler)
-    model = places.trained()
-    checkpoint = checkpoint_of(model, stage)
-    full = [model.brief.prompt(text) for text in asked]
-    pack = open_pack(model.base)
+    source = _source(places, stage, untrained=bool(identities))
+    full = [source.say(text) for text in asked]
+    pack = open_pack(source.base)
     refuse_words(pack, full)
-    warn_of_unseen_words(pack, full, model.brief, emit)
+    warn_of_unseen_words(pack, full, source.brief, emit)
     guide = guide_from(pack, edges, drawing, strength)
+    followed = followed_from(pack, identities, masks, identity_strength)
+    parents = dict(source.parents)
+    parents |= {"guide": guide.name} if guide else {}
+    parents |= {"identity": followed.name} if followed else {}
     request = Request(
         prompts=tuple(prompt for prompt in full for _ in range(num_per_prompt)),
         seeds=tuple(seed + k for _ in full for k in range(num_per_prompt)),
@@ -119,10 +127,10 @@ def generate(
         guidance=guidance,
         sampler=sampler,
         negative_prompt=", ".join(filter(None, [*places.brief().never, negative_prompt])),
-        parents=parents_of(model, checkpoint) | ({"guide": guide.name} if guide else {}),
+        parents=parents,
     )
     root = _folder_for(places, request)
-    artist = partial(_artist, pack, checkpoint)
+    artist = partial(_artist, pack, source.checkpoint, followed)
     shots = draw(artist, request, root, task="drawing", guide=guide, emit=emit)
     if guide:
         pixels.write_png(guide.drawing, root / "drawing.png", None)
@@ -247,10 +255,35 @@ def warn_of_unseen_words(pack: Pack, prompts: Sequence[str], brief: Brief, emit:
         )
 
 
-def _artist(pack: Pack, checkpoint: Path | None) -> DiffusionModel:
+@dataclass(frozen=True)
+class _Source:
+    """What draws, and how it is told what to draw: `say` makes a text its prompt."""
+
+    base: str
+    brief: Brief
+    checkpoint: Path | None
+    say: Callable[[str], str]
+    parents: Mapping[str, str]
+
+
+def _source(places: Places, stage: str | None, *, untrained: bool) -> _Source:
+    """The brand's model at this stage; its bare base, told the description, where nothing is
+    trained and that is fine (`untrained`)."""
+    if untrained and not places.is_trained:
+        brief, base = places.brief(), places.recipe().base
+        parents = {"base": base, "lora": "none"}
+        return _Source(base, brief, None, brief.description_prompt, parents)
+    model = places.trained()
+    checkpoint = checkpoint_of(model, stage)
+    brief = model.brief
+    return _Source(model.base, brief, checkpoint, brief.prompt, parents_of(model, checkpoint))
+
+
+def _artist(pack: Pack, checkpoint: Path | None, followed: Followed | None) -> DiffusionModel:
     from onbrand.models.diffusion import load_diffusion
 
-    return with_lora(load_diffusion(pack), checkpoint)
+    model = with_lora(load_diffusion(pack), checkpoint)
+    return followed.shown_by(model, pack) if followed else model
 
 
 def _warnings_once(emit: Listener) -> Listener:

@@ -96,9 +96,14 @@ class Places:
         """The recipe as it stands in the folder now."""
         return Recipe.load(self.root / "recipe.toml")
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a brand model."""
+        return (self.model / "manifest.json").is_file()
+
     def trained(self) -> BrandModel:
         """The brand model. Raises `InputError` when nothing has been trained yet."""
-        if not (self.model / "manifest.json").is_file():
+        if not self.is_trained:
             raise InputError(
                 f"{self.root} has no trained model yet: run  onbrand train {self.root}"
             )

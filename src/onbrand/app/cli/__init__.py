@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from onbrand.app.cli import bench, generate, new, report, sweep, train
+from onbrand.app.cli import bench, generate, identity, new, report, sweep, train
 from onbrand.app.cli.teach import lesson
 
 __all__ = ["EXIT_STOPPED", "app", "main"]
@@ -59,6 +59,7 @@ app.command(name="train", help=lesson(train.command))(train.command)
 app.command(name="generate", help=lesson(generate.command))(generate.command)
 app.command(name="report", help=lesson(report.command))(report.command)
 app.command(name="sweep", help=lesson(sweep.command))(sweep.command)
+app.add_typer(identity.app, name="identity")
 app.add_typer(bench.app, name="bench")
 
 

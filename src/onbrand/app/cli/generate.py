@@ -43,6 +43,22 @@ def command(
     strength: Annotated[
         float, typer.Option(min=0.0, help="How strictly to follow --edges or --drawing.")
     ] = 1.0,
+    identity: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--identity",
+            "-i",
+            help="Show the character of this folder (onbrand identity make), without training; "
+            "repeat it for several, who stand from left to right.",
+        ),
+    ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where each of several identities may be: white on black, in order."),
+    ] = None,
+    identity_strength: Annotated[
+        float, typer.Option(min=0.0, help="How strongly to show the identity.")
+    ] = 1.0,
 ) -> None:
     """Make pictures from prompts; the brand's name is put in for you.
 
@@ -54,6 +70,8 @@ def command(
     [bold]onbrand generate "sleeping on a sofa" "holding {subject}'s red balloon" -b kuro -n 2[/]
 
     [bold]onbrand generate "in a snowy forest" -b kuro --edges sketch.png --strength 0.8[/]
+
+    [bold]onbrand generate "waving" -b kuro --identity kuro/identity[/]  (nothing need be trained)
     """
     from onbrand import road
     from onbrand.app.cli.render import showing
@@ -74,6 +92,9 @@ def command(
             edges=edges,
             drawing=drawing,
             strength=strength,
+            identities=identity or (),
+            masks=mask or (),
+            identity_strength=identity_strength,
             emit=emit,
         )
     made = counted(len(shots.items), "picture")
