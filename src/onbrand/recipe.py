@@ -78,7 +78,7 @@ class _Settings(BaseModel):
 
 class LoraSettings(_Settings):
     """The adapter: `rank` of its matrices, `alpha` (its strength is alpha / rank), dropout, which
-    layers of the U-Net it sits on, and whether the text encoder learns too."""
+    layers of the network it sits on, and whether the text encoder learns too."""
 
     rank: int = Field(default=16, ge=1, le=1024)
     alpha: float = Field(default=16, gt=0)

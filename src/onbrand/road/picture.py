@@ -110,7 +110,7 @@ def generate(
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
     _check(asked, num_per_prompt, num_steps, seed)
     check_sampler(sampler)
-    source = _source(places, stage, untrained=bool(identities))
+    source = _source(places, stage, untrained=bool(identities or masks))
     full = [source.say(text) for text in asked]
     pack = open_pack(source.base)
     refuse_words(pack, full)
