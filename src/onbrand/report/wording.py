@@ -135,6 +135,14 @@ MEASURES: dict[str, Measure] = {
     "plain_seconds_per_step": Measure(
         "A plain step", "of eight pictures, processor time", "seconds"
     ),
+    "follow_retrieval_fraction": Measure(
+        "Followed from three pictures, retrieval",
+        "the character is nearest among 19 others and look-alikes, nothing trained",
+        "share",
+    ),
+    "follow_identity": Measure(
+        "Followed from three pictures, identity", "cosine to the character's pictures", "cosine"
+    ),
     "pack_mib": Measure("Size, whole pack", "all weights", "mebibytes"),
 }
 
@@ -145,6 +153,9 @@ ARM_TITLES: dict[str, str] = {
     "onbrand": "onbrand",
     "appearance": "Appearance",
     "detail": "Detail",
+    "expression": "Expression",
+    "followed_described": "With all traits in words",
+    "class_prompt": "Kind alone",
     "real": "Real pictures",
     "unguided": "Unguided",
     "before": "Before",

@@ -156,7 +156,7 @@ def training(
     base: Base = "pocket",
     seed: Seed = 7,
     part: Annotated[
-        list[str] | None, typer.Option(help="Only this part (kills or speed); repeat it.")
+        list[str] | None, typer.Option(help="Only this part (kills, speed or follow); repeat it.")
     ] = None,
 ) -> None:
     """Is training to be trusted? Killed runs end the same; where a step's time goes.

@@ -1,4 +1,5 @@
-"""Is training to be trusted? Killed runs, and where a step's time goes.
+"""Is training to be trusted? Killed runs, where a step's time goes, and whether a character that
+was never trained on is followed from three pictures.
 
 Parts are kept under `work`, by code and weights: changed code is measured anew.
 """
@@ -14,6 +15,7 @@ from onbrand.artifacts.origin import source_fingerprint
 from onbrand.bench.compare import read_result
 from onbrand.bench.probe import kept
 from onbrand.bench.record import Result, result
+from onbrand.bench.training.follow import measure_follow
 from onbrand.bench.training.kills import measure_kills, new_brand
 from onbrand.bench.training.speed import measure_speed
 from onbrand.errors import InputError
@@ -22,7 +24,7 @@ from onbrand.files import fingerprint_bytes, write_json_atomic
 
 __all__ = ["PARTS", "run_training"]
 
-PARTS = ("kills", "speed")
+PARTS = ("kills", "speed", "follow")
 
 
 def run_training(
@@ -51,6 +53,7 @@ def run_training(
     told = f"{pack.fingerprint} {source_fingerprint()} {seed} {quick}"
     folder = work / fingerprint_bytes(told.encode())
     found: Result = {"metrics": {}}
+    baselines: Result = {}
     if "kills" in parts:
         found["metrics"] |= measure_kills(
             folder / "kills", base=base, num=3 if quick else 20, seed=seed, emit=emit
@@ -63,13 +66,20 @@ def run_training(
         speed = kept(folder, "speed", timed)
         found["metrics"] |= speed["metrics"]
         found |= {name: speed[name] for name in ("profiles", "seconds_per_step")}
+    if "follow" in parts:
+        followed = measure_follow(
+            folder / "follow", pack, num_characters=2 if quick else 20,
+            num_prompts=2 if quick else 8, num_steps=3 if quick else 20, seed=seed, emit=emit,
+        )  # fmt: skip
+        found["metrics"] |= followed["metrics"]
+        baselines |= followed["baselines"]
     stored = read_result(json_path) if json_path is not None and json_path.exists() else {}
     made = result(
         "training",
         seed=seed,
         seconds=time.monotonic() - began,
         metrics=found.pop("metrics"),
-        baselines={},
+        baselines=baselines,
         quick=quick,
         pack={"name": pack.name, "fingerprint": pack.fingerprint, "revision": pack.revision},
         **found,
@@ -90,4 +100,6 @@ def with_stored(made: Result, stored: Result) -> Result:
     old = {name: m for name, m in stored["metrics"].items() if name not in made["metrics"]}
     at = {name: stored.get("measured_at", {}).get(name, stored["commit"]) for name in old}
     facts = {name: fact for name, fact in stored.items() if name not in made}
-    return {**made, **facts, "metrics": {**old, **made["metrics"]}, "measured_at": at}
+    beside = {**stored.get("baselines", {}), **made["baselines"]}
+    metrics = {**old, **made["metrics"]}
+    return {**made, **facts, "metrics": metrics, "baselines": beside, "measured_at": at}
