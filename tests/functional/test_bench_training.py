@@ -86,7 +86,7 @@ def test_speed_is_measured_side_by_side(tiny_pack_folder: Path, tmp_path: Path) 
     assert found["metrics"]["example_loop_ratio"] != found["metrics"]["cached_loop_ratio"]
     for shares in found["profiles"].values():
         assert sum(shares.values()) == pytest.approx(1.0, abs=0.01)
-        assert {"U-Net forward", "backward", "draw", "optimiser"} <= set(shares)
+        assert {"network forward", "backward", "draw", "optimiser"} <= set(shares)
     assert {"decoder forward", "eyes forward"} <= set(found["profiles"]["detail"])
     assert found["measured_at"] == {"old": "abc"}
 

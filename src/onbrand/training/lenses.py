@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.perception import IdentityEncoder
 
-__all__ = ["Lens", "Targets", "brand_reference", "open_lenses", "vae_features"]
+__all__ = ["Content", "Lens", "Targets", "brand_reference", "open_lenses", "vae_features"]
 
 TARGET_BYTES = 256 * 2**20  # targets kept in memory per lens; older ones are made again when needed
 SMALLEST_VIEW_FRACTION = 0.85

@@ -37,9 +37,12 @@ WARM_TURNS = 3
 PROFILED_TURNS = 5
 PHASES = {
     ("batches.py", "draw_batch"): "draw",
-    ("diffusion.py", "predict"): "U-Net forward",
+    ("families/sd15.py", "predict"): "network forward",
+    ("families/sdxl.py", "predict"): "network forward",
+    ("families/sd3.py", "predict"): "network forward",
+    ("families/flux.py", "predict"): "network forward",
     ("diffusion.py", "decode"): "decoder forward",
-    ("detail.py", "look"): "eyes forward",
+    ("looks.py", "_through"): "eyes forward",
     ("autograd/__init__.py", "backward"): "backward",
     ("clip_grad.py", "clip_grad_norm_"): "clip",
     ("optimisers.py", "step"): "optimiser",
@@ -197,7 +200,7 @@ def measure_speed(
         told = ", ".join(f"{phase} {share:.0%}" for phase, share in shares.items() if share >= 0.01)
         emit(Noted(f"where a step of {name} goes: {told}"))
     emit(Finished("speed"))
-    sizes = [s.batch_size * (2 if s.losses.get("prior") else 1) for s in shared.recipe.stage]
+    sizes = [s.batch_size * (2 if s.weight("prior") else 1) for s in shared.recipe.stage]
     return {
         "metrics": {
             "example_loop_ratio": _ratio(times["example"], times["plain"], 1.3, "higher", seed),
