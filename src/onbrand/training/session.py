@@ -31,7 +31,7 @@ from onbrand.training.cache import Examples, Store, Texts, encode, in_order
 from onbrand.training.engine import Loop, Settings, generator
 from onbrand.training.noise_levels import NoiseLevels
 from onbrand.training.parts import Draw, Measure, Parts
-from onbrand.training.precision import mixed
+from onbrand.training.precision import ExactAttention, mixed
 from onbrand.training.workers import ALONE, Workers
 
 if TYPE_CHECKING:
@@ -278,9 +278,23 @@ class Session:
         period = self.recipe.validation.preview_every
         return {period: look} if period and self.workers.is_first else {}
 
-    def mixed(self) -> torch.autocast:
-        """The recipe's arithmetic, for the network's pass; formulas and looks stay float32."""
-        return mixed(self.model.device, self.recipe.precision)
+    @contextlib.contextmanager
+    def mixed(self) -> Iterator[None]:
+        """The recipe's arithmetic, for the network's pass; formulas and looks stay float32.
+
+        On a processor in low precision attention is exact, and an adapter takes its layer's input
+        as it comes: peft would make it float32 and autocast undo that, the same numbers twice.
+        Checkpointed activations, computed again outside of here, do without both.
+        """
+        from peft.helpers import disable_input_dtype_casting
+
+        with contextlib.ExitStack() as entered:
+            entered.enter_context(mixed(self.model.device, self.recipe.precision))
+            low = self.model.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+            if low and not self.recipe.gradient_checkpointing:
+                entered.enter_context(ExactAttention())
+                entered.enter_context(disable_input_dtype_casting(self.model.unet))
+            yield
 
     def noise_levels(self, sampling: str) -> NoiseLevels:
         """How the base's timesteps are drawn: the recipe's `timestep_sampling`."""

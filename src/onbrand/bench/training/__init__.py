@@ -61,7 +61,7 @@ def run_training(
     if "speed" in parts:
         brand = new_brand(folder / "speed", base, seed)
         timed = partial(
-            measure_speed, brand, base=base, num_turns=3 if quick else 20, seed=seed, emit=emit
+            measure_speed, brand, base=base, num_turns=3 if quick else 16, seed=seed, emit=emit
         )
         speed = kept(folder, "speed", timed)
         found["metrics"] |= speed["metrics"]
