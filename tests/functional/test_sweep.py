@@ -231,9 +231,14 @@ def test_the_command_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert "1 combination of 2:" in said
     assert "1 training, 4 pictures seen: about" in said
+    both = ["--settings", brand / "sweep.toml", "--set", "lora.rank=5,6,7", "--random", "2"]
+    assert run("sweep", brand, *both, "--dry-run") == 0
+    assert "2 combinations of 3:" in capsys.readouterr().err
+    assert run("sweep", brand, "--settings", brand / "none.toml") == 2
+    assert "no file" in capsys.readouterr().err
     assert not (brand / "sweep").exists()
 
-    assert run("sweep", brand, "--apply") in (0, None)
+    assert run("sweep", brand, "--apply") == 0
     told = capsys.readouterr()
     assert told.out.strip() == str((brand / "sweep" / "sweep.html").resolve())
     taken = json.loads((brand / "sweep" / "sweep.json").read_text())["take"]
