@@ -137,6 +137,7 @@ def check_figures(brand: Path) -> None:
             assert metric["interval"][0] <= metric["value"] <= metric["interval"][1]
         assert (brand / one["pictures"] / "sheet.png").is_file()
         assert (brand / one["model"] / "manifest.json").is_file()
+        assert one["stage"] == "appearance"
     assert set(found["front"]) <= {1, 2, 3, 4}
     assert found["front"]
     assert (brand / "sweep" / "sweep.html").read_text().count("<img ") == (4 + 1) * 4
