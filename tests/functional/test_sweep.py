@@ -195,7 +195,13 @@ def test_drawing_is_swept_without_training(trained: Path, tmp_path: Path) -> Non
     assert [trial.state for trial in worded.trials] == ["done", "refused"]
     assert "word list" in worded.trials[1].reason
 
-    (brand / "model" / "manifest.json").unlink()
+    manifest = brand / "model" / "manifest.json"
+    stale = json.loads(manifest.read_text())
+    stale["parents"]["base"] = "0123456789abcdef"
+    manifest.write_text(json.dumps(stale))
+    with pytest.raises(InputError, match=r"0123456789abcdef.*onbrand train"):
+        ob.sweep(brand, settings=settings)
+    manifest.unlink()
     with pytest.raises(InputError, match="onbrand train"):
         ob.sweep(brand, settings=settings)
 
