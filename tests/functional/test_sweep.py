@@ -137,6 +137,7 @@ def check_figures(brand: Path) -> None:
             assert metric["interval"][0] <= metric["value"] <= metric["interval"][1]
         assert (brand / one["pictures"] / "sheet.png").is_file()
         assert (brand / one["model"] / "manifest.json").is_file()
+        assert one["stage"] == "appearance"
     assert set(found["front"]) <= {1, 2, 3, 4}
     assert found["front"]
     assert (brand / "sweep" / "sweep.html").read_text().count("<img ") == (4 + 1) * 4
@@ -194,7 +195,13 @@ def test_drawing_is_swept_without_training(trained: Path, tmp_path: Path) -> Non
     assert [trial.state for trial in worded.trials] == ["done", "refused"]
     assert "word list" in worded.trials[1].reason
 
-    (brand / "model" / "manifest.json").unlink()
+    manifest = brand / "model" / "manifest.json"
+    stale = json.loads(manifest.read_text())
+    stale["parents"]["base"] = "0123456789abcdef"
+    manifest.write_text(json.dumps(stale))
+    with pytest.raises(InputError, match=r"0123456789abcdef.*onbrand train"):
+        ob.sweep(brand, settings=settings)
+    manifest.unlink()
     with pytest.raises(InputError, match="onbrand train"):
         ob.sweep(brand, settings=settings)
 
@@ -231,9 +238,14 @@ def test_the_command_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert "1 combination of 2:" in said
     assert "1 training, 4 pictures seen: about" in said
+    both = ["--settings", brand / "sweep.toml", "--set", "lora.rank=5,6,7", "--random", "2"]
+    assert run("sweep", brand, *both, "--dry-run") == 0
+    assert "2 combinations of 3:" in capsys.readouterr().err
+    assert run("sweep", brand, "--settings", brand / "none.toml") == 2
+    assert "no file" in capsys.readouterr().err
     assert not (brand / "sweep").exists()
 
-    assert run("sweep", brand, "--apply") in (0, None)
+    assert run("sweep", brand, "--apply") == 0
     told = capsys.readouterr()
     assert told.out.strip() == str((brand / "sweep" / "sweep.html").resolve())
     taken = json.loads((brand / "sweep" / "sweep.json").read_text())["take"]

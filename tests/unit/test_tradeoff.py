@@ -143,7 +143,7 @@ def test_the_page_needs_nothing_and_says_what_to_take_first() -> None:
     """Self-contained, the sentence as heading, the failed one's reason, words for pictures."""
     html = build_sweep_page(context())
     assert not re.findall(r"https?://|<script|<link|@import", html)
-    assert html.index("Take rank 2") < html.index("<main>")
+    assert html.index("Take rank\u00a02:") < html.index("<main>")
     assert "broken: the loss is NaN" in html
     assert "<li>Look at the sheet.</li>" in html
     pictures = re.findall(r"<img [^>]*>", html)

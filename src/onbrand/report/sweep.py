@@ -75,7 +75,7 @@ def build_sweep_page(context: SweepContext) -> str:
     return template.render(
         brand=context.brand,
         sentence=sentence,
-        lead=lead + colon if colon else "",
+        lead=_whole(lead) + colon if colon else "",
         rest=rest if colon else sentence,
         css=Markup((folder / "report.css").read_text("utf-8")),
         advice=[typeset(line) for line in context.advice],
@@ -108,6 +108,11 @@ def write_sweep(folder: Path, context: SweepContext, figures: Mapping[str, Any])
     if sheet := _sheet(context):
         write_png(sheet, folder / "sheet.png", None)
     return page
+
+
+def _whole(lead: str) -> str:
+    """ "Take guidance 4, rank 8" with each value tied to its name, so that no line parts them."""
+    return ", ".join("\u00a0".join(part.rsplit(" ", 1)) for part in lead.split(", "))
 
 
 def _sheet(context: SweepContext) -> Image.Image | None:

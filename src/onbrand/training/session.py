@@ -293,7 +293,7 @@ class Session:
             low = self.model.device.type == "cpu" and torch.is_autocast_enabled("cpu")
             if low and not self.recipe.gradient_checkpointing:
                 entered.enter_context(ExactAttention())
-                entered.enter_context(disable_input_dtype_casting(self.model.unet))
+                entered.enter_context(disable_input_dtype_casting(self.model.network))
             yield
 
     def noise_levels(self, sampling: str) -> NoiseLevels:

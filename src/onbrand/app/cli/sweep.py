@@ -87,6 +87,8 @@ def command(
         if not (apply and line.endswith("--apply")):
             typer.echo(f"next: {line}", err=True)
     typer.echo(str((found.root / "sweep.html").resolve()))
+    if all(trial.arm is None for trial in found.trials):
+        raise typer.Exit(1)
 
 
 def _print_plan(plan: Plan) -> None:

@@ -88,8 +88,11 @@ class Attempts:
             shots = self.draw(checkpoint, combination.drawing, parents_of(model, checkpoint))
         except (ModelError, PromptError) as fault:
             return replace(trial, state="broken", reason=f"{fault}", model=None)
-        per_prompt, arm = self.measure(shots, trial.name, sum(s.num_steps for s in model.stages))
-        return replace(trial, per_prompt=per_prompt, arm=arm, pictures=shots)
+        num_steps = sum(stage.num_steps for stage in model.stages)
+        per_prompt, arm = self.measure(shots, trial.name, num_steps)
+        return replace(
+            trial, per_prompt=per_prompt, arm=arm, pictures=shots, stage=model.ship["stage"]
+        )
 
     def _trained(self, combination: Combination) -> Trial:
         """The combination's training, kept or made now; without `model` when it broke."""

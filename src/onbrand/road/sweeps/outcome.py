@@ -24,7 +24,8 @@ State = Literal["done", "gate failed", "broken", "refused"]
 class Trial:
     """A combination and what became of it. `per_prompt` are its training-side figures, a value for
     each prompt; `arm` their means with intervals; `reason` why it is not done, or "". `model` is
-    the folder of the trained adapter, `num_pictures_seen` and `seconds` what its training took."""
+    the folder of the trained model and `stage` the one of its stages that drew, `num_pictures_seen`
+    and `seconds` what its training took."""
 
     combination: Combination
     state: State
@@ -33,6 +34,7 @@ class Trial:
     arm: Arm | None = None
     pictures: Pictures | None = None
     model: Path | None = None
+    stage: str = ""
     num_pictures_seen: int = 0
     seconds: float = 0.0
 
@@ -113,6 +115,7 @@ class Sweep:
             "num_pictures_seen": trial.num_pictures_seen,
             "seconds": round(trial.seconds, 1),
             "pictures": None if trial.pictures is None else self._place(trial.pictures.root),
+            "stage": trial.stage,
             "model": None if trial.model is None else self._place(trial.model),
         }
 

@@ -97,7 +97,7 @@ def _cost(trial: Trial) -> str:
     if not trial.num_pictures_seen:
         return ""
     seen = counted(trial.num_pictures_seen, "picture")
-    return f"{seen} seen, {trial.seconds / 60:.1f} min"
+    return f"{seen} seen, {trial.seconds / 60:.1f} min; drawn by stage {trial.stage}"
 
 
 def _pictures(shots: Pictures | None, label: str, found: Sweep, num_shown: int) -> list[Shown]:

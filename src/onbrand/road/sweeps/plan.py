@@ -75,7 +75,7 @@ def plan_sweep(
     places = open_brand(brand)
     axes, asked, seeded = _axes(places, settings, file)
     trains = any(axis.trains for axis in axes)
-    recipe = places.recipe() if trains or not axes else places.trained().recipe
+    recipe = places.recipe() if trains or not axes else _usable(places).recipe
     check_axes(axes, recipe)
     drawing = Drawing(
         guidance=max(1.0, recipe.validation.guidance), num_steps=recipe.validation.num_steps
@@ -150,6 +150,19 @@ def _trainings(
         folder = model_folder(places, combination.recipe, brief, dataset, base)
         found.setdefault(folder, combination)
     return found
+
+
+def _usable(places: Places) -> BrandModel:
+    """The brand's model, which all are to draw from, when its base is still the one it was trained
+    on. Raises `InputError` otherwise: every combination would fail alike."""
+    model = places.trained()
+    was, now = model.parents.get("base"), open_pack(model.base).fingerprint
+    if was != now:
+        raise InputError(
+            f"{places.model} was trained on {model.base!r} of fingerprint {was}, but that base has "
+            f"{now} now: train again with  onbrand train {places.root}"
+        )
+    return model
 
 
 def _pace(places: Places, recipe: Recipe) -> float | None:
