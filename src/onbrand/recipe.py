@@ -118,14 +118,15 @@ class Prior(_Settings):
 
 
 class Augment(_Settings):
-    """Small moves of a training picture. Turns in degrees, the rest as a share of the side or of
-    the brightness. `flip` mirrors every second variant: off for a subject with one-sided marks."""
+    """Small moves of a training picture. Turns in degrees, the rest as a share of the side, of the
+    brightness or of the saturation. `flip` mirrors every second variant: off for a subject with one-sided marks."""
 
     flip: bool = False
     rotate_degrees: float = Field(default=0.0, ge=0, le=180)
     scale_fraction: Fraction = 0.0
     shift_fraction: Fraction = 0.0
     brightness_fraction: Fraction = 0.0
+    saturation_fraction: Fraction = 0.0
 
 
 class LossTerm(_Settings):
@@ -145,9 +146,10 @@ def _as_term(given: object) -> object:
 class Stage(_Settings):
     """One stage, `num_steps` long or `num_epochs` times through its pictures.
 
-    `only` filters them by tag: "expression:sad", or "expression" for any that tell one. `losses`
-    adds to reconstruction, by weight; those that look at decoded estimates (SEEN_LOSSES) look at
-    samples with a timestep of at most `loss_max_timestep` (of 1000), on every `every`-th step.
+    `only` filters them by tag: "expression:sad", or "expression" for any that tell one.
+    `reconstruction` takes squared errors or absolute ones; `losses` adds to it, by weight; those
+    that look at decoded estimates (SEEN_LOSSES) look at samples with a timestep of at most
+    `loss_max_timestep` (of 1000), on every `every`-th step.
     `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise levels alike, or
     oftener the middle, where shapes and marks are decided ("logit_normal").
     `gradient_accumulation` cuts each batch into that many parts that are computed one after the
@@ -161,6 +163,7 @@ class Stage(_Settings):
     gradient_accumulation: int = Field(default=1, ge=1)
     num_steps: int | None = Field(default=None, ge=1)
     num_epochs: int | None = Field(default=None, ge=1)
+    reconstruction: Literal["l2", "l1"] = "l2"
     losses: dict[str, Annotated[LossTerm, BeforeValidator(_as_term)]] = {}
     augment: Augment = Augment()
     only: list[str] = []

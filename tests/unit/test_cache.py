@@ -159,6 +159,23 @@ def test_a_move_turns_shifts_and_keeps_the_size() -> None:
     assert turned.reshape(-1, 3).max(0)[2] < 120, "a white or black corner came in"
 
 
+def test_saturation_moves_colours_towards_grey_and_away() -> None:
+    """0 is grey of the same lightness, 1 the picture; other moves stay as without it."""
+    picture = Image.new("RGB", (40, 40), (200, 100, 50))
+    grey = augment.draw(picture, None, augment.Move(saturation=0.0), 40)
+    assert len(np.unique(grey)) == 1
+    assert abs(int(grey[20, 20, 0]) - 124) <= 1  # 0.299 · 200 + 0.587 · 100 + 0.114 · 50
+    strong = augment.draw(picture, None, augment.Move(saturation=1.2), 40)[20, 20].astype(int)
+    assert np.ptp(strong) > 150
+    few, more = Augment(rotate_degrees=5), Augment(rotate_degrees=5, saturation_fraction=0.2)
+    plain, coloured = (
+        augment.moves("a", settings, 3, seed=1, backdrops=None) for settings in (few, more)
+    )
+    assert plain[1].turn_degrees == coloured[1].turn_degrees
+    assert coloured[1].saturation != 1
+    assert plain[1].saturation == 1
+
+
 def test_pictures_become_pixels_in_minus_one_to_one() -> None:
     """Channels first, black -1, white 1."""
     got = to_pixels([Image.new("RGB", (2, 2), "white"), np.zeros((2, 2, 3), np.uint8)])

@@ -45,6 +45,13 @@ def test_reconstruction_is_per_sample() -> None:
     assert got.tolist() == [4.0, 4.5]
 
 
+def test_reconstruction_by_absolute_error() -> None:
+    """l1 is the mean absolute error: outliers weigh as much as they are far, no more."""
+    output, target = torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, -3.0]]]])
+    assert losses.reconstruction(output, target, torch.ones(1), "l1").item() == 2.0
+    assert losses.reconstruction(output, target, torch.ones(1), "l2").item() == 5.0
+
+
 def test_feature_distance_is_zero_for_equal_and_four_for_opposite() -> None:
     """Unit channels: equal maps 0, orthogonal 2, opposite 4, and scale does not matter."""
     one = torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 3)

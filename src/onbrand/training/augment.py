@@ -22,6 +22,7 @@ from onbrand.recipe import Augment
 
 __all__ = ["BACKGROUNDS", "Backdrop", "Move", "caption_on", "draw", "known_backdrops", "moves"]
 
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 VERSION = 1  # part of every cache key: raise it when pictures come out different
 
 
@@ -60,7 +61,8 @@ BACKGROUNDS: tuple[Backdrop, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One variant of a picture: turn in degrees, size factor, shift as a share of the side."""
+    """One variant of a picture: turn in degrees, size factor, shift as a share of the side,
+    factors of brightness and saturation."""
 
     flip: bool = False
     turn_degrees: float = 0.0
@@ -68,6 +70,7 @@ class Move:
     shift_x: float = 0.0
     shift_y: float = 0.0
     brightness: float = 1.0
+    saturation: float = 1.0
     backdrop: Backdrop | None = None
 
 
@@ -90,6 +93,7 @@ def moves(
         or augment.scale_fraction
         or augment.shift_fraction
         or augment.brightness_fraction
+        or augment.saturation_fraction
     )
     if still and not backdrops:
         return [Move()]
@@ -99,6 +103,7 @@ def moves(
     order = rng.permutation(len(backdrops)) if backdrops else np.zeros(0, np.int64)
     while len(made) < num:
         flip, turn, scale, x, y, light = rng.random(), *rng.uniform(-1, 1, 5)
+        colour = rng.uniform(-1, 1) if augment.saturation_fraction else 0.0
         made.append(
             Move(
                 flip=bool(augment.flip and flip < 0.5),
@@ -107,6 +112,7 @@ def moves(
                 shift_x=float(x * augment.shift_fraction),
                 shift_y=float(y * augment.shift_fraction),
                 brightness=float(1 + light * augment.brightness_fraction),
+                saturation=float(1 + colour * augment.saturation_fraction),
                 backdrop=backdrops[int(order[len(made) % len(order)])] if backdrops else None,
             )
         )
@@ -145,6 +151,9 @@ def draw(
             np.asarray(c, np.float32) for c in (move.backdrop.top_rgb, move.backdrop.bottom_rgb)
         )
         rgb = rgb - through * 255 + through * (top + (bottom - top) * ramp)
+    if move.saturation != 1:
+        grey = rgb @ GREY_WEIGHTS
+        rgb = grey[..., None] + (rgb - grey[..., None]) * np.float32(move.saturation)
     lit: NDArray[np.uint8] = np.clip(np.rint(rgb * move.brightness), 0, 255).astype(np.uint8)
     return lit
 

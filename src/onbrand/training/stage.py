@@ -76,7 +76,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         weight = min_snr_weight(
             model.snr(batch.timesteps), stage.min_snr_gamma, model.prediction_type
         )
-        errors = reconstruction(output, target, weight)
+        errors = reconstruction(output, target, weight, stage.reconstruction)
         losses = {"reconstruction": batch.brand_mean(errors)}
         if tools.prior is not None:
             losses["prior"] = batch.prior_mean(errors)

@@ -100,6 +100,6 @@ def with_stored(made: Result, stored: Result) -> Result:
     old = {name: m for name, m in stored["metrics"].items() if name not in made["metrics"]}
     at = {name: stored.get("measured_at", {}).get(name, stored["commit"]) for name in old}
     facts = {name: fact for name, fact in stored.items() if name not in made}
-    beside = {**stored.get("baselines", {}), **made["baselines"]}
+    beside = {**stored.get("baselines", {}), **made.get("baselines", {})}
     metrics = {**old, **made["metrics"]}
     return {**made, **facts, "metrics": metrics, "baselines": beside, "measured_at": at}
