@@ -119,7 +119,8 @@ class Prior(_Settings):
 
 class Augment(_Settings):
     """Small moves of a training picture. Turns in degrees, the rest as a share of the side, of the
-    brightness or of the saturation. `flip` mirrors every second variant: off for a subject with one-sided marks."""
+    brightness or of the saturation. `flip` mirrors every second variant: off for a subject with
+    one-sided marks."""
 
     flip: bool = False
     rotate_degrees: float = Field(default=0.0, ge=0, le=180)

@@ -153,7 +153,8 @@ def draw(
         rgb = rgb - through * 255 + through * (top + (bottom - top) * ramp)
     if move.saturation != 1:
         grey = rgb @ GREY_WEIGHTS
-        rgb = grey[..., None] + (rgb - grey[..., None]) * np.float32(move.saturation)
+        coloured = grey[..., None] + (rgb - grey[..., None]) * move.saturation
+        rgb = coloured.astype(np.float32)
     lit: NDArray[np.uint8] = np.clip(np.rint(rgb * move.brightness), 0, 255).astype(np.uint8)
     return lit
 
