@@ -68,6 +68,8 @@ def test_among_near_ties_the_better_aligned_is_taken() -> None:
     for tried in (near, dict(reversed(near.items()))):
         found = take(tried, BASE)
         assert found.name == "combination 1"
+        assert "(identity differs by −0.003 to −0.003)" in found.doubt
+    assert take({**near, "combination 2": figures(0.7, 0.29)}, BASE).doubt == ""
     noisy = {**near, "combination 2": {**near["combination 2"], "identity": [0.7, 0.8, 0.9]}}
     assert "do not tell it from combination 2 for sure" in take(noisy, BASE).doubt
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onbrand.judging.choose import choose
+from onbrand.judging.choose import IDENTITY_TIE, choose
 from onbrand.judging.intervals import bootstrap
 
 __all__ = ["Take", "pareto_front", "take"]
@@ -46,8 +46,9 @@ def take(figures: Mapping[str, PerPrompt], base: PerPrompt) -> Take:
     identity among those that still follow the prompt and still vary; among near-ties the one that
     follows it best. So nothing that keeps both beats it in identity and alignment alike.
 
-    Says when its lead over the next is within what the prompts can tell apart: the paired
-    differences per prompt, resampled.
+    Says so when its lead over the next is a near-tie, or within what the prompts can tell apart:
+    the paired differences per prompt, resampled. A handful of prompts makes that interval too
+    narrow, never too wide.
     """
     if not figures:
         return Take(None, "Nothing was measured: every combination failed.", good=False)
@@ -78,9 +79,9 @@ def _doubt(
     if interval is None:
         return f"One prompt cannot tell it from {rival} for sure: look at the sheet."
     low, high = interval
-    if low > 0 or high < 0:
+    if low > 0 and float(np.mean(differences)) > IDENTITY_TIE:
         return ""
-    signed = f"{low:+.2f} to {high:+.2f}".replace("-", "−")
+    signed = f"{low:+.3f} to {high:+.3f}".replace("-", "−")
     return (
         f"{len(differences)} prompts do not tell it from {rival} for sure (identity differs by "
         f"{signed}): look at the sheet."
