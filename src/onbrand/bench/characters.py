@@ -76,10 +76,12 @@ def draw_brand(
     size_px: int,
     seed: int,
     name: str | None = None,
+    pose: str | None = None,
 ) -> None:
     """Draw character `identity` into `out`: pictures/ with captions, brief.toml, expected.json.
 
-    `name` is the brand's and its trigger word; without one it is made of the id.
+    `name` is the brand's and its trigger word; without one it is made of the id. `pose` is the one
+    in all pictures; the prompts stay as they are.
     The last `num_held_out` pictures are held out. expected.json lists the evaluation prompts with
     the attributes they name; neither they nor the validation prompts (brief.toml) repeat a training
     picture's combination of pose, place and prop.
@@ -88,6 +90,7 @@ def draw_brand(
     who = character(identity)
     scenes = _scenes(num_train + num_held_out, rng)
     for number, scene in enumerate(scenes):
+        scene = scene if pose is None else replace(scene, pose=pose, view="front", mirrored=False)
         drawn = illustrate(who, scene, size_px=size_px, seed=number)
         path = out / "pictures" / f"{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from onbrand.judging.metrics import diversity, identity_scores, layouts
 if TYPE_CHECKING:
     import torch
 
+    from onbrand.judging.sight import See
     from onbrand.models.packs import Pack
     from onbrand.models.perception import Alignment
     from onbrand.models.twins import AttributeReader, ExpressionTwin
@@ -53,11 +54,13 @@ Score = Callable[[Sequence[Image.Image], Sequence[str]], dict[str, float]]
 
 @dataclass(frozen=True)
 class Eyes:
-    """What `Judge` looks through. `read_attributes` is None when the pack has no such role."""
+    """What `Judge` looks through. `read_attributes` is None when the pack has no such role, `see`,
+    which diagnoses ask, when nobody wants to know what is wrong."""
 
     embed: Embed
     align: Align
     read_attributes: ReadAttributes | None = None
+    see: See | None = None
 
 
 def to_pixels(pictures: Sequence[Image.Image], size_px: int) -> torch.Tensor:
@@ -112,6 +115,7 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
 
     Raises PackError (from `onbrand.models`) when a needed role can be found nowhere.
     """
+    from onbrand.judging.sight import open_sight
     from onbrand.models.twins import AlignmentTwin, IdentityTwin
 
     embed = _batched(IdentityTwin(pack).embed, pack.num_px, batch_size)
@@ -134,7 +138,8 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
         return seen
 
     align = _aligning(AlignmentTwin(pack), pack.num_px, batch_size)
-    return Eyes(embed, align, read if readers else None)
+    see = open_sight(pack, twins=True, batch_size=batch_size)
+    return Eyes(embed, align, read if readers else None, see)
 
 
 def _readers(pack: Pack) -> list[AttributeReader]:
