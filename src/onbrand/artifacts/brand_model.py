@@ -27,7 +27,11 @@ KIND = "brand_model"
 @dataclass(frozen=True, slots=True)
 class StageResult:
     """One finished stage: `folder` is its place under the model's root, `metrics` the
-    training-side figures of its validation pictures, `gate` the gate's sentence or None."""
+    training-side figures of its validation pictures, `gate` the gate's sentence or None.
+
+    `best_step` is the step that an early stop kept (None: the last). `diagnosis` says what is wrong
+    with it. `tries` are earlier ones whose gate failed: {"changes", "metrics", "gate", "folder"};
+    `changes` are the fallback's settings that this one was trained with."""
 
     name: str
     kind: str
@@ -37,6 +41,10 @@ class StageResult:
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     gate: str | None = None
+    best_step: int | None = None
+    diagnosis: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    tries: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass
@@ -106,4 +114,5 @@ class BrandModel:
 
 def _stage(fields: dict[str, Any]) -> StageResult:
     metrics = {k: math.nan if v is None else float(v) for k, v in fields["metrics"].items()}
-    return StageResult(**{**fields, "metrics": metrics})
+    listed = {name: tuple(fields.get(name, ())) for name in ("diagnosis", "tries")}
+    return StageResult(**{**fields, **listed, "metrics": metrics})

@@ -169,7 +169,7 @@ def excesses(own: Mapping[str, float], base: Mapping[str, float]) -> dict[str, f
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault that was found: by how much (`excess`), and the sentence that says so and what to do."""
+    """A fault that was found, by how much (`excess`), and the sentence that says what to do."""
 
     fault: str
     excess: float
@@ -194,7 +194,10 @@ def findings(
 
 def _shapes(excess: float, own: Mapping[str, float], base: Mapping[str, float]) -> str:
     theirs = base.get("shape_doubt", 1.0)
-    said = f"Basic shape errors: shapes are {own['shape_doubt']:.1f} times as doubtful as in the real pictures"
+    said = (
+        f"Basic shape errors: shapes are {own['shape_doubt']:.1f} times as doubtful as in the real "
+        "pictures"
+    )
     if theirs >= 0.9 * own["shape_doubt"]:
         return (
             f"{said}, and the base's are as bad ({theirs:.1f} times): this base draws so. Sample "
@@ -209,8 +212,8 @@ def _shapes(excess: float, own: Mapping[str, float], base: Mapping[str, float]) 
 def _pose(excess: float, own: Mapping[str, float], base: Mapping[str, float]) -> str:
     return (
         f"Lack of variety in pose: {_percent(excess)} of the base's variety is lost "
-        f"({own['pose_variety']:.2f} against {base['pose_variety']:.2f} figure sizes). Add pictures "
-        "in other poses and say the pose in each caption, or train less."
+        f"({own['pose_variety']:.2f} against {base['pose_variety']:.2f} figure sizes). Add "
+        "pictures in other poses and say the pose in each caption, or train less."
     )
 
 
@@ -226,8 +229,8 @@ def _background(excess: float, own: Mapping[str, float], base: Mapping[str, floa
     return (
         f"Empty background: {_percent(excess)} of what the base shows behind the subject is gone "
         f"({_percent(own['background_detail'])} of the background shows anything, the base's "
-        f"{_percent(base['background_detail'])}). Add pictures with scenes and say the scene in their "
-        "captions, say 'on a plain background' where there is none, or train less."
+        f"{_percent(base['background_detail'])}). Add pictures with scenes and say the scene in "
+        "their captions, say 'on a plain background' where there is none, or train less."
     )
 
 

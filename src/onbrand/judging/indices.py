@@ -45,9 +45,9 @@ def lab_of(picture: Image.Image) -> Floats:
 def subject_doubt(shares_nlhw: NDArray[np.floating], background: int) -> Floats:
     """How unsure a parser is of the subject's most doubtful tenth of pixels, [n] in [0, 1].
 
-    A pixel's doubt is the entropy of its label shares over log(labels) (predictive entropy; Hendrycks
-    & Gimpel, arXiv 1610.02136, use the maximum instead); the value is the 90th percentile over the
-    pixels that are likelier anything but background: a face that ran and a limb that is none are
+    A pixel's doubt is the entropy of its label shares over log(labels) (predictive entropy;
+    Hendrycks & Gimpel, arXiv 1610.02136, use the maximum); the value is the 90th percentile over
+    the pixels that are likelier anything but background: a face that ran, a limb that is none are
     labelled half this, half that. 0 where there is no subject. shares [n, labels, h, w] sum to 1
     over the labels.
     """
@@ -100,10 +100,10 @@ def oil(picture: Image.Image) -> float:
     """How oily a picture looks, over-saturated and over-smooth: log(1 + chroma) − log(fineness).
 
     Chroma is the mean of √(a*² + b*²). `fineness` is √(Σ(L − G₁L)² / Σ(G₁L − G₄L)²), the energy of
-    the finest band of lightness over that of the next (bands of a Laplacian pyramid, Burt & Adelson
-    1983; Gaussians of 1 and 4 px at 128): both grow alike with contrast, so it tells how crisp edges
-    and textures are. Only differences mean something: +0.7 is twice the saturation, or half the
-    fineness. A flat picture counts as having the fineness 0.01.
+    the finest band of lightness over that of the next (bands of a Laplacian pyramid, Burt &
+    Adelson 1983; Gaussians of 1 and 4 px at 128): both grow alike with contrast, so it tells how
+    crisp edges and textures are. Only differences mean something: +0.7 is twice the saturation,
+    or half the fineness. A flat picture counts as having the fineness 0.01.
     """
     lab = lab_of(picture)
     light, unit = lab[..., 0], max(lab.shape[:2]) / 128

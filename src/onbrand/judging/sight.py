@@ -51,8 +51,8 @@ See = Callable[[Sequence[Image.Image]], Sight]
 
 
 def open_sight(pack: Pack, *, twins: bool = False, batch_size: int = 16) -> See:
-    """Eyes for `Diagnoser`. Doubt is the parser's (`subject_doubt`); a twin that reads faults, where
-    the pack has one, tells the probability of a fault of shape instead.
+    """Eyes for `Diagnoser`. Doubt is the parser's (`subject_doubt`); a twin that reads faults,
+    where the pack has one, tells the probability of a fault of shape instead.
 
     Raises PackError when the pack and its fallback lack a parser, a pose or an identity role.
     """

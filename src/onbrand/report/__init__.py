@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
+from onbrand.report.context import Column, Curve, Evidence, Neighbour, ReportContext, Shown
 from onbrand.report.page import build_page, write_report
 from onbrand.report.wording import arm_title
 
 __all__ = [
     "Column",
     "Curve",
+    "Evidence",
     "Neighbour",
     "ReportContext",
     "Shown",

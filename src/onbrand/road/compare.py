@@ -16,7 +16,7 @@ from onbrand.brief import Brief
 from onbrand.errors import DatasetError
 from onbrand.events import Listener, Noted, silent
 from onbrand.road.learn import choice_of, train_baseline
-from onbrand.road.picture import Request, draw, parents_of, with_lora
+from onbrand.road.picture import Request, draw, parents_of, warn_of_unseen_words, with_lora
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
@@ -101,11 +101,10 @@ def compare(
     with places.alone():
         baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
         arms = _arms(brief, model, baseline, texts)
-        pictures = _draw_all(places, pack, model, arms, brief, seeds, num_steps, guidance, emit)
-
-        class_pictures = _draw_class(
-            places, pack, model, arms, seeds, num_steps, guidance, emit
-        )  # fmt: skip
+        warn_of_unseen_words(pack, arms[-1].prompts, brief, emit)
+        artist = _artist(pack)
+        pictures = _draw_all(places, artist, model, arms, seeds, num_steps, guidance, emit)
+        class_pictures = _draw_class(places, artist, model, arms, seeds, num_steps, guidance, emit)
 
     references = replace(_references(places, dataset, brief, gallery, held_out_for_memory))
     subject_texts = [brief.class_prompt(text) for text in texts for _ in seeds]

@@ -14,6 +14,7 @@ from onbrand.artifacts.brand_model import StageResult
 from onbrand.recipe import Stage
 from onbrand.training.batches import draw_batch, refuse_non_finite
 from onbrand.training.cache import brand_examples
+from onbrand.training.early_stop import EarlyStop
 from onbrand.training.engine import Loop, Settings
 from onbrand.training.losses import min_snr_weight, reconstruction
 from onbrand.training.session import Pace, Session, StagePlan, checkpoint_period
@@ -86,7 +87,8 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         return brand + prior_weight * kept, {**numbers, "prior": float(kept.detach())}
 
     model.unet.train()
-    loop.run(step, every=session.previews(folder.name))
+    stop = EarlyStop(session, loop, folder)
+    loop.run(step, every=stop.table(session.previews(folder.name)))
 
     # save, measure
-    return session.finish(plan, folder, loop.seconds)
+    return session.finish(plan, folder, loop.seconds, stop.restore())

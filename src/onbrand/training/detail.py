@@ -19,6 +19,7 @@ from onbrand.artifacts.brand_model import StageResult
 from onbrand.recipe import Stage
 from onbrand.training.batches import draw_batch, refuse_non_finite
 from onbrand.training.cache import brand_examples
+from onbrand.training.early_stop import EarlyStop
 from onbrand.training.engine import Loop, Settings
 from onbrand.training.eyes import Eyes, open_eyes
 from onbrand.training.losses import (
@@ -110,10 +111,11 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         return loss, numbers
 
     model.unet.train()
-    loop.run(step, every=session.previews(folder.name))
+    stop = EarlyStop(session, loop, folder)
+    loop.run(step, every=stop.table(session.previews(folder.name)))
 
     # save, measure
-    return session.finish(plan, folder, loop.seconds)
+    return session.finish(plan, folder, loop.seconds, stop.restore())
 
 
 def look(

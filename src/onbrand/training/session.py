@@ -26,6 +26,7 @@ from onbrand.recipe import Recipe
 from onbrand.sheet import contact_sheet
 from onbrand.training.cache import Examples, Store, Texts, encode, in_order
 from onbrand.training.engine import generator
+from onbrand.training.held_out import held_out_losses
 from onbrand.training.noise_levels import NoiseLevels
 from onbrand.training.precision import mixed
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from onbrand.models.packs import Pack
 
 __all__ = [
+    "Critic",
     "Pace",
     "Sampler",
     "Scorer",
@@ -70,6 +72,18 @@ class Scorer(Protocol):
     def __call__(
         self, pictures: Sequence[Image.Image], texts: Sequence[str], /
     ) -> Mapping[str, float]: ...
+
+
+class Critic(Protocol):
+    """What is wrong with a stage, by the training side's eyes (judging.TrainingScorer fits)."""
+
+    def drift(self, own: Sequence[Image.Image], base: Sequence[Image.Image], /) -> float:
+        """How far class pictures moved from the base's, in [0, 1]."""
+        ...
+
+    def explain(self, own: Mapping[str, float], base: Mapping[str, float], /) -> Sequence[str]:
+        """What is wrong, a sentence each, with the figure and what to do."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +136,10 @@ class Session:
     size_px: int
     base_fingerprint: str
     speak: Callable[[str], str]
+    critic: Critic | None = None
     parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
     texts: Texts = field(init=False)
+    _class_looks: list[Image.Image] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.texts = Texts(self.model, frozen=not self.recipe.lora.text_encoder)
@@ -231,10 +247,41 @@ class Session:
         return pictures, texts
 
     def validate(self, name: str) -> dict[str, float]:
-        """Finite figures of the validation pictures; their sheet lies in previews/NAME.png."""
+        """Finite figures of the validation pictures, whose sheet lies in previews/NAME.png, and the
+        loss on held-out ones; prior_drift, which takes more pictures, where the recipe reads it."""
         pictures, texts = self.preview(name)
-        scores = self.score(pictures, [self.brief.class_prompt(text) for text in texts])
+        scores = dict(self.score(pictures, [self.brief.class_prompt(text) for text in texts]))
+        losses = held_out_losses(self)
+        scores |= {key: losses[key] for key in ("validation_loss",) if key in losses}
+        if self.recipe.reads("prior_drift") and self.critic is not None and self.parameters:
+            scores["prior_drift"] = self.critic.drift(self._draw_class(), self._base_class())
         return {key: float(value) for key, value in scores.items() if math.isfinite(value)}
+
+    def look(self, metric: str, name: str) -> dict[str, float]:
+        """Figures for an early stop: those of the held-out loss alone, if it reads that."""
+        return held_out_losses(self) if metric == "validation_loss" else self.validate(name)
+
+    def _draw_class(self) -> list[Image.Image]:
+        """The validation texts of the plain class, as the model draws them now."""
+        validation = self.recipe.validation
+        texts = [t for t in self.validation_prompts() for _ in range(validation.num_per_prompt)]
+        with self.evaluating():
+            return self.sample(
+                self.model,
+                [self.brief.class_prompt(text) for text in texts],
+                seeds=[PREVIEW_SEED + i % validation.num_per_prompt for i in range(len(texts))],
+                num_steps=validation.num_steps,
+                guidance=validation.guidance,
+            )
+
+    def _base_class(self) -> list[Image.Image]:
+        """The same by the untouched base, drawn once a run."""
+        from onbrand.models.adapters import without_lora
+
+        if not self._class_looks:
+            with without_lora(self.model):
+                self._class_looks = self._draw_class()
+        return self._class_looks
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -271,8 +318,11 @@ class Session:
 
     # -- keeping -----------------------------------------------------------------------------
 
-    def finish(self, plan: StagePlan, folder: Path, seconds: float) -> StageResult:
-        """Write the adapter in diffusers and kohya form into `folder`, then measure the stage."""
+    def finish(
+        self, plan: StagePlan, folder: Path, seconds: float, best_step: int | None = None
+    ) -> StageResult:
+        """Write the adapter in diffusers and kohya form into `folder`, then measure the stage.
+        `best_step` is the one that an early stop kept."""
         from onbrand.models.adapters import save_lora
 
         facts = {
@@ -292,6 +342,7 @@ class Session:
             folder=f"stages/{folder.name}",
             seconds=round(seconds, 1),
             metrics=self.validate(folder.name),
+            best_step=best_step,
         )
 
 

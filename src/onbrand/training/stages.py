@@ -10,11 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import torch
-from safetensors import safe_open
 
 from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Dataset
@@ -25,10 +23,11 @@ from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
 from onbrand.training import appearance, detail, dreambooth
 from onbrand.training.cache import Store
+from onbrand.training.early_stop import BEST_FILE, load_parameters
 from onbrand.training.engine import read_log
-from onbrand.training.gates import judge_gates
 from onbrand.training.history import History, digest
-from onbrand.training.session import Sampler, Scorer, Session, StagePlan
+from onbrand.training.session import Critic, Sampler, Scorer, Session, StagePlan
+from onbrand.training.tries import pass_gates
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
@@ -46,13 +45,17 @@ def plan(dataset: Dataset, recipe: Recipe, arm: str = "onbrand") -> list[StagePl
         count = names.count(stage.kind) + 1
         names.append(stage.kind)
         name = stage.kind if count == 1 else f"{stage.kind}-{count}"
-        num_prior = stage.batch_size if stage.losses.get("prior") else 0
-        plans.append(StagePlan(name, stage.kind, stage.num_steps, stage.batch_size, num_prior))
+        plans.append(_plan_of(stage, name))
     if arm == "onbrand":
         return plans
     half = max(1, recipe.stage[0].batch_size // 2)
     num_steps = max(1, sum(p.num_pictures_seen for p in plans) // (2 * half))
     return [StagePlan(dreambooth.NAME, dreambooth.NAME, num_steps, half, half)]
+
+
+def _plan_of(stage: Stage, name: str) -> StagePlan:
+    num_prior = stage.batch_size if stage.losses.get("prior") else 0
+    return StagePlan(name, stage.kind, stage.num_steps, stage.batch_size, num_prior)
 
 
 def train(
@@ -64,6 +67,7 @@ def train(
     *,
     sample: Sampler,
     score: Scorer,
+    critic: Critic | None = None,
     arm: str = "onbrand",
     cache: Path | None = None,
     learning_rate: float | None = None,
@@ -74,16 +78,20 @@ def train(
 
     `arm` is "onbrand" (the recipe's stages) or "dreambooth_lora" (the baseline; `learning_rate` is
     its own, by default a quarter of our first stage's: a poor rate would flatter us). `cache` may
-    be shared between arms. `stop_after` names a stage to end with for now.
-    A gate that fails ends the run: the result is saved, `ship` names the last good stage, and
-    `failed_gate` gives the sentence. Raises RecipeError and DatasetError before any work,
-    NonFiniteLoss, StorageError, and KeyboardInterrupt after the checkpoint is saved.
+    be shared between arms. `stop_after` names a stage to end with for now. `critic` measures drift
+    and says what is wrong with a stage whose gate failed.
+    A gate that fails, and whose fallbacks are used up, ends the run: the result is saved, `ship`
+    names the last good stage, and `failed_gate` gives the sentence. Raises RecipeError and
+    DatasetError before any work, NonFiniteLoss, StorageError, and KeyboardInterrupt after the
+    checkpoint is saved.
     """
     plans = plan(dataset, recipe, arm)
     rate = learning_rate or dreambooth.RATE_SHARE * recipe.stage[0].learning_rate
     _check(dataset, arm, plans, stop_after, emit)
+    _check_figures(dataset, recipe, critic)
     out = Path(out)
     session = _open_session(dataset, brief, recipe, pack, out, arm, cache, sample, score, emit)
+    session.critic = critic
     history = _open_history(session, plans, arm, rate)
     _before_training(session, history, arm)
     _warn_of_cut_captions(session, arm)
@@ -98,11 +106,16 @@ def train(
     for index, stage_plan in enumerate(plans):
         stage = None if arm == dreambooth.NAME else recipe.stage[index]
         folder = out / "stages" / f"{index + 1:02d}-{stage_plan.name}"
-        result = _run_stage(session, history, stage, stage_plan, folder, index, rate)
-        before = model.stages[-1].metrics if model.stages else history.base_metrics
-        gates = [gate for gate in recipe.gate if gate.after == stage_plan.kind]
-        verdict = judge_gates(gates, result.metrics, before)
-        model.stages.append(replace(result, gate=verdict.sentence if verdict else None))
+        result, verdict = pass_gates(
+            session,
+            history,
+            index,
+            stage,
+            [gate for gate in recipe.gate if gate.after == stage_plan.kind],
+            model.stages[-1].metrics if model.stages else history.base_metrics,
+            partial(_run_stage, session, history, stage_plan, folder, index, rate),
+        )
+        model.stages.append(result)
         model.ship = _ship(model.stages, len(plans))
         model.save()
         if verdict and not verdict.passed:
@@ -138,6 +151,17 @@ def _check(
                 "repeat within a batch. Lower batch_size, or add pictures."
             )
         )
+
+
+def _check_figures(dataset: Dataset, recipe: Recipe, critic: Critic | None) -> None:
+    """Refuse gates that could never open."""
+    if recipe.reads("validation_loss") and not dataset.held_out:
+        raise DatasetError(
+            f"the recipe reads validation_loss, but {dataset.root} holds out no picture: name some "
+            "under held_out in brief.toml"
+        )
+    if recipe.reads("prior_drift") and critic is None:
+        raise RecipeError("the recipe reads prior_drift, but nobody measures it: pass a critic")
 
 
 def _warn_of_cut_captions(session: Session, arm: str) -> None:
@@ -210,7 +234,10 @@ def _open_history(
             "size": session.size_px,
         },
         looks=digest([session.validation_prompts(), recipe.validation.model_dump()]),
-        stages=[_stage_facts(recipe, p, i, learning_rate) for i, p in enumerate(plans)],
+        stages=[
+            _stage_facts(recipe, p, i, learning_rate, session.validation_prompts())
+            for i, p in enumerate(plans)
+        ],
         emit=session.emit,
     )
 
@@ -230,29 +257,39 @@ def _before_training(session: Session, history: History, arm: str) -> None:
 
 
 def _stage_facts(
-    recipe: Recipe, stage_plan: StagePlan, index: int, learning_rate: float
+    recipe: Recipe,
+    stage_plan: StagePlan,
+    index: int,
+    learning_rate: float,
+    looked_at: Sequence[str],
 ) -> dict[str, str]:
     """Name and fingerprint of a stage, for the history."""
     if stage_plan.kind == dreambooth.NAME:
         settings: object = [stage_plan.num_steps, stage_plan.batch_size, learning_rate]
     else:
         settings = recipe.stage[index].model_dump()
+        if recipe.validation.stop_every:  # what decides where it stops changes its weights
+            settings = [settings, recipe.validation.model_dump(), list(looked_at)]
     return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
 
 
 def _run_stage(
     session: Session,
     history: History,
-    stage: Stage | None,
     stage_plan: StagePlan,
     folder: Path,
     index: int,
     learning_rate: float,
+    stage: Stage | None,
 ) -> StageResult:
     """The stage's result: the kept one if it finished before, else by running its file."""
+    if stage is not None:  # a fallback may have changed them
+        stage_plan = _plan_of(stage, stage_plan.name)
     kept = history.result(index)
     if kept is not None:
-        _load_parameters(folder, session.parameters)
+        best = folder / BEST_FILE  # an early stop kept it; the resume file has the last step's
+        exact = best if best.exists() else folder / "resume.safetensors"
+        load_parameters(exact, session.parameters)
         if history.is_stale(index):
             kept = replace(kept, metrics=session.validate(folder.name))
             history.keep(index, kept)
@@ -266,14 +303,6 @@ def _run_stage(
         result = appearance.run(session, stage, stage_plan, folder, seed)
     history.keep(index, result)
     return result
-
-
-@torch.no_grad()
-def _load_parameters(folder: Path, parameters: dict[str, torch.nn.Parameter]) -> None:
-    """Put the exact float32 parameters of a finished stage back (an export may be rounded)."""
-    with safe_open(str(folder / "resume.safetensors"), "pt") as file:
-        for name, parameter in parameters.items():
-            parameter.copy_(file.get_tensor(f"parameter/{name}"))
 
 
 def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
@@ -326,7 +355,9 @@ def failed_gate(model: BrandModel) -> str | None:
     """The sentence of the gate at which the model's training ended; None if none failed."""
     for stage in model.stages:
         if stage.gate and stage.gate.startswith("failed"):
-            return f"stage {stage.name}: gate {stage.gate}. {model.ship['reason']}"
+            tried = f" after {len(stage.tries) + 1} tries" if stage.tries else ""
+            said = " ".join([f"{model.ship['reason']}", *stage.diagnosis])
+            return f"stage {stage.name}: gate {stage.gate}{tried}. {said}"
     return None
 
 

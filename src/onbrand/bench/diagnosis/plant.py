@@ -165,8 +165,10 @@ def _one_pose(scenes: Sequence[Scene], severity: int, rng: np.random.Generator) 
     """The scenes with one pose, and one view, in a share of them."""
     pose = str(rng.choice(ATTRIBUTES["pose"]))
     num = round(SHARE[severity - 1] * len(scenes))
-    same = {"pose": pose, "view": "front", "mirrored": False, "prop": "none"}
-    return [replace(scene, **same) if k < num else scene for k, scene in enumerate(scenes)]
+    return [
+        replace(scene, pose=pose, view="front", mirrored=False, prop="none") if k < num else scene
+        for k, scene in enumerate(scenes)
+    ]
 
 
 def _drifted(
@@ -191,8 +193,8 @@ def oily(picture: Image.Image, severity: int) -> Image.Image:
     """Smoothed and made vivid: blurred by 0.7, 1 or 1.5 px of 128, chroma × 1.25, 1.5 or 1.9."""
     lab = cv2.cvtColor(np.asarray(picture.convert("RGB"), np.float32) / 255, cv2.COLOR_RGB2LAB)
     blur = SMOOTH_PX[severity - 1] * max(picture.size) / 128
-    lab = cv2.GaussianBlur(lab, (0, 0), blur)
-    lab[..., 1:] *= VIVID[severity - 1]
+    vivid = np.array([1, VIVID[severity - 1], VIVID[severity - 1]], np.float32)
+    lab = cv2.GaussianBlur(lab, (0, 0), blur) * vivid
     rgb: NDArray[np.float32] = np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.float32)
     return Image.fromarray((rgb.clip(0, 1) * 255).round().astype(np.uint8))
 
