@@ -167,7 +167,8 @@ class Fallback(_Settings):
 
     def changes(self) -> dict[str, Any]:
         """The settings that it names."""
-        return self.model_dump(exclude_unset=True, exclude_none=True)
+        named = self.model_dump(exclude_none=True)
+        return {name: value for name, value in named.items() if value != {}}
 
     def applied(self, stage: Stage) -> Stage:
         """The stage with them."""

@@ -42,11 +42,11 @@ for the emoji, of which these are left out. “Same after” compares an eye's o
 after a change of the picture.
 """,
     "diagnosis": """\
-Sets of eight pictures of reserved characters, as a stage's validation pictures are, with exactly one
-fault planted at three severities, against clean ones; the AUC's bar is 0.9. The first column looks
-through the evaluation eyes, as reports do, “Gates' eyes” through the training side's. The limits
-above which a fault is named come from other characters. Single pictures are told beside: a diagnosis
-is of a set.
+Sets of eight pictures of reserved characters, as a stage's validation pictures are, with exactly
+one fault planted at three severities, against clean ones; the AUC's bar is 0.9. The first column
+looks through the evaluation eyes, as reports do, “Gates' eyes” through the training side's. The
+limits above which a fault is named come from other characters. Single pictures are told beside: a
+diagnosis is of a set.
 """,
     "pack": """\
 The built-in base before any brand. Attributes are named in the prompt and read back by a classifier

@@ -57,8 +57,8 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A fault of the stage that the verdict speaks of: its `title`, as the diagnosis begins, and the
-    pictures that show it most, each beside what `beside` names (None: nothing)."""
+    """A fault of the stage that the verdict speaks of: its `title`, as the diagnosis begins, and
+    the pictures that show it most, each beside what `beside` names (None: nothing)."""
 
     title: str
     pairs: Sequence[tuple[Shown, Shown | None]]
