@@ -122,7 +122,7 @@ GATE = '[[gate]]\nafter = "detail"\n'
     ],
 )
 def test_a_gate_that_makes_no_sense_is_refused(tmp_path: Path, toml: str, says: str) -> None:
-    """Bounds on the wrong side, unknown metrics and fallbacks that change nothing say what to do."""
+    """Wrong-sided bounds, unknown metrics, fallbacks that change nothing: each says what to do."""
     path = tmp_path / "recipe.toml"
     path.write_text(STAGE + GATE + toml, "utf-8")
     with pytest.raises(RecipeError, match=says):

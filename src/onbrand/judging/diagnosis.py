@@ -60,15 +60,17 @@ WORSE: Mapping[str, str] = {
 
 LIMITS: Mapping[str, Mapping[str, float]] = {
     "training": {
-        "shapes": 0.25, "pose": 0.15, "oily": 0.35, "background": 0.25, "memorised": 0.2,
-        "drift": 0.03,
+        "shapes": 0.053, "pose": 0.154, "oily": 0.568, "background": 0.350, "memorised": 0.05,
+        "drift": 0.047,
     },
     "evaluation": {
-        "shapes": 0.8, "pose": 0.15, "oily": 0.35, "background": 0.25, "memorised": 0.2,
-        "drift": 0.03,
+        "shapes": 0.603, "pose": 0.093, "oily": 0.568, "background": 0.350, "memorised": 0.05,
+        "drift": 0.065,
     },
 }  # fmt: skip
-"""Excess (see `excesses`) above which a fault is named, by the eyes that looked."""
+"""Excess (see `excesses`) above which a fault is named, by the eyes that looked: "limits" of
+docs/benchmarks/diagnosis.json. Memorised is a definition, not a measurement: one picture in a
+hundred new ones counts, and one in twenty is too many to ship."""
 
 DOUBT_FLOOR = 0.05  # of a probability: what ratios below it would make of noise
 

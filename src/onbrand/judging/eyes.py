@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from onbrand.judging.diagnosis import Diagnoser
+    from onbrand.judging.objective import ReadParts
     from onbrand.judging.sight import See
     from onbrand.models.packs import Pack
     from onbrand.models.perception import Alignment
@@ -58,12 +59,14 @@ Score = Callable[[Sequence[Image.Image], Sequence[str]], dict[str, float]]
 @dataclass(frozen=True)
 class Eyes:
     """What `Judge` looks through. `read_attributes` is None when the pack has no such role, `see`,
-    which diagnoses ask, when nobody wants to know what is wrong."""
+    which diagnoses ask, and `read_parts`, which the brief's objective does, when nobody wants to
+    know."""
 
     embed: Embed
     align: Align
     read_attributes: ReadAttributes | None = None
     see: See | None = None
+    read_parts: ReadParts | None = None
 
 
 def to_pixels(pictures: Sequence[Image.Image], size_px: int) -> torch.Tensor:
@@ -142,7 +145,29 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
 
     align = _aligning(AlignmentTwin(pack), pack.num_px, batch_size)
     see = open_sight(pack, twins=True, batch_size=batch_size)
-    return Eyes(embed, align, read if readers else None, see)
+    return Eyes(
+        embed, align, read if readers else None, see, _read_parts(pack, batch_size=batch_size)
+    )
+
+
+def _read_parts(pack: Pack, *, batch_size: int) -> ReadParts:
+    """The most probable label of each pixel, by the pack's parser."""
+    from onbrand.judging.objective import PartMaps
+    from onbrand.models.perception import load_parsing
+
+    parser = load_parsing(pack)
+
+    def read(pictures: Sequence[Image.Image]) -> PartMaps:
+        import torch
+
+        maps = []
+        with torch.inference_mode():
+            for start in range(0, len(pictures), batch_size):
+                pixels = to_pixels(pictures[start : start + batch_size], pack.num_px)
+                maps.append(parser.shares(pixels).argmax(1).cpu().numpy())
+        return PartMaps(parser.labels, np.concatenate(maps))
+
+    return read
 
 
 def _readers(pack: Pack) -> list[AttributeReader]:

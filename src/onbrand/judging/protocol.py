@@ -23,6 +23,12 @@ from onbrand.judging.eyes import Eyes
 from onbrand.judging.gallery import OWN, Gallery
 from onbrand.judging.indices import drift
 from onbrand.judging.intervals import bootstrap
+from onbrand.judging.objective import (
+    AVATAR_PARTS,
+    avatar_scores,
+    background_variety,
+    composition_count,
+)
 from onbrand.judging.sight import See
 
 __all__ = [
@@ -48,6 +54,9 @@ BETTER: dict[str, Literal["higher", "lower"]] = {
     "memorised_fraction": "lower",
     "palette_distance": "lower",
     "attributes_fraction": "higher",
+    **dict.fromkeys(AVATAR_PARTS, "higher"),
+    "background_variety": "higher",
+    "composition_count": "higher",
     "shape_doubt": "lower",
     "pose_variety": "higher",
     "oiliness": "lower",
@@ -61,7 +70,8 @@ class References:
     """The brand's real pictures. `held_out` were never trained on; `palette` is ["#rrggbb", …].
 
     `held_out_for_memory`: more never-trained pictures for the memorisation threshold alone, where
-    they are cheap (drawn characters); the held-out ones serve when it is empty.
+    they are cheap (drawn characters); the held-out ones serve when it is empty. `objective` is the
+    brief's: what else is measured (see `onbrand.judging.objective`); None measures nothing else.
     """
 
     train: Sequence[Image.Image]
@@ -69,6 +79,7 @@ class References:
     gallery: Gallery
     palette: Sequence[str] = ()
     held_out_for_memory: Sequence[Image.Image] = ()
+    objective: Literal["avatar", "scene"] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +201,7 @@ class Judge:
             metrics["diversity"] = self._mean("diversity", spread, prompts)
         if palette is not None:
             metrics["palette_distance"] = self._mean("palette_distance", palette, arm.texts)
-        metrics |= self._attributes(arm)
+        metrics |= self._attributes(arm) | self._objective(arm)
         wrong, worst = self._wrong(arm)
         metrics |= wrong
         ordered = {name: metrics[name] for name in BETTER if name in metrics}
@@ -283,6 +294,24 @@ class Judge:
         if len(hits) < len(arm.texts):
             return {}
         return {"attributes_fraction": self._mean("attributes_fraction", np.array(hits), arm.texts)}
+
+    def _objective(self, arm: ArmPictures) -> dict[str, Metric]:
+        """What the brief's objective asks: parts of an avatar, variety of scenes."""
+        parts, objective = self.eyes.read_parts, self.references.objective
+        if parts is None or objective is None:
+            return {}
+        if objective == "avatar":
+            real = self.references.held_out
+            scores = avatar_scores(self.eyes.embed, parts, arm.pictures, real)
+            return {name: self._mean(name, row, arm.texts) for name, row in scores.items()}
+        seen = parts(arm.pictures)
+        variety = background_variety(arm.pictures, seen, arm.texts)
+        figures = {"background_variety": variety, "composition_count": composition_count(seen)}
+        return {
+            name: Metric(value=float(value), better=BETTER[name])
+            for name, value in figures.items()
+            if np.isfinite(value)
+        }
 
     def _mean(self, name: str, values: NDArray[np.generic], groups: Sequence[object]) -> Metric:
         return self._statistic(name, np.asarray(values, np.float64), groups, None)

@@ -52,6 +52,17 @@ MEASURES: dict[str, Measure] = {
     "attributes_fraction": Measure(
         "Attributes", "what the prompt names and a classifier finds on the picture", "share"
     ),
+    "head_identity": Measure("Identity, head", "of head crops alone", "cosine"),
+    "ears_identity": Measure("Identity, ears", "of the square around them", "cosine"),
+    "eyes_identity": Measure("Identity, eyes", "of the square around them", "cosine"),
+    "mark_identity": Measure("Identity, mark", "of the square around it", "cosine"),
+    "outfit_identity": Measure("Identity, outfit", "clothes and accessories", "cosine"),
+    "background_variety": Measure(
+        "Variety of backgrounds", "between prompts, the subject painted over (0 = one)", "cosine"
+    ),
+    "composition_count": Measure(
+        "Compositions", "places and sizes of the subject that are used", "delta_e"
+    ),
     "shape_doubt": Measure(
         "Doubtful shapes",
         "how unsure the eyes are of shapes, over the real pictures' (1 = alike)",

@@ -270,6 +270,7 @@ def _references(
         gallery=gallery,
         palette=brief.palette,
         held_out_for_memory=held_out_for_memory,
+        objective=brief.objective,
     )
 
 
