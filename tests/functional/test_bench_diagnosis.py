@@ -55,12 +55,13 @@ def test_planted_faults_are_measured_character_by_character(
 def test_real_failures_differ_in_what_they_say_and_are_kept(
     tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four runs of a character, each changed as named, trained and compared once."""
+    """Five runs of a character, each changed as named, trained and compared once."""
     short = {**failures.SETTINGS, "num_train": 3, "num_held_out": 3, "num_prompts": 2,
              "num_steps": 2, "batch_size": 2, "num_sampling_steps": 2}  # fmt: skip
     monkeypatch.setattr(failures, "SETTINGS", short)
-    told: Result = failures.failures_of(12, pack=tiny_pack, folder=tmp_path, seed=7)
-    assert set(told) == {"plain", "steps_x5", "rate_x4", "one_pose"}
+    settings = {"base": str(tiny_pack.root), "pack": tiny_pack, "folder": tmp_path, "seed": 7}
+    told: Result = failures.failures_of(12, **settings)
+    assert set(told) == {"plain", "steps_x5", "rate_x4", "rate_x16", "one_pose"}
     for run in told.values():
         assert {"shapes", "pose", "memorised", "drift"} <= set(run["excesses"])
         assert "validation_loss" in run["gates"]
@@ -72,7 +73,7 @@ def test_real_failures_differ_in_what_they_say_and_are_kept(
         4 * recipes["plain"].stage[0].learning_rate
     )
     kept = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("resume.safetensors")}
-    assert failures.failures_of(12, pack=tiny_pack, folder=tmp_path, seed=7) == told
+    assert failures.failures_of(12, **settings) == told
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("resume.safetensors")} == kept
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ARMS", "base_metrics", "failed_gate", "loss_curves", "plan", "train"]
 
 ARMS = ("onbrand", dreambooth.NAME)
+CHOOSING = ("identity", "alignment", "diversity")  # what a stage is chosen by
 
 
 def plan(dataset: Dataset, recipe: Recipe, arm: str = "onbrand") -> list[StagePlan]:
@@ -316,7 +317,7 @@ def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
             "reason": f"No stage passed its gate ({first} {failed[0].gate}): look before you ship.",
         }
     last = good[-1]
-    figures = ", ".join(f"{k} {v:.3f}" for k, v in last.metrics.items())
+    figures = ", ".join(f"{k} {last.metrics[k]:.3f}" for k in CHOOSING if k in last.metrics)
     if failed:
         reason = f"{last.name} is the last good stage: {failed[0].name} {failed[0].gate}."
     elif len(stages) < num_planned:

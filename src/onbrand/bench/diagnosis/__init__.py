@@ -54,7 +54,7 @@ def run_diagnosis(
 ) -> Result:
     """Run (or go on with) the bench and return its JSON object, written to `json_path` too.
 
-    `num_failed` characters are trained four times each, which takes most of the time; 0 leaves real
+    `num_failed` characters are trained five times each, which takes most of the time; 0 leaves real
     failures out. `quick`: two characters and none. "limits" in the result are what the calibration
     characters say; `onbrand.judging.diagnosis.LIMITS` holds the ones that were used.
     Raises PackError where the pack lacks the eyes, and StorageError.
@@ -80,7 +80,9 @@ def run_diagnosis(
     others = [records[identity] for identity in ids[num_characters:]]
     told = {eyes: figures([record[eyes] for record in graded], LIMITS[eyes], seed) for eyes in EYES}
     failures = {
-        str(identity): failures_of(identity, pack=pack, folder=work, seed=seed, emit=emit)
+        str(identity): failures_of(
+            identity, base=base, pack=pack, folder=work, seed=seed, emit=emit
+        )
         for identity in FAILED_IDS[:num_failed]
     }
     found = result(

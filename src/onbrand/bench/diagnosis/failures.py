@@ -1,5 +1,5 @@
-"""Real failures: a character trained as usual, five times as long, four times as fast, and from
-pictures of one pose. What the indices say of each is told, not graded: nobody planted the fault.
+"""Real failures: a character trained as usual, five times as long, four and sixteen times as fast,
+and from pictures of one pose. What the indices say of each is told, not graded: nobody planted the fault.
 
 Every run is a brand folder under `work`, trained and compared as a user would; what is finished is
 kept.
@@ -33,6 +33,7 @@ RUNS: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
     "steps_x5": {"num_steps": 5},
     "rate_x4": {"learning_rate": 4},
+    "rate_x16": {"learning_rate": 16},
     "one_pose": {"pose": "waving"},
 }
 """Run → what is multiplied, or the one pose."""
@@ -106,12 +107,13 @@ def train_failures(
 
 
 def failures_of(
-    identity: int, *, pack: Pack, folder: Path, seed: int, emit: Listener = silent
+    identity: int, *, base: str, pack: Pack, folder: Path, seed: int, emit: Listener = silent
 ) -> Result:
-    """Per run of a character what a report says of its stage, and what gates would have read."""
+    """Per run of a character what a report says of its stage, and what gates would have read.
+    `base` is the pack's name, as a recipe has it."""
     brands = train_failures(
         identity,
-        base=str(pack.root),
+        base=base,
         folder=folder / "failures",
         size_px=pack.num_px,
         seed=seed,
