@@ -1,5 +1,6 @@
 """Real failures: a character trained as usual, five times as long, four and sixteen times as fast,
-and from pictures of one pose. What the indices say of each is told, not graded: nobody planted the fault.
+and from pictures of one pose. What the indices say of each is told, not graded: nobody planted the
+fault.
 
 Every run is a brand folder under `work`, trained and compared as a user would; what is finished is
 kept.
