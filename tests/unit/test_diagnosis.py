@@ -271,3 +271,13 @@ def test_scores_follow_from_the_records() -> None:
     blind = figures([record(0.05), record(0.05)], limits, seed=0)
     assert blind["auc_oily"]["value"] == pytest.approx(0.5)
     assert not blind["auc_oily"]["holds"]
+
+
+def test_no_limit_lies_below_what_the_base_does_to_itself() -> None:
+    """A limit is at least the largest excess between the base's own sets, where the base is what a
+    stage is compared with."""
+    noisy = {**record(1.0), "again": [dict.fromkeys(FAULTY, 3.0), {}]}
+    limits = calibrated([noisy, record(0.9)])
+    assert {fault for fault, limit in limits.items() if limit == 3.0} == {
+        "pose", "oily", "background", "drift",
+    }  # fmt: skip

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onbrand.bench.characters import drawn_pictures
+from onbrand.bench.diagnosis.again import drawn_again
 from onbrand.bench.diagnosis.failures import failures_of
 from onbrand.bench.diagnosis.plant import FAULTY, SEVERITIES, PlantedSet, planted_sets
 from onbrand.bench.diagnosis.score import calibrated, figures
@@ -77,7 +78,11 @@ def run_diagnosis(
         records[identity] = kept(folder, f"character-{identity:03d}", look)
         emit(Advanced("diagnosis", done))
     graded = [records[identity] for identity in range(num_characters)]
-    others = [records[identity] for identity in ids[num_characters:]]
+    others = [
+        _with_chance(records[identity], kept(folder, f"again-{identity:03d}", again))
+        for identity in ids[num_characters:]
+        for again in [partial(drawn_again, identity, pack, num_steps=4 if quick else 12, seed=seed)]
+    ]
     told = {eyes: figures([record[eyes] for record in graded], LIMITS[eyes], seed) for eyes in EYES}
     failures = {
         str(identity): failures_of(
@@ -102,6 +107,11 @@ def run_diagnosis(
         write_json_atomic(json_path, found)
     emit(Finished("diagnosis", {name: m["value"] for name, m in found["metrics"].items()}))
     return found
+
+
+def _with_chance(record: Result, again: Result) -> Result:
+    """A calibration character's record, with what the base's own sets differ by."""
+    return {eyes: {**record[eyes], "again": again[eyes]} for eyes in EYES}
 
 
 def _character(identity: int, pack: Pack, sees: dict[str, See], num_sets: int, seed: int) -> Result:
