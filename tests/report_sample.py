@@ -21,7 +21,15 @@ from onbrand.illustrator import (
     lookalikes,
     random_scene,
 )
-from onbrand.report import Column, Curve, Neighbour, ReportContext, Shown, write_report
+from onbrand.report import (
+    Column,
+    Curve,
+    Evidence,
+    Neighbour,
+    ReportContext,
+    Shown,
+    write_report,
+)
 
 ARMS = {
     "base": (0.34, 0.38, 0.49, 0.00, 1.00, 0.74, 0.00, 14.2),
@@ -95,6 +103,15 @@ def neighbours(column: Column, references: list[Shown], *, good: bool) -> list[N
     ]
 
 
+def evidence(columns: list[Column]) -> Evidence:
+    """Four pictures of the last arm beside the base's, as if they had lost their backgrounds."""
+    pairs = [
+        (Shown(own[0].picture, own[0].alt, f"seed {n}"), base[0])
+        for n, (own, base) in enumerate(zip(columns[-1].rows[:4], columns[0].rows[:4], strict=True))
+    ]
+    return Evidence("Empty background", pairs, beside="the base's")
+
+
 def loss_curves(rng: np.random.Generator) -> list[Curve]:
     """Two noisy, falling curves."""
     steps = list(range(0, 400, 4))
@@ -164,6 +181,7 @@ def sample(num_prompts: int = 5, *, good: bool = True) -> ReportContext:
         commands=["onbrand train kuro", "onbrand report kuro --baselines"],
         facts=[("Base", "pocket"), ("Pictures seen", "1,984 per arm"), ("Time", "6 min 12 s")],
         diagnosis=() if good else ["Compare the closest pairs below; train less or augment more."],
+        evidence=() if good else [evidence(columns)],
         chance={"retrieval_fraction": 1 / 180},
     )
 

@@ -67,7 +67,8 @@ def test_stages_run_in_order_and_each_leaves_its_work(trained: BrandModel, tiny_
         folder = trained.root / stage.folder
         assert (folder / LORA).exists()
         assert (folder / "kohya.safetensors").exists()
-        assert set(stage.metrics) == {"identity", "alignment"}, "a NaN figure is left out"
+        figures = {"identity", "alignment", "validation_loss"}
+        assert set(stage.metrics) == figures, "a NaN figure is left out"
         assert max(check_export(folder, tiny_pack).values()) < 1e-4
     sheets = {p.name for p in (trained.root / "previews").glob("*.png")}
     assert sheets == {"00-base.png", "01-appearance.png", "02-detail.png"}

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from onbrand.recipe import Gate
-from onbrand.training.gates import judge_gates
+from onbrand.training.gates import Verdict, judge_gates
 
 BEFORE = {"identity": 0.5, "alignment": 0.30, "diversity": 0.20}
 
@@ -71,3 +71,44 @@ def test_without_a_figure_before_there_is_nothing_to_be_worse_than() -> None:
     verdict = judge_gates([gate()], {"identity": 0.9, "alignment": 0.1}, {})
     assert verdict is not None
     assert verdict.passed
+
+
+def verdict_of(
+    metrics: dict[str, float], base: dict[str, float] | None = None, **gate: object
+) -> Verdict | None:
+    return judge_gates([Gate.model_validate({"after": "detail", **gate})], metrics, BEFORE, base)
+
+
+@pytest.mark.parametrize(("loss", "passes"), [(0.19, True), (0.2, True), (0.21, False)])
+def test_a_figure_of_which_less_is_better_has_an_upper_bound(loss: float, passes: bool) -> None:
+    """at_most is met at and under the bound, and the sentence says which way."""
+    found = verdict_of({"validation_loss": loss}, metric="validation_loss", at_most=0.2)
+    assert found is not None
+    assert found.passed is passes
+    assert ("≤ 0.2" if passes else "> 0.2") in found.sentence
+    missing = verdict_of({}, metric="validation_loss", at_most=0.2)
+    assert missing is not None
+    assert not missing.passed, "a loss that was not measured opens no gate"
+
+
+def test_a_bound_may_be_a_share_of_the_bases_figure() -> None:
+    """of_base multiplies the bound with the base's own figure; an unknown base opens nothing."""
+    gate = {"metric": "pose_variety", "at_least": 0.8, "of_base": True}
+    for value, passes in ((0.33, True), (0.31, False)):
+        found = verdict_of({"pose_variety": value}, {"pose_variety": 0.4}, **gate)
+        assert found is not None
+        assert found.passed is passes
+        assert "0.8 × the base's 0.400" in found.sentence
+    unknown = verdict_of({"pose_variety": 9.0}, {}, **gate)
+    assert unknown is not None
+    assert not unknown.passed
+
+
+def test_not_worse_knows_which_way_is_worse() -> None:
+    """A loss that grew by more than the tolerance is worse, one that fell is not."""
+    before = {**BEFORE, "validation_loss": 0.2}
+    one = Gate(after="detail", metric="identity", at_least=0.1, not_worse=["validation_loss"])
+    for loss, passes in ((0.1, True), (0.209, True), (0.22, False)):
+        found = judge_gates([one], {"identity": 0.9, "validation_loss": loss}, before)
+        assert found is not None
+        assert found.passed is passes

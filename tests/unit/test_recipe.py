@@ -97,3 +97,65 @@ def test_zero_turns_min_snr_off(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text(STAGE + "min_snr_gamma = 0")
     assert Recipe.load(tmp_path).stage[0].min_snr_gamma is None
+
+
+GATE = '[[gate]]\nafter = "detail"\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        ('metric = "validation_los"\nat_most = 1', "did you mean 'validation_loss'"),
+        ('metric = "validation_loss"\nat_least = 1', "less is better: give it at_most"),
+        ('metric = "identity"\nat_most = 1', "more is better: give it at_least"),
+        ('metric = "identity"', "give it at_least"),
+        ('metric = "oiliness"\nat_most = 1\nat_least = 0', "and no at_least"),
+        ('metric = "identity"\nat_least = 1\n[gate.fallback]\n', "changes nothing"),
+        (
+            'metric = "identity"\nat_least = 1\nfallback = { losses = { percept = 1 } }',
+            "no loss named 'percept'.*'perceptual'",
+        ),
+        (
+            'metric = "identity"\nat_least = 1\nfallback = { lerning_rate = 1e-4 }',
+            "lerning_rate.*'learning_rate'",
+        ),
+    ],
+)
+def test_a_gate_that_makes_no_sense_is_refused(tmp_path: Path, toml: str, says: str) -> None:
+    """Wrong-sided bounds, unknown metrics, fallbacks that change nothing: each says what to do."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(STAGE + GATE + toml, "utf-8")
+    with pytest.raises(RecipeError, match=says):
+        Recipe.load(path)
+
+
+def test_an_early_stop_reads_a_known_metric(tmp_path: Path) -> None:
+    """A misspelt stop_metric is refused with the nearest valid name."""
+    path = tmp_path / "recipe.toml"
+    path.write_text('[validation]\nstop_metric = "identty"\n' + STAGE, "utf-8")
+    with pytest.raises(RecipeError, match="did you mean 'identity'"):
+        Recipe.load(path)
+
+
+def test_fallbacks_are_read_in_order_and_change_a_stage(tmp_path: Path) -> None:
+    """One table or several; what they do not name stays; they survive a manifest."""
+    stage = "losses = { perceptual = 0.5, identity = 0.2 }\n"
+    gate = GATE + 'metric = "identity"\nat_least = 0.5\n'
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        STAGE + stage + gate + "[[gate.fallback]]\nlearning_rate = 5e-5\n"
+        "[[gate.fallback]]\nnum_steps = 9\nlosses = { identity = 0.6 }\n",
+        "utf-8",
+    )
+    recipe = Recipe.load(path)
+    first, second = recipe.gate[0].fallback
+    assert first.changes() == {"learning_rate": 5e-5}
+    changed = second.applied(recipe.stage[0])
+    assert [changed.weight(name) for name in ("perceptual", "identity")] == [0.5, 0.6]
+    assert (changed.num_steps, changed.learning_rate) == (9, recipe.stage[0].learning_rate)
+    again = Recipe.model_validate_json(recipe.model_dump_json())
+    assert [f.changes() for f in again.gate[0].fallback] == [first.changes(), second.changes()]
+    path.write_text(STAGE + gate + "[gate.fallback]\nlearning_rate = 5e-5\n", "utf-8")
+    assert Recipe.load(path).gate[0].fallback == [first]
+    assert recipe.reads("identity")
+    assert not recipe.reads("prior_drift")

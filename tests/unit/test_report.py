@@ -219,3 +219,18 @@ def test_figures_are_printed_for_people() -> None:
     assert figure("identity", 0.8712) == "0.87"
     assert figure("identity_error", 0.0412) == "0.041"
     assert figure("palette_distance", 6.234) == "6.2"
+
+
+def test_what_is_wrong_is_shown_with_its_worst_pictures() -> None:
+    """Each fault has its heading and its pictures beside what they are compared with; a page
+    without faults has no such section."""
+    page = Page(build_page(sample(num_prompts=4, good=False)))
+    assert page.open == []
+    assert "What is wrong" in page.text
+    assert "Empty background" in page.text
+    assert "seed 3 · on the right the base's" in page.text
+    assert "What is wrong" not in Page(build_page(sample(num_prompts=1))).text
+    alone = sample(num_prompts=1, good=False)
+    nothing_beside = [dataclasses.replace(e, pairs=[(e.pairs[0][0], None)]) for e in alone.evidence]
+    page = Page(build_page(dataclasses.replace(alone, evidence=nothing_beside)))
+    assert "seed 0 · on the right" not in page.text

@@ -34,7 +34,11 @@ KIND = "brand_model"
 class StageResult:
     """One finished stage: `folder` is its place under the model's root, `metrics` the
     training-side figures of its validation pictures, `gate` the gate's sentence or None. `files`
-    are the fingerprints of the folder's weights by name, `code` what trained it: commit, source."""
+    are the fingerprints of the folder's weights by name, `code` what trained it: commit, source.
+
+    `best_step` is the step that an early stop kept (None: the last). `diagnosis` says what is wrong
+    with it. `tries` are earlier ones whose gate failed: {"changes", "metrics", "gate", "folder"};
+    `changes` are the fallback's settings that this one was trained with."""
 
     name: str
     kind: str
@@ -46,6 +50,10 @@ class StageResult:
     gate: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
+    best_step: int | None = None
+    diagnosis: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    tries: tuple[Mapping[str, Any], ...] = ()
 
     def changed_files(self, root: Path) -> list[Path]:
         """The files of the stage that are not what training wrote: other bytes, or gone."""
@@ -128,4 +136,5 @@ class BrandModel:
 
 def _stage(fields: dict[str, Any]) -> StageResult:
     metrics = {k: math.nan if v is None else float(v) for k, v in fields["metrics"].items()}
-    return StageResult(**{**fields, "metrics": metrics})
+    listed = {name: tuple(fields.get(name, ())) for name in ("diagnosis", "tries")}
+    return StageResult(**{**fields, **listed, "metrics": metrics})

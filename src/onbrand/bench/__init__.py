@@ -4,6 +4,7 @@
     onbrand bench pack               what a pack can do before any brand
     onbrand bench eyes               how well a pack's eyes see, and its evaluation twins
     onbrand bench training           killed runs, and where a training step's time goes
+    onbrand bench diagnosis          does each diagnosis see its fault, and nothing else
     onbrand bench readme             docs/benchmarks/README.md from the JSON files
 
 Light at import; the model libraries come in when a bench runs.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from onbrand.bench.compare import Comparison, compare, read_result
 from onbrand.bench.consistency import LEARNING_RATES, run_consistency
+from onbrand.bench.diagnosis import run_diagnosis
 from onbrand.bench.eyes import run_eyes
 from onbrand.bench.pack import run_pack
 from onbrand.bench.record import table
@@ -30,6 +32,7 @@ __all__ = [
     "render_readme",
     "render_section",
     "run_consistency",
+    "run_diagnosis",
     "run_eyes",
     "run_pack",
     "run_training",
@@ -38,6 +41,7 @@ __all__ = [
 
 BENCHES = {
     "consistency": run_consistency,
+    "diagnosis": run_diagnosis,
     "eyes": run_eyes,
     "pack": run_pack,
     "training": run_training,

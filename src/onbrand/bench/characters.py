@@ -76,10 +76,12 @@ def draw_brand(
     size_px: int,
     seed: int,
     name: str | None = None,
+    pose: str | None = None,
 ) -> None:
     """Draw character `identity` into `out`: pictures/ with captions, brief.toml, expected.json.
 
-    `name` is the brand's and its trigger word; without one it is made of the id.
+    `name` is the brand's and its trigger word; without one it is made of the id. `pose` is the one
+    in all pictures; the prompts stay as they are.
     The last `num_held_out` pictures are held out. expected.json lists the evaluation prompts with
     the attributes they name; neither they nor the validation prompts (brief.toml) repeat a training
     picture's combination of pose, place and prop.
@@ -88,11 +90,15 @@ def draw_brand(
     who = character(identity)
     scenes = _scenes(num_train + num_held_out, rng)
     for number, scene in enumerate(scenes):
-        drawn = illustrate(who, scene, size_px=size_px, seed=number)
+        shown = scene if pose is None else replace(scene, pose=pose, view="front", mirrored=False)
+        drawn = illustrate(who, shown, size_px=size_px, seed=number)
         path = out / "pictures" / f"{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(Image.fromarray(drawn.pixels), path)
-        words = caption(who, scene, rng, subject=f"a {who.colour} {who.species}")
+        subject = f"a {who.colour} {who.species}"
+        words = caption(who, scene, rng, subject=subject)
+        if pose is not None:  # chances of its own, so that the prompts below stay as they are
+            words = caption(who, shown, np.random.default_rng([seed, number]), subject=subject)
         write_text_atomic(path.with_suffix(".txt"), words + "\n")
     asked = _new_scenes(NUM_VALIDATION_PROMPTS + num_prompts, scenes, rng)
     evaluation = asked[NUM_VALIDATION_PROMPTS:]

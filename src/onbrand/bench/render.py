@@ -41,6 +41,14 @@ they are compared with, which the right answer does not. Real pictures were neve
 for the emoji, of which these are left out. “Same after” compares an eye's own answers before and
 after a change of the picture.
 """,
+    "diagnosis": """\
+Sets of eight pictures of reserved characters, as a stage's validation pictures are, with exactly
+one fault planted at three severities, against clean ones; the AUC's bar is 0.9. The first column
+looks through the evaluation eyes, as reports do, “Gates' eyes” through the training side's. The
+limits above which a fault is named come from other characters, and lie above what the base's own
+sets differ by from seed to seed. Single pictures are told beside: a diagnosis is of a set. Real
+failures are told, not graded: nobody planted them.
+""",
     "pack": """\
 The built-in base before any brand. Attributes are named in the prompt and read back by a classifier
 trained on ground truth; “Real pictures” is what it reads from true drawings of the same prompts.
@@ -89,6 +97,8 @@ def render_section(found: Mapping[str, Any]) -> str:
     lines += [_about(found), _table(found["metrics"], found["baselines"])]
     if found.get("stages"):
         lines += ["### Stage by stage", "", _table({}, found["stages"]), _shipped(found)]
+    if found.get("failures"):
+        lines += ["### Real failures", "", _failures(found["failures"])]
     if found.get("steps"):
         lines += ["### By sampling steps", "", _by_steps(found["steps"])]
     if found.get("profiles"):
@@ -139,6 +149,20 @@ def _table(ours: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> 
 def _shipped(found: Mapping[str, Any]) -> str:
     chosen = ", ".join(f"{arm_title(arm)} {num}×" for arm, num in found["shipped"].items())
     return f"Shipped, by training-side figures alone: {chosen}.\n"
+
+
+def _failures(failures: Mapping[str, Mapping[str, Any]]) -> str:
+    """What was named in each run of each character, with the excesses and the likeness."""
+    faults = list(dict.fromkeys(f for runs in failures.values() for told in runs.values()
+                                for f in told["excesses"]))  # fmt: skip
+    heads = ["Character, run", "Named", *faults, "identity"]
+    rows = [heads, ["---"] * 2 + ["---:"] * (len(heads) - 2)]
+    for identity, runs in failures.items():
+        for run, told in runs.items():
+            values = [f"{told['excesses'][f]:.2f}" if f in told["excesses"] else "" for f in faults]
+            named = ", ".join(told["named"]) or "nothing"
+            rows.append([f"{identity}, {run}", named, *values, f"{told['identity']:.2f}"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("-0.", "−0.") + "\n"
 
 
 def _by_steps(steps: Mapping[str, Mapping[str, Any]]) -> str:

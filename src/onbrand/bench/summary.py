@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onbrand.bench.record import Result, mean_metric, metric, result
+from onbrand.judging.protocol import BETTER
 
 __all__ = ["BASELINES", "OURS", "summarise"]
 
 OURS = "onbrand"
 BASELINES = ("prompt_only", "dreambooth_lora")
 BESIDE = ("base", *BASELINES, "real")
-BETTER_LOWER = {"identity_error", "memorised_fraction", "palette_distance"}
+BETTER_LOWER = {name for name, way in BETTER.items() if way == "lower"}
 
 
 def summarise(records: Sequence[Result], *, seed: int) -> Result:

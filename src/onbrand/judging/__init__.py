@@ -6,7 +6,15 @@ Light at import: torch enters only through `open_eyes` and `training_scorer`.
 from __future__ import annotations
 
 from onbrand.judging.choose import Choice, Verdict, choose, diagnose, verdict, with_bars
-from onbrand.judging.eyes import Eyes, Score, open_eyes, scorer, training_scorer
+from onbrand.judging.diagnosis import Diagnoser, Finding, excesses, findings
+from onbrand.judging.eyes import (
+    Eyes,
+    Score,
+    TrainingScorer,
+    open_eyes,
+    scorer,
+    training_scorer,
+)
 from onbrand.judging.gallery import OWN, Gallery, character_gallery, folder_gallery
 from onbrand.judging.intervals import bootstrap
 from onbrand.judging.protocol import (
@@ -24,7 +32,9 @@ __all__ = [
     "OWN",
     "ArmPictures",
     "Choice",
+    "Diagnoser",
     "Eyes",
+    "Finding",
     "Gallery",
     "Judge",
     "Measured",
@@ -32,12 +42,15 @@ __all__ = [
     "References",
     "Score",
     "Take",
+    "TrainingScorer",
     "Verdict",
     "bootstrap",
     "character_gallery",
     "choose",
     "diagnose",
     "evaluation_prompts",
+    "excesses",
+    "findings",
     "folder_gallery",
     "measure",
     "open_eyes",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onbrand.artifacts.judgement import Arm, Metric
+from onbrand.judging.diagnosis import findings
 
 __all__ = [
     "ALIGNMENT_TOLERANCE",
@@ -145,7 +146,11 @@ def _metric(metric: Metric, bar: float, holds: bool) -> Metric:
 
 
 def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
-    """What is wrong with an arm and what to try, a sentence each; empty when nothing is."""
+    """What is wrong with an arm and what to try, a sentence each; empty when nothing is.
+
+    First whether the brand was learned, against prompt_only; then what `findings` sees on the
+    pictures, against the base.
+    """
     values = {name: metric.value for name, metric in arm.metrics.items()}
     said = []
     prompt_only = _values(baselines.get("prompt_only"))
@@ -166,18 +171,13 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
             f"Prompts are followed at {_percent(values['alignment_ratio'])} of the base's "
             "strength: lower the learning rate, or stop at an earlier stage."
         )
-    if values.get("memorised_fraction", 0.0) > 0:
-        said.append(
-            f"{_percent(values['memorised_fraction'])} of the pictures are nearer to a training "
-            "picture than held-out ones are: compare them below, and train less or augment more."
-        )
     spread, usual = values.get("diversity"), prompt_only.get("diversity")
     if spread is not None and usual is not None and spread < DIVERSITY_FLOOR * usual:
         said.append(
             f"Pictures of one prompt differ by {spread:.2f}, under half of prompt_only's "
             f"{usual:.2f}: the model repeats itself. Lower the rank or the learning rate."
         )
-    return said
+    return said + [found.sentence for found in findings(values, _values(baselines.get("base")))]
 
 
 def verdict(choice: Choice, stages: Mapping[str, Arm], baselines: Mapping[str, Arm]) -> Verdict:

@@ -15,11 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onbrand.judging.indices import drift
 from onbrand.judging.metrics import diversity, identity_scores, layouts
 
 if TYPE_CHECKING:
     import torch
 
+    from onbrand.judging.diagnosis import Diagnoser
+    from onbrand.judging.objective import ReadParts
+    from onbrand.judging.sight import See
     from onbrand.models.packs import Pack
     from onbrand.models.perception import Alignment
     from onbrand.models.twins import AttributeReader, ExpressionTwin
@@ -30,6 +34,7 @@ __all__ = [
     "Eyes",
     "ReadAttributes",
     "Score",
+    "TrainingScorer",
     "open_eyes",
     "open_features",
     "open_joints",
@@ -53,11 +58,15 @@ Score = Callable[[Sequence[Image.Image], Sequence[str]], dict[str, float]]
 
 @dataclass(frozen=True)
 class Eyes:
-    """What `Judge` looks through. `read_attributes` is None when the pack has no such role."""
+    """What `Judge` looks through. `read_attributes` is None when the pack has no such role, `see`,
+    which diagnoses ask, and `read_parts`, which the brief's objective does, when nobody wants to
+    know."""
 
     embed: Embed
     align: Align
     read_attributes: ReadAttributes | None = None
+    see: See | None = None
+    read_parts: ReadParts | None = None
 
 
 def to_pixels(pictures: Sequence[Image.Image], size_px: int) -> torch.Tensor:
@@ -112,6 +121,7 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
 
     Raises PackError (from `onbrand.models`) when a needed role can be found nowhere.
     """
+    from onbrand.judging.sight import open_sight
     from onbrand.models.twins import AlignmentTwin, IdentityTwin
 
     embed = _batched(IdentityTwin(pack).embed, pack.num_px, batch_size)
@@ -134,7 +144,30 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
         return seen
 
     align = _aligning(AlignmentTwin(pack), pack.num_px, batch_size)
-    return Eyes(embed, align, read if readers else None)
+    see = open_sight(pack, twins=True, batch_size=batch_size)
+    return Eyes(
+        embed, align, read if readers else None, see, _read_parts(pack, batch_size=batch_size)
+    )
+
+
+def _read_parts(pack: Pack, *, batch_size: int) -> ReadParts:
+    """The most probable label of each pixel, by the pack's parser."""
+    from onbrand.judging.objective import PartMaps
+    from onbrand.models.perception import load_parsing
+
+    parser = load_parsing(pack)
+
+    def read(pictures: Sequence[Image.Image]) -> PartMaps:
+        import torch
+
+        maps = []
+        with torch.inference_mode():
+            for start in range(0, len(pictures), batch_size):
+                pixels = to_pixels(pictures[start : start + batch_size], pack.num_px)
+                maps.append(parser.shares(pixels).argmax(1).cpu().numpy())
+        return PartMaps(parser.labels, np.concatenate(maps))
+
+    return read
 
 
 def _readers(pack: Pack) -> list[AttributeReader]:
@@ -189,22 +222,62 @@ def open_joints(pack: Pack, *, batch_size: int = 16) -> Embed:
     return _batched(PoseTwin(pack).joints, pack.num_px, batch_size)
 
 
-def training_scorer(pack: Pack, held_out: Sequence[Image.Image], *, batch_size: int = 16) -> Score:
-    """The training side's `score(pictures, texts)` for previews, gates and the choice of a stage.
+class TrainingScorer:
+    """The training side's figures for previews, gates and the choice of a stage; never a twin's.
 
-    Uses the training side's identity and alignment, never a twin. Returns "identity"
-    (mean cosine to the held-out real pictures), "alignment" (mean cosine to `texts`, which must
-    not hold the trigger) and, when some text comes twice, "diversity" (see metrics).
+    Called with pictures and their trigger-free texts it returns "identity" (mean cosine to the
+    held-out real pictures), "alignment" (mean cosine to the texts), when some text comes twice
+    "diversity" (see metrics), and, where there are training pictures to compare with and the pack
+    has a parser and a pose estimator, the figures of `onbrand.judging.diagnosis`.
     """
+
+    def __init__(self, score: Score, embed: Embed, diagnoser: Diagnoser | None = None) -> None:
+        self._score, self._embed, self._diagnoser = score, embed, diagnoser
+
+    def __call__(
+        self, pictures: Sequence[Image.Image], texts: Sequence[str], /
+    ) -> dict[str, float]:
+        """The figures."""
+        found = self._score(pictures, texts)
+        if self._diagnoser is not None:
+            found |= self._diagnoser.figures(self._diagnoser.see(pictures))
+        return found
+
+    def drift(self, own: Sequence[Image.Image], base: Sequence[Image.Image], /) -> float:
+        """prior_drift: how far pictures for the plain class's prompts moved from the base's."""
+        return drift(self._embed(own), self._embed(base))
+
+    def explain(self, own: Mapping[str, float], base: Mapping[str, float], /) -> list[str]:
+        """What is wrong with a stage of these figures, against the base's, a sentence each."""
+        from onbrand.judging.diagnosis import findings
+
+        return [found.sentence for found in findings(own, base, eyes="training")]
+
+
+def training_scorer(
+    pack: Pack,
+    held_out: Sequence[Image.Image],
+    *,
+    train: Sequence[Image.Image] = (),
+    batch_size: int = 16,
+) -> TrainingScorer:
+    """The pack's `TrainingScorer`; diagnoses compare with the training pictures, too."""
+    from onbrand.errors import PackError
+    from onbrand.judging.diagnosis import Diagnoser
+    from onbrand.judging.sight import open_sight
     from onbrand.models.perception import load_alignment, load_identity
 
     embed = _batched(load_identity(pack).embed, pack.num_px, batch_size)
     align = _aligning(load_alignment(pack), pack.num_px, batch_size)
-    return scorer(embed, align, held_out)
+    diagnoser = None
+    if train and held_out:
+        with contextlib.suppress(PackError):  # no parser, no pose: fewer figures
+            diagnoser = Diagnoser(open_sight(pack), train=train, held_out=held_out)
+    return TrainingScorer(scorer(embed, align, held_out), embed, diagnoser)
 
 
 def scorer(embed: Embed, align: Align, held_out: Sequence[Image.Image]) -> Score:
-    """`training_scorer` on any encoders: the seam that tests use."""
+    """Identity, alignment and diversity by any encoders: the seam that tests use."""
     real = embed(held_out)
 
     def score(pictures: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, float]:

@@ -7,7 +7,7 @@ together here. Pictures of one prompt are resampled together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -18,9 +18,18 @@ from onbrand.artifacts.judgement import Arm, Metric
 from onbrand.illustrator import action, random_scene
 from onbrand.judging import metrics as m
 from onbrand.judging.colour import palette_distance
+from onbrand.judging.diagnosis import Diagnoser, worst_first
 from onbrand.judging.eyes import Eyes
 from onbrand.judging.gallery import OWN, Gallery
+from onbrand.judging.indices import drift
 from onbrand.judging.intervals import bootstrap
+from onbrand.judging.objective import (
+    AVATAR_PARTS,
+    avatar_scores,
+    background_variety,
+    composition_count,
+)
+from onbrand.judging.sight import See
 
 __all__ = [
     "BETTER",
@@ -45,6 +54,14 @@ BETTER: dict[str, Literal["higher", "lower"]] = {
     "memorised_fraction": "lower",
     "palette_distance": "lower",
     "attributes_fraction": "higher",
+    **dict.fromkeys(AVATAR_PARTS, "higher"),
+    "background_variety": "higher",
+    "composition_count": "higher",
+    "shape_doubt": "lower",
+    "pose_variety": "higher",
+    "oiliness": "lower",
+    "background_detail": "higher",
+    "prior_drift": "lower",
 }
 
 
@@ -53,7 +70,8 @@ class References:
     """The brand's real pictures. `held_out` were never trained on; `palette` is ["#rrggbb", …].
 
     `held_out_for_memory`: more never-trained pictures for the memorisation threshold alone, where
-    they are cheap (drawn characters); the held-out ones serve when it is empty.
+    they are cheap (drawn characters); the held-out ones serve when it is empty. `objective` is the
+    brief's: what else is measured (see `onbrand.judging.objective`); None measures nothing else.
     """
 
     train: Sequence[Image.Image]
@@ -61,6 +79,7 @@ class References:
     gallery: Gallery
     palette: Sequence[str] = ()
     held_out_for_memory: Sequence[Image.Image] = ()
+    objective: Literal["avatar", "scene"] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,8 @@ class ArmPictures:
     """One arm's pictures; texts[i] is the trigger-free text of pictures[i] (brief.class_prompt).
 
     `expected[i]`: the attributes that the prompt names, when they are known ({"pose": "waving"}).
-    `steps`: training steps that the arm has behind it.
+    `steps`: training steps that the arm has behind it. `class_pictures`: what the arm draws for the
+    plain class's prompts, which the base's own `pictures` are of; without them no drift is told.
     """
 
     name: str
@@ -76,6 +96,7 @@ class ArmPictures:
     texts: Sequence[str]
     steps: int = 0
     expected: Sequence[Mapping[str, str]] | None = None
+    class_pictures: Sequence[Image.Image] = ()
 
     def __post_init__(self) -> None:
         counts = {len(self.pictures), len(self.texts), len(self.expected or self.texts)}
@@ -104,10 +125,15 @@ class PictureScore:
 
 @dataclass(frozen=True)
 class Measured:
-    """An arm's figures (for report.json) and its pictures', in the order they were given."""
+    """An arm's figures (for report.json) and its pictures', in the order they were given.
+
+    `worst[fault]` are numbers of pictures, those that show the fault most first; of "drift" they
+    count the class pictures.
+    """
 
     arm: Arm
     pictures: tuple[PictureScore, ...]
+    worst: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Judge:
@@ -137,8 +163,12 @@ class Judge:
         self.memory_threshold = m.memorisation_threshold(
             m.layouts(references.held_out_for_memory or references.held_out), self.train_layouts
         )
+        self.diagnoser = None if eyes.see is None else _diagnoser(eyes.see, references)
+        self.base_identity: Floats | None = None
         self.base_alignment: dict[str, float] = {}
         if base is not None:
+            if eyes.see is not None:
+                self.base_identity = eyes.embed(base.pictures)
             aligned = eyes.align(base.pictures, base.texts)
             for text in dict.fromkeys(base.texts):
                 rows = [i for i, other in enumerate(base.texts) if other == text]
@@ -171,7 +201,9 @@ class Judge:
             metrics["diversity"] = self._mean("diversity", spread, prompts)
         if palette is not None:
             metrics["palette_distance"] = self._mean("palette_distance", palette, arm.texts)
-        metrics |= self._attributes(arm)
+        metrics |= self._attributes(arm) | self._objective(arm)
+        wrong, worst = self._wrong(arm)
+        metrics |= wrong
         ordered = {name: metrics[name] for name in BETTER if name in metrics}
         scores = tuple(
             PictureScore(
@@ -187,7 +219,29 @@ class Judge:
             for i in range(len(arm.pictures))
         )
         found_arm = Arm(name=arm.name, steps=arm.steps, metrics=ordered, diagnosis=[])
-        return Measured(found_arm, scores)
+        return Measured(found_arm, scores, worst)
+
+    def _wrong(self, arm: ArmPictures) -> tuple[dict[str, Metric], dict[str, tuple[int, ...]]]:
+        """The figures of diagnoses, and per fault the pictures that show it most. A set has no
+        interval of its own: variety and drift are of all pictures together."""
+        if self.diagnoser is None or self.eyes.see is None:
+            return {}, {}
+        sight = self.eyes.see(arm.pictures)
+        figures = self.diagnoser.figures(sight)
+        values = self.diagnoser.values(sight)
+        if arm.class_pictures and self.base_identity is not None:
+            own = self.eyes.embed(arm.class_pictures)
+            figures["prior_drift"] = drift(own, self.base_identity)
+            values["drift"] = np.linalg.norm(own[:, None] - self.base_identity[None], axis=-1).min(
+                axis=1
+            )
+        figures.pop("memorised_fraction")  # measured above, with its interval
+        metrics = {
+            name: Metric(value=value, better=BETTER[name])
+            for name, value in figures.items()
+            if np.isfinite(value)
+        }
+        return metrics, {fault: tuple(worst_first(row)) for fault, row in values.items()}
 
     def measure_real(self) -> Arm:
         """The held-out real pictures by the same rules: the ceiling that arms are read against.
@@ -241,6 +295,24 @@ class Judge:
             return {}
         return {"attributes_fraction": self._mean("attributes_fraction", np.array(hits), arm.texts)}
 
+    def _objective(self, arm: ArmPictures) -> dict[str, Metric]:
+        """What the brief's objective asks: parts of an avatar, variety of scenes."""
+        parts, objective = self.eyes.read_parts, self.references.objective
+        if parts is None or objective is None:
+            return {}
+        if objective == "avatar":
+            real = self.references.held_out
+            scores = avatar_scores(self.eyes.embed, parts, arm.pictures, real)
+            return {name: self._mean(name, row, arm.texts) for name, row in scores.items()}
+        seen = parts(arm.pictures)
+        variety = background_variety(arm.pictures, seen, arm.texts)
+        figures = {"background_variety": variety, "composition_count": composition_count(seen)}
+        return {
+            name: Metric(value=float(value), better=BETTER[name])
+            for name, value in figures.items()
+            if np.isfinite(value)
+        }
+
     def _mean(self, name: str, values: NDArray[np.generic], groups: Sequence[object]) -> Metric:
         return self._statistic(name, np.asarray(values, np.float64), groups, None)
 
@@ -254,6 +326,15 @@ class Judge:
         value = float(values.mean()) if statistic is None else statistic(values)
         interval = bootstrap(values, [str(g) for g in groups], statistic=statistic, seed=self.seed)
         return Metric(value=value, interval=interval, bar=None, holds=None, better=BETTER[name])
+
+
+def _diagnoser(see: See, references: References) -> Diagnoser:
+    return Diagnoser(
+        see,
+        train=references.train,
+        held_out=references.held_out,
+        held_out_for_memory=references.held_out_for_memory,
+    )
 
 
 def measure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
+from onbrand.report.context import Column, Curve, Evidence, Neighbour, ReportContext, Shown
 from onbrand.report.page import build_page, write_report
 from onbrand.report.sweep import SweepContext, SweepRow, build_sweep_page, write_sweep
 from onbrand.report.wording import arm_title
@@ -10,6 +10,7 @@ from onbrand.report.wording import arm_title
 __all__ = [
     "Column",
     "Curve",
+    "Evidence",
     "Neighbour",
     "ReportContext",
     "Shown",

@@ -9,7 +9,7 @@ from PIL import Image
 
 from onbrand.artifacts.judgement import Judgement
 
-__all__ = ["Column", "Curve", "Neighbour", "ReportContext", "Shown"]
+__all__ = ["Column", "Curve", "Evidence", "Neighbour", "ReportContext", "Shown"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,16 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """A fault of the stage that the verdict speaks of: its `title`, as the diagnosis begins, and
+    the pictures that show it most, each beside what `beside` names (None: nothing)."""
+
+    title: str
+    pairs: Sequence[tuple[Shown, Shown | None]]
+    beside: str = ""
+
+
+@dataclass(frozen=True)
 class ReportContext:
     """Everything on the page. Only the first six are needed; an empty rest leaves its section out.
 
@@ -81,4 +91,5 @@ class ReportContext:
     commands: Sequence[str] = ()
     facts: Sequence[tuple[str, str]] = ()
     diagnosis: Sequence[str] = ()
+    evidence: Sequence[Evidence] = ()
     chance: Mapping[str, float] = field(default_factory=dict)

@@ -17,7 +17,7 @@ import onbrand
 from onbrand.artifacts.judgement import Arm, Judgement, Metric
 from onbrand.files import write_json_atomic, write_text_atomic
 from onbrand.pixels import write_png
-from onbrand.report.context import Column, Curve, Neighbour, ReportContext, Shown
+from onbrand.report.context import Column, Curve, Evidence, Neighbour, ReportContext, Shown
 from onbrand.report.plots import curve_svg, interval_svg, smoothed
 from onbrand.report.wording import arm_title, figure, measure
 from onbrand.sheet import contact_sheet
@@ -217,6 +217,14 @@ def _neighbour(pair: Neighbour) -> dict[str, object]:
     }
 
 
+def _evidence(fault: Evidence) -> dict[str, object]:
+    pairs = [
+        {"shown": embed(shown, STRIP_PX), "other": other and embed(other, STRIP_PX)}
+        for shown, other in fault.pairs
+    ]
+    return {"title": fault.title, "beside": fault.beside, "pairs": pairs}
+
+
 def typeset(text: str) -> str:
     """Plain words as a typesetter sets them: curly apostrophes, percent signs that do not wrap."""
     return text.replace("'", "’").replace(" %", "\u202f%")
@@ -262,6 +270,7 @@ def build_page(context: ReportContext) -> str:
         num_seeds=max((len(row) for c in columns for row in c.rows), default=1),
         grid=grid_rows(context, chosen) if columns else [],
         table=figures_table(context, chosen),
+        evidence=[_evidence(fault) for fault in context.evidence if fault.pairs],
         curves=curves,
         neighbours=[_neighbour(pair) for pair in closest],
         holes=context.coverage_holes,

@@ -19,6 +19,11 @@ class Measure:
     kind: Kind
 
 
+FAULT_WORDS: dict[str, str] = {
+    "shapes": "shape errors", "pose": "one pose", "oily": "oily look",
+    "background": "empty background", "memorised": "memorised", "drift": "drift of the class",
+}  # fmt: skip
+
 MEASURES: dict[str, Measure] = {
     "identity": Measure(
         "Identity",
@@ -46,6 +51,48 @@ MEASURES: dict[str, Measure] = {
     ),
     "attributes_fraction": Measure(
         "Attributes", "what the prompt names and a classifier finds on the picture", "share"
+    ),
+    "head_identity": Measure("Identity, head", "of head crops alone", "cosine"),
+    "ears_identity": Measure("Identity, ears", "of the square around them", "cosine"),
+    "eyes_identity": Measure("Identity, eyes", "of the square around them", "cosine"),
+    "mark_identity": Measure("Identity, mark", "of the square around it", "cosine"),
+    "outfit_identity": Measure("Identity, outfit", "clothes and accessories", "cosine"),
+    "background_variety": Measure(
+        "Variety of backgrounds", "between prompts, the subject painted over (0 = one)", "cosine"
+    ),
+    "composition_count": Measure(
+        "Compositions", "places and sizes of the subject that are used", "delta_e"
+    ),
+    "shape_doubt": Measure(
+        "Doubtful shapes",
+        "how unsure the eyes are of shapes, over the real pictures' (1 = alike)",
+        "cosine",
+    ),
+    "pose_variety": Measure(
+        "Variety in pose", "how far joints differ between pictures, in figure sizes", "cosine"
+    ),
+    "oiliness": Measure(
+        "Oily look",
+        "over-smooth and over-saturated, log of the real pictures' (0 = alike)",
+        "cosine",
+    ),
+    "background_detail": Measure(
+        "Background", "the share of what is behind the subject that shows anything", "share"
+    ),
+    "prior_drift": Measure(
+        "Drift of the class", "how far pictures of the plain subject moved from the base's", "small"
+    ),
+    **{
+        f"auc_{fault}": Measure(f"AUC, {words}", "planted among clean sets of eight", "cosine")
+        for fault, words in FAULT_WORDS.items()
+    },
+    **{
+        f"named_{fault}_fraction": Measure(f"Named, {words}", "from severity 2 on", "share")
+        for fault, words in FAULT_WORDS.items()
+    },
+    "clean_accused_fraction": Measure("Clean sets accused", "of anything", "share"),
+    "also_named_fraction": Measure(
+        "Something else said, too", "of sets with one planted fault", "share"
     ),
     "psnr_drawn_db": Measure(
         "Reconstruction, drawings", "PSNR of reserved drawings through the VAE", "decibel"
@@ -160,6 +207,7 @@ ARM_TITLES: dict[str, str] = {
     "unguided": "Unguided",
     "before": "Before",
     "twin": "Evaluation twin",
+    "gates": "Gates' eyes",
 }
 
 

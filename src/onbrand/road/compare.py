@@ -5,7 +5,7 @@ The report shows one brand's comparison; the consistency bench runs it over many
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,18 +29,21 @@ if TYPE_CHECKING:
 __all__ = ["BASE", "BASELINE", "PROMPT_ONLY", "Comparison", "compare"]
 
 BASE, PROMPT_ONLY, BASELINE = "base", "prompt_only", "dreambooth_lora"
+Artist = Callable[[Path | None], "DiffusionModel"]
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What every arm drew and how it measured. Arms by name: base, prompt_only, maybe
     dreambooth_lora, then the stages in order. `pictures[arm].items[p * len(seeds) + s]` is prompt
-    p with seed s, for every arm the same."""
+    p with seed s, for every arm the same. `class_pictures` are what the trained arms draw for the
+    plain class's prompts with the first seed."""
 
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     measured: Mapping[str, Measured]
     pictures: Mapping[str, Pictures]
+    class_pictures: Mapping[str, Pictures]
     judgement: Judgement
     verdict: Verdict
     references: References
@@ -98,7 +101,10 @@ def compare(
     with places.alone():
         baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
         arms = _arms(brief, model, baseline, texts)
-        pictures = _draw_all(places, pack, model, arms, brief, seeds, num_steps, guidance, emit)
+        warn_of_unseen_words(pack, arms[-1].prompts, brief, emit)
+        artist = _artist(pack)
+        pictures = _draw_all(places, artist, model, arms, seeds, num_steps, guidance, emit)
+        class_pictures = _draw_class(places, artist, model, arms, seeds, num_steps, guidance, emit)
 
     references = replace(_references(places, dataset, brief, gallery, held_out_for_memory))
     subject_texts = [brief.class_prompt(text) for text in texts for _ in seeds]
@@ -110,6 +116,7 @@ def compare(
             texts=subject_texts,
             steps=arm.num_steps,
             expected=wanted,
+            class_pictures=_opened(class_pictures.get(arm.name)),
         )
         for arm in arms
     }
@@ -121,6 +128,7 @@ def compare(
         seeds=seeds,
         measured=measured,
         pictures=pictures,
+        class_pictures=class_pictures,
         judgement=judgement,
         verdict=verdict,
         references=references,
@@ -168,26 +176,15 @@ def _arms(
 
 def _draw_all(
     places: Places,
-    pack: Pack,
+    artist: Artist,
     model: BrandModel,
     arms: Sequence[_Arm],
-    brief: Brief,
     seeds: Sequence[int],
     num_steps: int,
     guidance: float,
     emit: Listener,
 ) -> dict[str, Pictures]:
     """One model in memory, each arm puts its LoRA on it; loaded only if pictures are missing."""
-    from onbrand.models.diffusion import load_diffusion
-
-    warn_of_unseen_words(pack, arms[-1].prompts, brief, emit)
-    opened: list[DiffusionModel] = []
-
-    def artist(checkpoint: Path | None) -> DiffusionModel:
-        if not opened:
-            opened.append(load_diffusion(pack))
-        return with_lora(opened[0], checkpoint)
-
     pictures = {}
     for arm in arms:
         request = Request(
@@ -207,6 +204,55 @@ def _draw_all(
     return pictures
 
 
+def _artist(pack: Pack) -> Artist:
+    """The one model, with a checkpoint's LoRA on it; loaded when first asked for."""
+    from onbrand.models.diffusion import load_diffusion
+
+    opened: list[DiffusionModel] = []
+
+    def artist(checkpoint: Path | None) -> DiffusionModel:
+        if not opened:
+            opened.append(load_diffusion(pack))
+        return with_lora(opened[0], checkpoint)
+
+    return artist
+
+
+def _draw_class(
+    places: Places,
+    artist: Artist,
+    model: BrandModel,
+    arms: Sequence[_Arm],
+    seeds: Sequence[int],
+    num_steps: int,
+    guidance: float,
+    emit: Listener,
+) -> dict[str, Pictures]:
+    """What each trained arm makes of the base's own prompts: has the plain subject changed?"""
+    base = next(arm for arm in arms if arm.name == BASE)
+    return {
+        arm.name: draw(
+            partial(artist, arm.checkpoint),
+            Request(
+                prompts=base.prompts,
+                seeds=(seeds[0],) * len(base.prompts),
+                num_steps=num_steps,
+                guidance=guidance,
+                parents=parents_of(model, arm.checkpoint),
+            ),
+            places.judged / f"{arm.name}-class",
+            task=f"drawing the plain class, {arm.name}",
+            emit=emit,
+        )
+        for arm in arms
+        if arm.checkpoint is not None
+    }
+
+
+def _opened(shots: Pictures | None) -> list[Image]:
+    return [shots.open(i) for i in range(len(shots.items))] if shots else []
+
+
 def _references(
     places: Places,
     dataset: Dataset,
@@ -224,6 +270,7 @@ def _references(
         gallery=gallery,
         palette=brief.palette,
         held_out_for_memory=held_out_for_memory,
+        objective=brief.objective,
     )
 
 

@@ -150,7 +150,11 @@ def _train(
     from onbrand.models import open_pack
 
     pack = open_pack(recipe.base)
-    held_out = [dataset.open(asset) for asset in dataset.held_out]
+    scorer = judging.training_scorer(
+        pack,
+        [dataset.open(asset) for asset in dataset.held_out],
+        train=[dataset.open(asset) for asset in dataset.train],
+    )
     return training.train(
         dataset,
         places.brief(),
@@ -158,7 +162,8 @@ def _train(
         pack,
         out,
         sample=generation.sample,
-        score=judging.training_scorer(pack, held_out),
+        score=scorer,
+        reviewer=scorer,
         arm=arm,
         cache=places.cache,
         learning_rate=learning_rate,

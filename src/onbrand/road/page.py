@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts import Judgement
 from onbrand.events import Listener, silent
-from onbrand.road.compare import Comparison, compare
+from onbrand.road.compare import BASE, Comparison, compare
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
-    from onbrand.report import Column, Curve, Neighbour, Shown
+    from onbrand.report import Column, Curve, Evidence, Neighbour, Shown
 
 __all__ = ["report"]
 
-MAX_REFERENCES, MAX_HELD_OUT, MAX_LOOKALIKES, MAX_NEIGHBOURS = 12, 4, 8, 8
+MAX_REFERENCES, MAX_HELD_OUT, MAX_LOOKALIKES, MAX_NEIGHBOURS, MAX_WORST = 12, 4, 8, 8, 4
 
 
 def report(
@@ -66,6 +66,7 @@ def report(
         commands=_commands(places, baselines),
         facts=_facts(found),
         diagnosis=found.verdict.diagnosis,
+        evidence=_evidence(found),
         chance={"retrieval_fraction": found.references.gallery.chance},
     )
     write_report(places.root, context)
@@ -147,6 +148,47 @@ def _neighbours(found: Comparison) -> list[Neighbour]:
     return pairs
 
 
+def _evidence(found: Comparison) -> list[Evidence]:
+    """The faults of the stage that the verdict speaks of, each with the pictures that show it most,
+    beside the base's of the same prompt and seed, or the training picture that it repeats."""
+    from onbrand import judging
+    from onbrand.report import Evidence
+
+    arm = found.judgement.ship["chosen"] or found.model.stages[-1].name
+    own, base = (
+        {name: metric.value for name, metric in found.measured[one].arm.metrics.items()}
+        for one in (arm, BASE)
+    )
+    return [
+        Evidence(
+            title=finding.sentence.partition(":")[0],
+            pairs=_worst(found, arm, finding.fault),
+            beside="what it repeats" if finding.fault == "memorised" else "the base's",
+        )
+        for finding in judging.findings(own, base)
+    ]
+
+
+def _worst(found: Comparison, arm: str, fault: str) -> list[tuple[Shown, Shown | None]]:
+    from onbrand.report import Shown
+
+    of_class = fault == "drift"
+    shots = (found.class_pictures if of_class else found.pictures)[arm]
+    pairs: list[tuple[Shown, Shown | None]] = []
+    for index in found.measured[arm].worst.get(fault, ())[:MAX_WORST]:
+        item = shots.items[index]
+        if fault == "memorised":
+            asset = found.dataset.train[found.measured[arm].pictures[index].nearest_train]
+            other = Shown(picture=found.dataset.open(asset), alt=asset.caption or asset.key)
+        else:
+            place = index * len(found.seeds) if of_class else index
+            drawn = found.pictures[BASE]
+            other = Shown(picture=drawn.open(place), alt=f"base: {drawn.items[place].prompt}")
+        shown = Shown(shots.open(index), alt=item.prompt, note=f"seed {item.seed}")
+        pairs.append((shown, other))
+    return pairs
+
+
 def _holes(found: Comparison) -> Sequence[str]:
     holes = found.dataset.coverage.get("holes", [])
     return [str(hole) for hole in holes] if isinstance(holes, list) else []
@@ -176,5 +218,21 @@ def _facts(found: Comparison) -> list[tuple[str, str]]:
         ("training", f"{took / 60:.1f} min"),
         ("prompts × seeds", f"{len(found.prompts)} × {len(found.seeds)}"),
         ("seeds", ", ".join(map(str, found.seeds))),
+        *_tries(found),
         ("machine", f"{platform.machine()}, Python {platform.python_version()}"),
     ]
+
+
+def _tries(found: Comparison) -> list[tuple[str, str]]:
+    """What early stops and fallbacks did in training."""
+    told = []
+    for stage in found.model.stages:
+        if stage.best_step is not None:
+            told.append((f"{stage.name}, early stop", f"step {stage.best_step} is the best"))
+        for number, one in enumerate(stage.tries, start=1):
+            changed = ", ".join(f"{k} = {v}" for k, v in one["changes"].items()) or "as the recipe"
+            told.append((f"{stage.name}, try {number}", f"{changed}: gate {one['gate']}"))
+        if stage.changes:
+            changed = ", ".join(f"{name} = {value}" for name, value in stage.changes.items())
+            told.append((f"{stage.name}, kept", changed))
+    return told

@@ -152,6 +152,7 @@ class Loop:
         self.step = 0
         self.seconds = 0.0
         self._workers = workers
+        self._stopped = False
         self._buffers = dict(buffers or {})
         self._names = sorted(parameters)
         self._parameters: list[Tensor] = [parameters[n] for n in self._names]
@@ -195,7 +196,11 @@ class Loop:
         self.emit(Started(self.task, goal, "steps"))
         began = mark = time.monotonic()
         with interrupt_flag() as interrupted:
-            while self.step < goal and (limit_s is None or mark - began < limit_s):
+            while (
+                self.step < goal
+                and not self._stopped
+                and (limit_s is None or mark - began < limit_s)
+            ):
                 numbers = self._update(step, blame)
                 self.step += 1
                 now = time.monotonic()
@@ -212,10 +217,14 @@ class Loop:
                 if stopping:
                     raise KeyboardInterrupt
         self.save()
-        finished = self.step >= self.settings.num_steps
+        finished = self._stopped or self.step >= self.settings.num_steps
         if finished:
             self.emit(Finished(self.task, {"steps": self.step, "seconds": round(self.seconds, 1)}))
         return finished
+
+    def stop(self) -> None:
+        """End the run after the step at hand, as if all steps were done."""
+        self._stopped = True
 
     def _update(self, step: Step, blame: Callable[[int], str] | None) -> dict[str, float]:
         """One optimiser update; returns loss, learning rate, gradient norm and step's numbers."""

@@ -1,8 +1,9 @@
 """Gates: a stage must reach its figures before the next one may start.
 
-A gate reads the training-side figures of the validation pictures. `at_least` is absolute;
-`not_worse` compares with the stage before (the untouched base for the first stage) and grants
-`tolerance`, because a handful of pictures measures no finer.
+A gate reads the training-side figures of the validation pictures. `at_least` and `at_most` are
+absolute, or shares of the base's own figure (`of_base`); `not_worse` compares with the stage before
+(the untouched base for the first stage) and grants `tolerance`, because a handful of pictures
+measures no finer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onbrand.recipe import Gate
+from onbrand.recipe import GATE_METRICS, Gate
 
 __all__ = ["Verdict", "judge_gates"]
 
@@ -25,28 +26,51 @@ class Verdict:
 
 
 def judge_gates(
-    gates: Sequence[Gate], metrics: Mapping[str, float], before: Mapping[str, float]
+    gates: Sequence[Gate],
+    metrics: Mapping[str, float],
+    before: Mapping[str, float],
+    base: Mapping[str, float] | None = None,
 ) -> Verdict | None:
     """The verdict of all gates that stand after one stage; None if there are none.
 
-    `metrics` are the stage's figures, `before` those of the stage before it. A figure that is
-    missing or not a number fails. Higher is better for every metric of a gate.
+    `metrics` are the stage's figures, `before` those of the stage before it, `base` the untouched
+    base's. A figure that is missing or not a number fails, as does one whose base's is.
     """
     if not gates:
         return None
     reached: list[str] = []
     missed: list[str] = []
     for gate in gates:
-        value = metrics.get(gate.metric, math.nan)
-        good = value >= gate.at_least
-        sign = "≥" if good else "<"
-        (reached if good else missed).append(f"{gate.metric} {value:.3f} {sign} {gate.at_least:g}")
+        good, note = _bound(gate, metrics, base or {})
+        (reached if good else missed).append(note)
         for name in gate.not_worse:
             was = before.get(name, math.nan)
             now = metrics.get(name, math.nan)
-            good = math.isnan(was) or now >= was - abs(was) * gate.tolerance
+            good = math.isnan(was) or not _worse(name, now, was, abs(was) * gate.tolerance)
             note = f"{name} {was:.3f} → {now:.3f}"
             (reached if good else missed).append(note if good else f"{note} is worse")
     if missed:
         return Verdict(False, f"failed: {'; '.join(missed)}")
     return Verdict(True, f"passed: {'; '.join(reached)}")
+
+
+def _bound(gate: Gate, metrics: Mapping[str, float], base: Mapping[str, float]) -> tuple[bool, str]:
+    """Whether the gate's own bound holds, and the figure beside it."""
+    value = metrics.get(gate.metric, math.nan)
+    higher = gate.at_least is not None
+    bound = gate.at_least if gate.at_least is not None else gate.at_most
+    assert bound is not None
+    words = f"{bound:g}"
+    if gate.of_base:
+        theirs = base.get(gate.metric, math.nan)
+        words = f"{bound:g} × the base's {theirs:.3f}"
+        bound *= theirs
+    good = value >= bound if higher else value <= bound
+    signs = ("≥", "<") if higher else ("≤", ">")
+    return good, f"{gate.metric} {value:.3f} {signs[0] if good else signs[1]} {words}"
+
+
+def _worse(name: str, now: float, was: float, slack: float) -> bool:
+    """Whether a figure lost more than `slack`, in its own direction; NaN has."""
+    kept = now >= was - slack if GATE_METRICS[name] == "higher" else now <= was + slack
+    return not kept

@@ -34,7 +34,8 @@ def digest(value: object) -> str:
 class History:
     """The state of run.json in a model folder.
 
-    `results[i]` is None until stage i has finished; `looked[i]` says what it was measured on.
+    `results[i]` is None until stage i has finished; `looked[i]` says what it was measured on;
+    `tries[i]` are its earlier tries, whose gate failed, in order.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class History:
     stages: list[dict[str, str]]
     results: list[dict[str, Any] | None]
     looked: list[str]
+    tries: list[list[dict[str, Any]]]
     base_metrics: dict[str, float] = field(default_factory=dict)
     emit: Listener = silent
     read_only: bool = False
@@ -64,8 +66,9 @@ class History:
         """
         num = len(stages)
         fresh = cls(
-            Path(root), dict(trains), looks, [dict(s) for s in stages], [None] * num, [""] * num
-        )
+            Path(root), dict(trains), looks, [dict(s) for s in stages], [None] * num, [""] * num,
+            [[] for _ in range(num)],
+        )  # fmt: skip
         fresh.emit, fresh.read_only = emit, read_only
         if read_only:
             fresh.refresh()
@@ -98,6 +101,7 @@ class History:
                 )
         self.results[:num_same] = old["results"][:num_same]
         self.looked[:num_same] = old["looked"][:num_same]
+        self.tries[:num_same] = old.get("tries", self.tries)[:num_same]
         if self.looks != old["looks"]:
             self.base_metrics = {}
         done = sum(r is not None for r in self.results)
@@ -141,7 +145,8 @@ class History:
         kept = self.results[index]
         if kept is None:
             return None
-        result = StageResult(**kept)
+        told = {**kept, "diagnosis": (), "tries": tuple(kept.get("tries", ()))}
+        result = StageResult(**told)
         changed = result.changed_files(self.root)
         checkpoint = self.root / result.folder / "resume.safetensors"
         if changed and not self.read_only:
@@ -154,6 +159,35 @@ class History:
                 checkpoint.unlink(missing_ok=True)
                 (checkpoint.parent / "load_test.json").unlink(missing_ok=True)
         return None if changed or not checkpoint.exists() else result
+
+    def keep_try(self, index: int, result: StageResult, then: Mapping[str, Any]) -> None:
+        """Put the stage's checkpoint aside in tries/: its gate failed, and another try follows,
+        with the changes `then`."""
+        number = len(self.tries[index]) + 1
+        aside = self.root / "tries" / f"{Path(result.folder).name}-{number}"
+        with storage_errors(aside):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            shutil.move(self.root / result.folder, aside)
+            for sheet in (self.root / "previews").glob(f"{Path(result.folder).name}.png"):
+                shutil.move(sheet, aside / "preview.png")
+        told = {
+            "changes": dict(result.changes),
+            "metrics": dict(result.metrics),
+            "gate": result.gate,
+            "folder": f"tries/{aside.name}",
+            "then": dict(then),
+        }
+        self.tries[index].append(told)
+        self.results[index] = None
+        self._write()
+
+    def forget_from(self, index: int) -> None:
+        """Put stage `index` and all behind it aside, tries included: they are to be made anew."""
+        self._set_aside(index)
+        for later in range(index, len(self.results)):
+            self.results[later], self.looked[later], self.tries[later] = None, "", []
+        self._write()
 
     def is_stale(self, index: int) -> bool:
         """Whether stage `index` was measured on other prompts or settings than today's."""
@@ -188,6 +222,7 @@ class History:
                 "stages": self.stages,
                 "results": self.results,
                 "looked": self.looked,
+                "tries": self.tries,
                 "base_metrics": self.base_metrics,
             },
         )

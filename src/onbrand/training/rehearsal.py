@@ -83,7 +83,9 @@ class Rehearsal(Session):
         shape = (1, self.model.num_latent_channels, side, side)
         return Examples(("noise",), (noise(shape, 0, 0, [0])[0],), ((prompts[0],),))
 
-    def finish(self, plan: StagePlan, folder: Path, seconds: float) -> StageResult:
+    def finish(
+        self, plan: StagePlan, folder: Path, seconds: float, best_step: int | None = None
+    ) -> StageResult:
         """Nothing is exported or measured."""
         return StageResult(plan.name, plan.kind, plan.num_steps, 0, str(folder), seconds)
 
@@ -106,7 +108,9 @@ def forecast(
     check(dataset, recipe, pack, recipe.stage, plans, ALONE, emit)
     few = replace(dataset, assets=dataset.train[:NUM_PICTURES])
     quiet = recipe.model_copy(
-        update={"validation": recipe.validation.model_copy(update={"preview_every": 0})}
+        update={
+            "validation": recipe.validation.model_copy(update={"preview_every": 0, "stop_every": 0})
+        }
     )
     emit(Started("rehearsal", len(plans), "stages"))
     with tempfile.TemporaryDirectory() as folder, memory_errors(recipe):

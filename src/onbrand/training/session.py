@@ -29,6 +29,7 @@ from onbrand.recipe import Recipe
 from onbrand.sheet import contact_sheet
 from onbrand.training.cache import Examples, Store, Texts, encode, in_order
 from onbrand.training.engine import Loop, Settings, generator
+from onbrand.training.held_out import held_out_losses
 from onbrand.training.noise_levels import NoiseLevels
 from onbrand.training.parts import Draw, Measure, Parts
 from onbrand.training.precision import ExactAttention, mixed
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PREVIEW_SEED",
+    "Reviewer",
     "Sampler",
     "Scorer",
     "Session",
@@ -50,6 +52,10 @@ __all__ = [
 CLASS_CHUNK = 8  # class pictures are sampled and kept in chunks of this size
 CLASS_SEED = 90_000
 PREVIEW_SEED = 50_000
+
+
+Every = Mapping[int, Callable[[int], Mapping[str, float] | None]]
+"""The engine's table: a period in steps, and what is done then."""
 
 
 class Sampler(Protocol):
@@ -75,6 +81,18 @@ class Scorer(Protocol):
     def __call__(
         self, pictures: Sequence[Image.Image], texts: Sequence[str], /
     ) -> Mapping[str, float]: ...
+
+
+class Reviewer(Protocol):
+    """What is wrong with a stage, by the training side's eyes (judging.TrainingScorer fits)."""
+
+    def drift(self, own: Sequence[Image.Image], base: Sequence[Image.Image], /) -> float:
+        """How far class pictures moved from the base's, in [0, 1]."""
+        ...
+
+    def explain(self, own: Mapping[str, float], base: Mapping[str, float], /) -> Sequence[str]:
+        """What is wrong, a sentence each, with the figure and what to do."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +132,12 @@ class Session:
     size_px: int
     base_fingerprint: str
     speak: Callable[[str], str]
+    reviewer: Reviewer | None = None
     workers: Workers = ALONE
     parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
     who_d: Tensor | None = None
     texts: Texts = field(init=False)
+    _class_looks: list[Image.Image] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.texts = Texts(self.model, frozen=not self.recipe.lora.text_encoder)
@@ -254,10 +274,54 @@ class Session:
         return pictures, texts
 
     def validate(self, name: str) -> dict[str, float]:
-        """Finite figures of the validation pictures; their sheet lies in previews/NAME.png."""
+        """Finite figures of the validation pictures, whose sheet lies in previews/NAME.png, and the
+        loss on held-out ones; prior_drift, which takes more pictures, where the recipe reads it."""
         pictures, texts = self.preview(name)
-        scores = self.score(pictures, [self.brief.class_prompt(text) for text in texts])
+        scores = dict(self.score(pictures, [self.brief.class_prompt(text) for text in texts]))
+        losses = held_out_losses(self)
+        scores |= {key: losses[key] for key in ("validation_loss",) if key in losses}
+        if self.recipe.reads("prior_drift") and self.reviewer is not None and self.parameters:
+            scores["prior_drift"] = self.reviewer.drift(self._draw_class(), self._base_class())
         return {key: float(value) for key, value in scores.items() if math.isfinite(value)}
+
+    def look(self, metric: str, name: str) -> dict[str, float]:
+        """Figures for an early stop: those of the held-out loss alone, if it reads that."""
+        return held_out_losses(self) if metric == "validation_loss" else self.validate(name)
+
+    def _draw_class(self) -> list[Image.Image]:
+        """The validation texts of the plain class, nobody's identity, as the model draws now."""
+        validation = self.recipe.validation
+        texts = [t for t in self.validation_prompts() for _ in range(validation.num_per_prompt)]
+        with self.evaluating(), self._showing_nobody():
+            return self.sample(
+                self.model,
+                [self.brief.class_prompt(text) for text in texts],
+                seeds=[PREVIEW_SEED + i % validation.num_per_prompt for i in range(len(texts))],
+                num_steps=validation.num_steps,
+                guidance=validation.guidance,
+            )
+
+    @contextlib.contextmanager
+    def _showing_nobody(self) -> Iterator[None]:
+        way = self.model.way
+        if way is None:
+            yield
+            return
+        who = way.who_nd
+        way.show(None)
+        try:
+            yield
+        finally:
+            way.show(who)
+
+    def _base_class(self) -> list[Image.Image]:
+        """The same by the untouched base, drawn once a run."""
+        from onbrand.models.adapters import without_lora
+
+        if not self._class_looks:
+            with without_lora(self.model):
+                self._class_looks = self._draw_class()
+        return self._class_looks
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -345,9 +409,11 @@ class Session:
         loop.resume()
         return loop
 
-    def run(self, loop: Loop, draw: Draw, measure: Measure, plan: StagePlan) -> None:
-        """Train to the stage's end, in the plan's parts, with previews. Raises NonFiniteLoss with
-        the names of the samples that caused it."""
+    def run(
+        self, loop: Loop, draw: Draw, measure: Measure, plan: StagePlan, every: Every | None = None
+    ) -> None:
+        """Train to the stage's end, in the plan's parts, with previews or the looks of `every`.
+        Raises NonFiniteLoss with the names of the samples that caused it."""
         parts = Parts(
             partial(self.enter_step, loop.settings.seed),
             draw,
@@ -358,12 +424,16 @@ class Session:
             plan.num_parts,
             self.workers,
         )
-        loop.run(parts, every=self.previews(loop.folder.name), blame=parts.blame)
+        looks = self.previews(loop.folder.name) if every is None else every
+        loop.run(parts, every=looks, blame=parts.blame)
 
     # -- keeping -----------------------------------------------------------------------------
 
-    def finish(self, plan: StagePlan, folder: Path, seconds: float) -> StageResult:
+    def finish(
+        self, plan: StagePlan, folder: Path, seconds: float, best_step: int | None = None
+    ) -> StageResult:
         """Write the adapter in diffusers and kohya form into `folder`, then measure the stage.
+        `best_step` is the one that an early stop kept.
 
         The first process alone does; in the others the result has no figures.
         """
@@ -385,6 +455,7 @@ class Session:
             folder=f"stages/{folder.name}",
             seconds=round(seconds, 1),
             code=made_by(),
+            best_step=best_step,
         )
         if not self.workers.is_first:
             return result

@@ -25,6 +25,7 @@ from onbrand.recipe import SEEN_LOSSES, Stage
 from onbrand.training.batches import Batch, draw_batch
 from onbrand.training.cache import Examples, brand_examples
 from onbrand.training.critic import Critic, adversarial, open_critic
+from onbrand.training.early_stop import EarlyStop
 from onbrand.training.engine import Part
 from onbrand.training.lenses import Lens, open_lenses
 from onbrand.training.looks import estimates, latest_timestep, look
@@ -87,10 +88,11 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         return _sum_of(losses, tools.weights), {k: float(v.detach()) for k, v in losses.items()}
 
     model.network.train()
-    session.run(loop, draw, measure, plan)
+    stop = EarlyStop(session, loop, folder)
+    session.run(loop, draw, measure, plan, every=stop.table(session.previews(folder.name)))
 
     # save, measure
-    return session.finish(plan, folder, loop.seconds)
+    return session.finish(plan, folder, loop.seconds, stop.restore())
 
 
 @dataclass(frozen=True)

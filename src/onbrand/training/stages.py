@@ -10,28 +10,27 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import torch
-from safetensors import safe_open
 
 from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
-from onbrand.errors import RecipeError
+from onbrand.errors import DatasetError, RecipeError
 from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
 from onbrand.training import dreambooth
 from onbrand.training.cache import Store, in_order
 from onbrand.training.checks import check, warn_of_cut_captions
+from onbrand.training.early_stop import BEST_FILE, load_parameters
 from onbrand.training.engine import read_log
-from onbrand.training.gates import judge_gates
 from onbrand.training.guards import memory_errors
 from onbrand.training.history import History, digest
-from onbrand.training.session import Sampler, Scorer, Session, StagePlan
+from onbrand.training.session import Reviewer, Sampler, Scorer, Session, StagePlan
 from onbrand.training.stage import run
+from onbrand.training.tries import pass_gates
 from onbrand.training.workers import ALONE, Workers
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["ARMS", "base_metrics", "failed_gate", "loss_curves", "plan", "train"]
 
 ARMS = ("onbrand", dreambooth.NAME)
+CHOOSING = ("identity", "alignment", "diversity")  # what a stage is chosen by
 
 
 def plan(dataset: Dataset, recipe: Recipe, arm: str = "onbrand") -> list[StagePlan]:
@@ -50,22 +50,19 @@ def plan(dataset: Dataset, recipe: Recipe, arm: str = "onbrand") -> list[StagePl
         count = names.count(stage.kind) + 1
         names.append(stage.kind)
         name = stage.kind if count == 1 else f"{stage.kind}-{count}"
-        num_prior = stage.batch_size if stage.weight("prior") else 0
-        plans.append(
-            StagePlan(
-                name,
-                stage.kind,
-                stage.steps_for(len(in_order(dataset, stage.only))),
-                stage.batch_size,
-                num_prior,
-                stage.gradient_accumulation,
-            )
-        )
+        plans.append(_plan_of(dataset, stage, name))
     if arm == "onbrand":
         return plans
     half = max(1, recipe.stage[0].batch_size // 2)
     num_steps = max(1, sum(p.num_pictures_seen for p in plans) // (2 * half))
     return [StagePlan(dreambooth.NAME, dreambooth.NAME, num_steps, half, half)]
+
+
+def _plan_of(dataset: Dataset, stage: Stage, name: str) -> StagePlan:
+    num_prior = stage.batch_size if stage.weight("prior") else 0
+    num_steps = stage.steps_for(len(in_order(dataset, stage.only)))
+    parts = stage.gradient_accumulation
+    return StagePlan(name, stage.kind, num_steps, stage.batch_size, num_prior, parts)
 
 
 def train(
@@ -77,6 +74,7 @@ def train(
     *,
     sample: Sampler,
     score: Scorer,
+    reviewer: Reviewer | None = None,
     arm: str = "onbrand",
     cache: Path | None = None,
     learning_rate: float | None = None,
@@ -88,12 +86,13 @@ def train(
 
     `arm` is "onbrand" (the recipe's stages) or "dreambooth_lora" (the baseline; `learning_rate` is
     its own, by default a quarter of our first stage's: a poor rate would flatter us). `cache` may
-    be shared between arms. `stop_after` names a stage to end with for now. Each of several
-    `workers` calls this with the same arguments and gets the same model.
-    A gate that fails ends the run: the result is saved, `ship` names the last good stage, and
-    `failed_gate` gives the sentence. Raises RecipeError, DatasetError and PackError before any
-    work, NonFiniteLoss, OutOfMemory, StorageError, and KeyboardInterrupt after the checkpoint is
-    saved.
+    be shared between arms. `stop_after` names a stage to end with for now. `reviewer` measures
+    drift and says what is wrong with a stage whose gate failed. Each of several `workers` calls
+    this with the same arguments and gets the same model.
+    A gate that fails, and whose fallbacks are used up, ends the run: the result is saved, `ship`
+    names the last good stage, and `failed_gate` gives the sentence. Raises RecipeError,
+    DatasetError and PackError before any work, NonFiniteLoss, OutOfMemory, StorageError, and
+    KeyboardInterrupt after the checkpoint is saved.
     """
     emit = emit if workers.is_first else silent
     plans = plan(dataset, recipe, arm)
@@ -104,10 +103,12 @@ def train(
         raise RecipeError(f"no stage {stop_after!r} to stop after: {[p.name for p in plans]}")
     stages = None if arm == dreambooth.NAME else recipe.stage
     check(dataset, recipe, pack, stages or (), plans, workers, emit)
+    _check_figures(dataset, recipe, reviewer, workers)
     with memory_errors(recipe):
         session = open_session(
             dataset, brief, recipe, pack, Path(out), arm, cache, sample, score, emit, workers
         )
+        session.reviewer = reviewer
         with workers.first_goes_first():
             history = _open_history(session, plans, arm, rate)
         _before_training(session, history, arm)
@@ -146,11 +147,16 @@ def _run_stages(
     for index, stage_plan in enumerate(plans):
         stage = None if arm == dreambooth.NAME else recipe.stage[index]
         folder = session.root / "stages" / f"{index + 1:02d}-{stage_plan.name}"
-        result = _run_stage(session, history, stage, stage_plan, folder, index, learning_rate)
-        before = model.stages[-1].metrics if model.stages else history.base_metrics
-        gates = [gate for gate in recipe.gate if gate.after == stage_plan.kind]
-        verdict = judge_gates(gates, result.metrics, before)
-        model.stages.append(replace(result, gate=verdict.sentence if verdict else None))
+        result, verdict = pass_gates(
+            session,
+            history,
+            index,
+            stage,
+            [gate for gate in recipe.gate if gate.after == stage_plan.kind],
+            model.stages[-1].metrics if model.stages else history.base_metrics,
+            partial(_run_stage, session, history, stage_plan, folder, index, learning_rate),
+        )
+        model.stages.append(result)
         model.ship = _ship(model.stages, len(plans))
         if session.workers.is_first:
             model.save()
@@ -159,6 +165,24 @@ def _run_stages(
         if stop_after == stage_plan.name or (verdict and not verdict.passed):
             break
     return model
+
+
+def _check_figures(
+    dataset: Dataset, recipe: Recipe, reviewer: Reviewer | None, workers: Workers
+) -> None:
+    """Refuse gates that could never open, and early stops that processes could not agree on."""
+    if recipe.reads("validation_loss") and not dataset.held_out:
+        raise DatasetError(
+            f"the recipe reads validation_loss, but {dataset.root} holds out no picture: name some "
+            "under held_out in brief.toml"
+        )
+    if recipe.reads("prior_drift") and reviewer is None:
+        raise RecipeError("the recipe reads prior_drift, but nobody measures it: pass a reviewer")
+    if recipe.validation.stop_every and workers.num > 1:
+        raise RecipeError(
+            f"stop_every = {recipe.validation.stop_every} with {workers.num} processes: an early "
+            "stop works in one process only. Set it to 0, or start one."
+        )
 
 
 def open_session(
@@ -230,7 +254,10 @@ def _open_history(
             "size": session.size_px,
         },
         looks=digest([session.validation_prompts(), recipe.validation.model_dump()]),
-        stages=[_stage_facts(recipe, p, i, learning_rate) for i, p in enumerate(plans)],
+        stages=[
+            _stage_facts(recipe, p, i, learning_rate, session.validation_prompts())
+            for i, p in enumerate(plans)
+        ],
         emit=session.emit,
         read_only=not session.workers.is_first,
     )
@@ -250,29 +277,40 @@ def _before_training(session: Session, history: History, arm: str) -> None:
 
 
 def _stage_facts(
-    recipe: Recipe, stage_plan: StagePlan, index: int, learning_rate: float
+    recipe: Recipe,
+    stage_plan: StagePlan,
+    index: int,
+    learning_rate: float,
+    looked_at: Sequence[str],
 ) -> dict[str, str]:
     """Name and fingerprint of a stage, for the history."""
     if stage_plan.kind == dreambooth.NAME:
         settings: object = [stage_plan.num_steps, stage_plan.batch_size, learning_rate]
     else:
         settings = recipe.stage[index].model_dump()
+        if recipe.validation.stop_every:  # what decides where it stops changes its weights
+            settings = [settings, recipe.validation.model_dump(), list(looked_at)]
     return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
 
 
 def _run_stage(
     session: Session,
     history: History,
-    stage: Stage | None,
     stage_plan: StagePlan,
     folder: Path,
     index: int,
     learning_rate: float,
+    stage: Stage | None,
 ) -> StageResult:
     """The stage's result: the kept one if it finished before, else by running its file."""
+    if stage is not None:  # a fallback may have changed them
+        stage_plan = _plan_of(session.dataset, stage, stage_plan.name)
     kept = history.result(index)
     if kept is not None:
-        _load_parameters(folder, session.parameters)
+        best = folder / BEST_FILE  # an early stop kept it; the resume file has the last step's
+        load_parameters(
+            best if best.exists() else folder / "resume.safetensors", session.parameters
+        )
         if history.is_stale(index) and session.workers.is_first:
             history.keep(index, replace(kept, metrics=session.validate(folder.name)))
         session.workers.wait()
@@ -301,14 +339,6 @@ def run_stage(
     return run(session, stage, stage_plan, folder, seed)
 
 
-@torch.no_grad()
-def _load_parameters(folder: Path, parameters: dict[str, torch.nn.Parameter]) -> None:
-    """Put the exact float32 parameters of a finished stage back (an export may be rounded)."""
-    with safe_open(str(folder / "resume.safetensors"), "pt") as file:
-        for name, parameter in parameters.items():
-            parameter.copy_(file.get_tensor(f"parameter/{name}"))
-
-
 def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
     """Which stage to ship, and why in one sentence."""
     failed = [s for s in stages if s.gate and s.gate.startswith("failed")]
@@ -320,7 +350,7 @@ def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
             "reason": f"No stage passed its gate ({first} {failed[0].gate}): look before you ship.",
         }
     last = good[-1]
-    figures = ", ".join(f"{k} {v:.3f}" for k, v in last.metrics.items())
+    figures = ", ".join(f"{k} {last.metrics[k]:.3f}" for k in CHOOSING if k in last.metrics)
     if failed:
         reason = f"{last.name} is the last good stage: {failed[0].name} {failed[0].gate}."
     elif len(stages) < num_planned:
@@ -361,7 +391,9 @@ def failed_gate(model: BrandModel) -> str | None:
     """The sentence of the gate at which the model's training ended; None if none failed."""
     for stage in model.stages:
         if stage.gate and stage.gate.startswith("failed"):
-            return f"stage {stage.name}: gate {stage.gate}. {model.ship['reason']}"
+            tried = f" after {len(stage.tries) + 1} tries" if stage.tries else ""
+            said = " ".join([f"{model.ship['reason']}", *stage.diagnosis])
+            return f"stage {stage.name}: gate {stage.gate}{tried}. {said}"
     return None
 
 

@@ -9,7 +9,7 @@ import typer
 
 from onbrand.app.cli.teach import lesson
 
-__all__ = ["app", "consistency", "eyes", "pack", "readme", "training"]
+__all__ = ["app", "consistency", "diagnosis", "eyes", "pack", "readme", "training"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -149,6 +149,44 @@ def eyes(
     _print_against(result, stored)
 
 
+def diagnosis(
+    quick: Quick = False,
+    json: Json = None,
+    work: Work = Path("build/bench/diagnosis"),
+    base: Base = "pocket",
+    seed: Seed = 7,
+    characters: Annotated[int, typer.Option(min=1, help="How many reserved characters.")] = 12,
+    failures: Annotated[
+        int, typer.Option(min=0, max=2, help="How many of them to train to fail; 0 is quick.")
+    ] = 1,
+) -> None:
+    """Does each diagnosis see its fault, and nothing else? On planted faults and real failures.
+
+    [bold]onbrand bench diagnosis --failures 0[/]
+
+    [bold]onbrand bench diagnosis --json docs/benchmarks/diagnosis.json[/]
+    """
+    from onbrand import bench
+    from onbrand.app.cli.render import showing
+
+    with showing(_kept(work)) as emit:
+        result = bench.run_diagnosis(
+            base=base,
+            num_characters=characters,
+            num_failed=failures,
+            quick=quick,
+            work=work,
+            seed=seed,
+            json_path=json,
+            emit=emit,
+        )
+    _print(result)
+    for identity, runs in result["failures"].items():
+        for run, told in runs.items():
+            named = ", ".join(told["named"]) or "nothing"
+            typer.echo(f"character {identity}, {run}: {named}")
+
+
 def training(
     quick: Quick = False,
     json: Json = None,
@@ -225,5 +263,5 @@ def _print(result: dict[str, object]) -> None:
     Console().print(bench.table(result))
 
 
-for _bench in (consistency, pack, eyes, training, readme):
+for _bench in (consistency, pack, eyes, training, diagnosis, readme):
     app.command(help=lesson(_bench))(_bench)

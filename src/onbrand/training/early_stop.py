@@ -1,0 +1,127 @@
+"""Early stop: look every k steps, keep the best checkpoint, end a stage that no longer improves.
+
+What was seen lies in watch.json, the best parameters in best.safetensors. Both are functions of the
+steps that came before, so a run resumed after a kill sees, keeps and stops the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from onbrand.events import Noted
+from onbrand.files import write_bytes_atomic, write_json_atomic
+from onbrand.recipe import GATE_METRICS
+
+if TYPE_CHECKING:
+    from onbrand.training.engine import Loop
+    from onbrand.training.session import Session
+
+__all__ = ["BEST_FILE", "EarlyStop", "load_parameters"]
+
+BEST_FILE = "best.safetensors"
+WATCH_FILE = "watch.json"
+
+
+class EarlyStop:
+    """Watches one stage of a session; does nothing when the recipe has no `stop_every`.
+
+    stop = EarlyStop(session, loop, folder); loop.run(step, every=stop.table(...)); stop.restore()
+    """
+
+    def __init__(self, session: Session, loop: Loop, folder: Path) -> None:
+        self._session, self._loop, self._folder = session, loop, folder
+        self._settings = session.recipe.validation
+        self._seen: list[tuple[int, float]] = []
+        if self._settings.stop_every:
+            self._seen = [(s, v) for s, v in _read(folder / WATCH_FILE) if s <= loop.step]
+            self._stop_when_due()
+
+    @property
+    def best_step(self) -> int | None:
+        """The step whose checkpoint is kept; None when nothing was looked at."""
+        return self._best()[0] if self._seen else None
+
+    def table(
+        self, every: Mapping[int, Callable[[int], Mapping[str, float] | None]]
+    ) -> dict[int, Callable[[int], Mapping[str, float] | None]]:
+        """The engine's `every` table with the look added to it."""
+        period = self._settings.stop_every
+        if not period:
+            return dict(every)
+        other = every.get(period)
+
+        def look(step: int) -> Mapping[str, float]:
+            drawn = dict(other(step) or {}) if other else {}
+            return drawn | self._look(step)
+
+        return {**every, period: look}
+
+    def restore(self) -> int | None:
+        """Put the best parameters in place; returns their step, None when the last ones stay."""
+        if not self._seen or self._best()[0] == self._loop.step:
+            (self._folder / BEST_FILE).unlink(missing_ok=True)
+            return None
+        load_parameters(self._folder / BEST_FILE, self._session.parameters)
+        return self._best()[0]
+
+    def _look(self, step: int) -> dict[str, float]:
+        name = self._settings.stop_metric
+        numbers = self._session.look(name, f"{self._folder.name}-{step:05d}")
+        value = numbers.get(name, math.nan)
+        self._seen.append((step, value))
+        if self._best()[0] == step:
+            tensors = {
+                f"parameter/{k}": p.detach().contiguous()
+                for k, p in self._session.parameters.items()
+            }
+            write_bytes_atomic(self._folder / BEST_FILE, save(tensors))
+        seen = [(s, v if math.isfinite(v) else None) for s, v in self._seen]
+        write_json_atomic(self._folder / WATCH_FILE, {"metric": name, "seen": seen})
+        self._stop_when_due()
+        return numbers
+
+    def _best(self) -> tuple[int, float]:
+        """The earliest of the best; what is not a number is never better."""
+        sign = 1 if GATE_METRICS[self._settings.stop_metric] == "higher" else -1
+        return max(
+            self._seen, key=lambda pair: -math.inf if math.isnan(pair[1]) else sign * pair[1]
+        )
+
+    def _stop_when_due(self) -> None:
+        if not self._seen:
+            return
+        since = [step for step, _ in self._seen if step > self._best()[0]]
+        if len(since) < self._settings.stop_patience:
+            return
+        step, value = self._best()
+        self._loop.stop()
+        self._session.emit(
+            Noted(
+                f"{self._folder.name}: stopped at step {self._seen[-1][0]}, because "
+                f"{self._settings.stop_metric} was best at step {step} ({value:.4g}); that is kept."
+            )
+        )
+
+
+def _read(path: Path) -> list[tuple[int, float]]:
+    try:
+        seen = json.loads(path.read_text("utf-8"))["seen"]
+        return [(int(s), math.nan if v is None else float(v)) for s, v in seen]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+@torch.no_grad()
+def load_parameters(path: Path, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+    """Copy the tensors parameter/NAME of a safetensors file into the parameters, exactly."""
+    with safe_open(str(path), "pt") as file:
+        for name, parameter in parameters.items():
+            parameter.copy_(file.get_tensor(f"parameter/{name}"))

@@ -1,0 +1,86 @@
+"""A stage and its gates: trained, judged, and where a gate failed trained again with its fallback.
+
+Each try begins from the parameters that the stage before left. How many there were is in run.json,
+so a run that is killed and called again makes the same tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from onbrand.artifacts.brand_model import StageResult
+from onbrand.events import Noted
+from onbrand.recipe import Fallback, Gate, Stage
+from onbrand.training.gates import Verdict, judge_gates
+from onbrand.training.history import History
+from onbrand.training.session import Session
+
+__all__ = ["pass_gates"]
+
+Run = Callable[[Stage | None], StageResult]
+"""Trains the stage with these settings, or gives the kept result."""
+
+
+def pass_gates(
+    session: Session,
+    history: History,
+    index: int,
+    stage: Stage | None,
+    gates: Sequence[Gate],
+    before: Mapping[str, float],
+    run: Run,
+) -> tuple[StageResult, Verdict | None]:
+    """The result of stage `index` and what its gates say of it, after all tries it was granted.
+
+    `stage` is None for the baseline, which has no gates. `before` are the figures of the stage
+    before it.
+    """
+    fallbacks = [fallback for gate in gates for fallback in gate.fallback]
+    _drop_old_tries(history, index, fallbacks)
+    start = {name: p.detach().clone() for name, p in session.parameters.items()}
+    while True:
+        num_tries = len(history.tries[index])
+        change = fallbacks[num_tries - 1] if num_tries else None
+        result = run(change.applied(stage) if change and stage else stage)
+        verdict = judge_gates(gates, result.metrics, before, history.base_metrics)
+        told = replace(
+            result,
+            changes=change.changes() if change else {},
+            tries=tuple(history.tries[index]),
+            gate=verdict.sentence if verdict else None,
+        )
+        if verdict is None or verdict.passed or num_tries == len(fallbacks):
+            return _explained(session, history, told, verdict), verdict
+        following = fallbacks[num_tries].changes()
+        words = ", ".join(f"{name} = {value}" for name, value in following.items())
+        session.emit(
+            Noted(f"{result.name}: gate {verdict.sentence}; the fallback tries again with {words}")
+        )
+        history.keep_try(index, told, following)
+        _put_back(session, start)
+
+
+def _drop_old_tries(history: History, index: int, fallbacks: Sequence[Fallback]) -> None:
+    """Forget tries that were followed by other changes than the recipe names today."""
+    followed = [one["then"] for one in history.tries[index]]
+    if followed != [fallback.changes() for fallback in fallbacks[: len(followed)]]:
+        history.forget_from(index)
+
+
+def _explained(
+    session: Session, history: History, result: StageResult, verdict: Verdict | None
+) -> StageResult:
+    """The result with what is wrong with it, when its gate failed."""
+    if session.reviewer is None or verdict is None or verdict.passed:
+        return result
+    said = session.reviewer.explain(result.metrics, history.base_metrics)
+    return replace(result, diagnosis=tuple(said))
+
+
+@torch.no_grad()
+def _put_back(session: Session, start: Mapping[str, torch.Tensor]) -> None:
+    for name, parameter in session.parameters.items():
+        parameter.copy_(start[name])

@@ -1,0 +1,95 @@
+"""What an avatar's or a scene's brief asks beyond the common figures: drawings and their truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from onbrand.illustrator import (
+    PARTS,
+    Character,
+    Illustration,
+    Scene,
+    character,
+    illustrate,
+    lookalikes,
+)
+from onbrand.judging.objective import (
+    PartMaps,
+    avatar_scores,
+    background_variety,
+    composition_count,
+)
+
+PLACES = ("forest", "city", "beach", "snow")
+TRUTH: dict[bytes, np.ndarray] = {}
+
+
+def drawn(who: Character, **scene: object) -> Image.Image:
+    """A drawing whose parts `truth` knows."""
+    made: Illustration = illustrate(who, Scene(**scene), seed=1)
+    picture = Image.fromarray(made.pixels)
+    TRUTH[picture.tobytes()] = made.parts.astype(np.int64)
+    return picture
+
+
+def truth(pictures: Sequence[Image.Image]) -> PartMaps:
+    """A parser that is never wrong."""
+    return PartMaps(PARTS, np.stack([TRUTH[picture.tobytes()] for picture in pictures]))
+
+
+def colours(pictures: Sequence[Image.Image]) -> np.ndarray:
+    """Unit vectors of 4 x 4 mean colours, about their mean: an encoder without weights."""
+    rows = [cv2.resize(np.asarray(p, np.float32), (4, 4), interpolation=cv2.INTER_AREA).ravel()
+            for p in pictures]  # fmt: skip
+    centred = np.stack(rows) - 128
+    return np.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True), np.float64)
+
+
+def test_a_changed_part_shows_in_its_own_figure() -> None:
+    """Another outfit colour lowers the outfit's likeness, and leaves the eyes' as it is."""
+    who = character(0)
+    outfits = [c for c in lookalikes(who, 12) if c.changed_trait == "outfit_colour"]
+    assert who.outfit != "none", "the test needs a dressed one"
+    real = [drawn(who, place=place) for place in PLACES]
+    same = avatar_scores(colours, truth, [drawn(who, place="room")], real)
+    other = avatar_scores(colours, truth, [drawn(outfits[0], place="room")], real)
+    assert {"head_identity", "eyes_identity", "outfit_identity"} <= set(same)
+    assert same["outfit_identity"][0] > other["outfit_identity"][0] + 0.1
+    assert same["eyes_identity"][0] == pytest.approx(other["eyes_identity"][0], abs=0.02)
+
+
+def test_a_missing_part_counts_as_nothing_and_a_strange_one_is_not_asked_for() -> None:
+    """A picture without a subject has 0 everywhere; what real pictures lack has no figure."""
+    who = character(0)
+    real = [drawn(who, place=place) for place in PLACES]
+    empty = Image.new("RGB", (128, 128), "white")
+    TRUTH[empty.tobytes()] = np.zeros((128, 128), np.int64)
+    scores = avatar_scores(colours, truth, [empty], real)
+    assert scores
+    assert all(row[0] == 0 for row in scores.values())
+    assert avatar_scores(colours, truth, real, [empty, empty]) == {}
+
+
+def test_backgrounds_vary_when_places_do() -> None:
+    """Four places vary more than one; the subject's own change does not count."""
+    who = character(0)
+    texts = list(PLACES)
+    four = [drawn(who, place=place) for place in PLACES]
+    one = [drawn(who, place="forest", expression=e) for e in ("happy", "sad", "angry", "calm")]
+    assert background_variety(four, truth(four), texts) > 0.5
+    assert background_variety(one, truth(one), texts) < 0.2
+    assert math.isnan(background_variety(one, truth(one), ["same"] * 4))
+
+
+def test_compositions_are_counted_by_place_and_size() -> None:
+    """Close-ups and full figures are two compositions, however many pictures there are."""
+    full = [drawn(character(n), framing="full body") for n in (0, 1, 2)]
+    near = [drawn(character(n), framing="close-up") for n in (0, 1)]
+    assert composition_count(truth(full)) == 1
+    assert composition_count(truth(full + near)) >= 2
