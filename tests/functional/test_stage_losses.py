@@ -29,6 +29,7 @@ from onbrand.recipe import SEEN_LOSSES, LoraSettings, Recipe, Stage
 from onbrand.road.picture import with_lora
 from onbrand.training.batches import Batch
 from onbrand.training.critic import adversarial, open_critic
+from onbrand.training.lenses import Content, Lens
 from onbrand.training.looks import look
 
 LORA = "pytorch_lora_weights.safetensors"
@@ -199,10 +200,10 @@ def test_a_lens_never_looks_at_samples_noisier_than_its_gate(tiny_pack: Pack) ->
     )
     seen: dict[str, list[tuple[int, int]]] = {}
 
-    def lens(name: str):  # type: ignore[no-untyped-def]
-        def watch(shown: Tensor, contents: list[tuple[int, int]], seed: int, step: int) -> Tensor:
+    def lens(name: str) -> Lens:
+        def watch(shown: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
             assert len(shown) == len(contents)
-            seen[name] = contents
+            seen[name] = list(contents)
             return torch.ones(len(shown))
 
         return watch

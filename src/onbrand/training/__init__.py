@@ -1,4 +1,4 @@
-"""Dataset + Recipe -> BrandModel: the engine, one file per stage, losses, gates.
+"""Dataset + Recipe -> BrandModel: the engine, one file for a stage of any kind, losses, gates.
 
 Names are loaded when asked for, so importing the room is torch-free.
 """
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onbrand.training.rehearsal import Forecast, StageForecast, forecast
-    from onbrand.training.session import Sampler, Scorer, StagePlan
-    from onbrand.training.stages import base_metrics, failed_gate, loss_curves, plan, train
+    from onbrand.training.seams import Sampler, Scorer
+    from onbrand.training.stage_plan import StagePlan, plan
+    from onbrand.training.stages import base_metrics, failed_gate, loss_curves, train
     from onbrand.training.workers import ALONE, Workers, launched
 
 __all__ = [
@@ -32,7 +33,8 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Forecast", "StageForecast", "forecast"), "rehearsal"),
-    **dict.fromkeys(("Sampler", "Scorer", "StagePlan"), "session"),
+    **dict.fromkeys(("Sampler", "Scorer"), "seams"),
+    **dict.fromkeys(("StagePlan", "plan"), "stage_plan"),
     **dict.fromkeys(("ALONE", "Workers", "launched"), "workers"),
 }
 

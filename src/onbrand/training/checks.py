@@ -9,7 +9,8 @@ from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import DatasetError, PackError, RecipeError, counted
 from onbrand.events import Listener, Warned
 from onbrand.recipe import LOSS_ROLES, Recipe, Stage
-from onbrand.training.session import Session, StagePlan
+from onbrand.training.session import Session
+from onbrand.training.stage_plan import StagePlan
 from onbrand.training.workers import Workers
 
 if TYPE_CHECKING:

@@ -23,11 +23,12 @@ from onbrand.training.cache import brand_examples
 from onbrand.training.engine import Part
 from onbrand.training.losses import reconstruction
 from onbrand.training.noise_levels import NoiseLevels
-from onbrand.training.session import Session, StagePlan
+from onbrand.training.session import Session
+from onbrand.training.stage_plan import BASELINE, StagePlan
 
 __all__ = ["NAME", "RATE_SHARE", "run"]
 
-NAME = "dreambooth_lora"
+NAME = BASELINE
 RATE_SHARE = 0.25
 """Of our first stage's learning rate: the best of 1, 1/2 and 1/4 on two characters (log.md)."""
 

@@ -26,7 +26,9 @@ from onbrand.training.cache import Examples
 from onbrand.training.checks import check
 from onbrand.training.engine import noise, read_log
 from onbrand.training.guards import memory_errors
-from onbrand.training.session import Sampler, Session, StagePlan
+from onbrand.training.seams import Sampler
+from onbrand.training.session import Session
+from onbrand.training.stage_plan import StagePlan
 from onbrand.training.stages import open_session, plan, run_stage
 from onbrand.training.workers import ALONE
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from PIL import Image
@@ -23,94 +23,28 @@ from onbrand.artifacts.brand_model import StageResult
 from onbrand.artifacts.dataset import Dataset
 from onbrand.artifacts.origin import made_by
 from onbrand.brief import Brief
-from onbrand.events import Advanced, Finished, Listener, Started
+from onbrand.events import Listener
 from onbrand.files import fingerprint_file
 from onbrand.recipe import Recipe
 from onbrand.sheet import contact_sheet
-from onbrand.training.cache import Examples, Store, Texts, encode, in_order
+from onbrand.training.cache import Examples, Store, Texts, in_order
+from onbrand.training.class_pictures import class_examples
 from onbrand.training.engine import Loop, Settings, generator
 from onbrand.training.held_out import held_out_losses
 from onbrand.training.noise_levels import NoiseLevels
 from onbrand.training.parts import Draw, Measure, Parts
 from onbrand.training.precision import ExactAttention, mixed
+from onbrand.training.seams import Every, Reviewer, Sampler, Scorer
+from onbrand.training.stage_plan import StagePlan
 from onbrand.training.workers import ALONE, Workers
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
-__all__ = [
-    "PREVIEW_SEED",
-    "Reviewer",
-    "Sampler",
-    "Scorer",
-    "Session",
-    "StagePlan",
-    "checkpoint_period",
-]
+__all__ = ["PREVIEW_SEED", "Session", "checkpoint_period"]
 
-CLASS_CHUNK = 8  # class pictures are sampled and kept in chunks of this size
-CLASS_SEED = 90_000
 PREVIEW_SEED = 50_000
-
-
-Every = Mapping[int, Callable[[int], Mapping[str, float] | None]]
-"""The engine's table: a period in steps, and what is done then."""
-
-
-class Sampler(Protocol):
-    """Makes picture i from prompts[i] and seeds[i] (generation.sample fits)."""
-
-    def __call__(
-        self,
-        model: DiffusionModel,
-        prompts: Sequence[str],
-        *,
-        seeds: Sequence[int],
-        num_steps: int,
-        guidance: float,
-    ) -> list[Image.Image]: ...
-
-
-class Scorer(Protocol):
-    """Figures of pictures by the training-side encoders; texts[i] is trigger-free.
-
-    Returns identity, alignment and diversity (judging.training_scorer fits).
-    """
-
-    def __call__(
-        self, pictures: Sequence[Image.Image], texts: Sequence[str], /
-    ) -> Mapping[str, float]: ...
-
-
-class Reviewer(Protocol):
-    """What is wrong with a stage, by the training side's eyes (judging.TrainingScorer fits)."""
-
-    def drift(self, own: Sequence[Image.Image], base: Sequence[Image.Image], /) -> float:
-        """How far class pictures moved from the base's, in [0, 1]."""
-        ...
-
-    def explain(self, own: Mapping[str, float], base: Mapping[str, float], /) -> Sequence[str]:
-        """What is wrong, a sentence each, with the figure and what to do."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class StagePlan:
-    """What a stage will see: `num_prior` class pictures beside `batch_size` of the brand a step,
-    in `num_parts` micro-batches."""
-
-    name: str
-    kind: str
-    num_steps: int
-    batch_size: int
-    num_prior: int
-    num_parts: int = 1
-
-    @property
-    def num_pictures_seen(self) -> int:
-        """Pictures that pass through the model in the stage, prior pictures counted."""
-        return self.num_steps * (self.batch_size + self.num_prior)
 
 
 @dataclass
@@ -182,67 +116,9 @@ class Session:
         return [self.brief.class_prompt(text) for text in texts]
 
     def class_examples(self, prompts: Sequence[str]) -> Examples:
-        """`recipe.prior.num_pictures` pictures that the untouched base makes for class prompts.
-
-        Made once (call before LoRA is trained), kept as PNG files in the cache, a chunk at a time.
-        """
-        num = self.recipe.prior.num_pictures
-        validation = self.recipe.validation
-        asked = [prompts[i % len(prompts)] for i in range(num)]
-        settings = [validation.num_steps, validation.guidance, self.size_px]
-        chunks: list[tuple[list[str], list[int], list[Path]]] = []
-        for first in range(0, num, CLASS_CHUNK):
-            chunk = asked[first : first + CLASS_CHUNK]
-            seeds = [CLASS_SEED + first + i for i in range(len(chunk))]
-            facts: dict[str, object] = {
-                "base": self.base_fingerprint,
-                "prompts": chunk,
-                "seeds": seeds,
-                "settings": settings,
-            }
-            paths = [
-                self.store.path("class_pictures", {**facts, "picture": i}, ".png")
-                for i in range(len(chunk))
-            ]
-            chunks.append((chunk, seeds, paths))
-        self._make_class_pictures([c for c in chunks if not all(p.exists() for p in c[2])], num)
-        pictures = [pixels.read(p).convert("RGB") for _, _, paths in chunks for p in paths]
-        facts = {
-            "base": self.base_fingerprint,
-            "prompts": asked,
-            "settings": settings,
-        }
-        latents = self.store.tensors(
-            "class_latents", facts, lambda: {"latents": encode(self.model, pictures)}
-        )["latents"]
-        return Examples(
-            tuple(f"class picture {i}" for i in range(num)),
-            tuple(latents[i : i + 1] for i in range(num)),
-            tuple((prompt,) for prompt in asked),
-        )
-
-    def _make_class_pictures(
-        self, missing: Sequence[tuple[list[str], list[int], list[Path]]], num: int
-    ) -> None:
-        """Sample the chunks (prompts, seeds, files) that are not in the cache yet."""
-        if not missing:
-            return
-        task, done = "class pictures", num - sum(len(paths) for _, _, paths in missing)
-        validation = self.recipe.validation
-        self.emit(Started(task, num, "pictures"))
-        for prompts, seeds, paths in missing:
-            made = self.sample(
-                self.model,
-                prompts,
-                seeds=seeds,
-                num_steps=validation.num_steps,
-                guidance=validation.guidance,
-            )
-            for path, picture in zip(paths, made, strict=True):
-                pixels.write_png(pixels.fit(picture, self.size_px, (255, 255, 255)), path)
-            done += len(paths)
-            self.emit(Advanced(task, done))
-        self.emit(Finished(task, {"pictures": num}))
+        """What the untouched base makes of class prompts (see class_pictures). Call it before LoRA
+        is trained."""
+        return class_examples(self, prompts)
 
     # -- looking -----------------------------------------------------------------------------
 

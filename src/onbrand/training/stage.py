@@ -30,7 +30,8 @@ from onbrand.training.engine import Part
 from onbrand.training.lenses import Lens, open_lenses
 from onbrand.training.looks import estimates, latest_timestep, look
 from onbrand.training.losses import min_snr_weight, reconstruction, weight_change
-from onbrand.training.session import Session, StagePlan
+from onbrand.training.session import Session
+from onbrand.training.stage_plan import StagePlan
 
 __all__ = ["run"]
 

@@ -22,14 +22,16 @@ from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
 from onbrand.training import dreambooth
-from onbrand.training.cache import Store, in_order
+from onbrand.training.cache import Store
 from onbrand.training.checks import check, warn_of_cut_captions
 from onbrand.training.early_stop import BEST_FILE, load_parameters
 from onbrand.training.engine import read_log
 from onbrand.training.guards import memory_errors
 from onbrand.training.history import History, digest
-from onbrand.training.session import Reviewer, Sampler, Scorer, Session, StagePlan
+from onbrand.training.seams import Reviewer, Sampler, Scorer
+from onbrand.training.session import Session
 from onbrand.training.stage import run
+from onbrand.training.stage_plan import StagePlan, plan, plan_of
 from onbrand.training.tries import pass_gates
 from onbrand.training.workers import ALONE, Workers
 
@@ -40,29 +42,6 @@ __all__ = ["ARMS", "base_metrics", "failed_gate", "loss_curves", "plan", "train"
 
 ARMS = ("onbrand", dreambooth.NAME)
 CHOOSING = ("identity", "alignment", "diversity")  # what a stage is chosen by
-
-
-def plan(dataset: Dataset, recipe: Recipe, arm: str = "onbrand") -> list[StagePlan]:
-    """What each stage of the arm will see. The baseline sees as many pictures as the recipe."""
-    names: list[str] = []
-    plans: list[StagePlan] = []
-    for stage in recipe.stage:
-        count = names.count(stage.kind) + 1
-        names.append(stage.kind)
-        name = stage.kind if count == 1 else f"{stage.kind}-{count}"
-        plans.append(_plan_of(dataset, stage, name))
-    if arm == "onbrand":
-        return plans
-    half = max(1, recipe.stage[0].batch_size // 2)
-    num_steps = max(1, sum(p.num_pictures_seen for p in plans) // (2 * half))
-    return [StagePlan(dreambooth.NAME, dreambooth.NAME, num_steps, half, half)]
-
-
-def _plan_of(dataset: Dataset, stage: Stage, name: str) -> StagePlan:
-    num_prior = stage.batch_size if stage.weight("prior") else 0
-    num_steps = stage.steps_for(len(in_order(dataset, stage.only)))
-    parts = stage.gradient_accumulation
-    return StagePlan(name, stage.kind, num_steps, stage.batch_size, num_prior, parts)
 
 
 def train(
@@ -304,7 +283,7 @@ def _run_stage(
 ) -> StageResult:
     """The stage's result: the kept one if it finished before, else by running its file."""
     if stage is not None:  # a fallback may have changed them
-        stage_plan = _plan_of(session.dataset, stage, stage_plan.name)
+        stage_plan = plan_of(session.dataset, stage, stage_plan.name)
     kept = history.result(index)
     if kept is not None:
         best = folder / BEST_FILE  # an early stop kept it; the resume file has the last step's

@@ -9,6 +9,31 @@ import typer
 
 __all__ = ["command"]
 
+Edges = Annotated[Path | None, typer.Option(help="Follow the edges of this picture (Canny).")]
+Drawing = Annotated[
+    Path | None,
+    typer.Option(help="Follow this drawing: white edges or an OpenPose figure, on black."),
+]
+Strength = Annotated[
+    float, typer.Option(min=0.0, help="How strictly to follow --edges or --drawing.")
+]
+Identities = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--identity",
+        "-i",
+        help="Show the character of this folder (onbrand identity make), without training; "
+        "repeat it for several, who stand from left to right.",
+    ),
+]
+Masks = Annotated[
+    list[Path] | None,
+    typer.Option(help="Where each of several identities may be: white on black, in order."),
+]
+IdentityStrength = Annotated[
+    float, typer.Option(min=0.0, help="How strongly to show the identity.")
+]
+
 
 def command(
     prompts: Annotated[
@@ -33,32 +58,12 @@ def command(
         str | None,
         typer.Option(help="Use this stage's checkpoint, or 'base', instead of the one to ship."),
     ] = None,
-    edges: Annotated[
-        Path | None, typer.Option(help="Follow the edges of this picture (Canny).")
-    ] = None,
-    drawing: Annotated[
-        Path | None,
-        typer.Option(help="Follow this drawing: white edges or an OpenPose figure, on black."),
-    ] = None,
-    strength: Annotated[
-        float, typer.Option(min=0.0, help="How strictly to follow --edges or --drawing.")
-    ] = 1.0,
-    identity: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--identity",
-            "-i",
-            help="Show the character of this folder (onbrand identity make), without training; "
-            "repeat it for several, who stand from left to right.",
-        ),
-    ] = None,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(help="Where each of several identities may be: white on black, in order."),
-    ] = None,
-    identity_strength: Annotated[
-        float, typer.Option(min=0.0, help="How strongly to show the identity.")
-    ] = 1.0,
+    edges: Edges = None,
+    drawing: Drawing = None,
+    strength: Strength = 1.0,
+    identity: Identities = None,
+    mask: Masks = None,
+    identity_strength: IdentityStrength = 1.0,
 ) -> None:
     """Make pictures from prompts; the brand's name is put in for you.
 

@@ -1,0 +1,84 @@
+"""Pictures of the plain class, for prior preservation: what the base draws, by content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onbrand import pixels
+from onbrand.events import Advanced, Finished, Started
+from onbrand.training.cache import Examples, encode
+
+if TYPE_CHECKING:
+    from onbrand.training.session import Session
+
+__all__ = ["class_examples"]
+
+CLASS_CHUNK = 8  # class pictures are sampled and kept in chunks of this size
+CLASS_SEED = 90_000
+
+
+def class_examples(session: Session, prompts: Sequence[str]) -> Examples:
+    """`recipe.prior.num_pictures` pictures that the untouched base makes for class prompts.
+
+    Made once (call before LoRA is trained), kept as PNG files in the cache, a chunk at a time.
+    """
+    num = session.recipe.prior.num_pictures
+    validation = session.recipe.validation
+    asked = [prompts[i % len(prompts)] for i in range(num)]
+    settings = [validation.num_steps, validation.guidance, session.size_px]
+    chunks: list[tuple[list[str], list[int], list[Path]]] = []
+    for first in range(0, num, CLASS_CHUNK):
+        chunk = asked[first : first + CLASS_CHUNK]
+        seeds = [CLASS_SEED + first + i for i in range(len(chunk))]
+        facts: dict[str, object] = {
+            "base": session.base_fingerprint,
+            "prompts": chunk,
+            "seeds": seeds,
+            "settings": settings,
+        }
+        paths = [
+            session.store.path("class_pictures", {**facts, "picture": i}, ".png")
+            for i in range(len(chunk))
+        ]
+        chunks.append((chunk, seeds, paths))
+    _make(session, [c for c in chunks if not all(p.exists() for p in c[2])], num)
+    pictures = [pixels.read(p).convert("RGB") for _, _, paths in chunks for p in paths]
+    facts = {
+        "base": session.base_fingerprint,
+        "prompts": asked,
+        "settings": settings,
+    }
+    latents = session.store.tensors(
+        "class_latents", facts, lambda: {"latents": encode(session.model, pictures)}
+    )["latents"]
+    return Examples(
+        tuple(f"class picture {i}" for i in range(num)),
+        tuple(latents[i : i + 1] for i in range(num)),
+        tuple((prompt,) for prompt in asked),
+    )
+
+
+def _make(
+    session: Session, missing: Sequence[tuple[list[str], list[int], list[Path]]], num: int
+) -> None:
+    """Sample the chunks (prompts, seeds, files) that are not in the cache yet."""
+    if not missing:
+        return
+    task, done = "class pictures", num - sum(len(paths) for _, _, paths in missing)
+    validation = session.recipe.validation
+    session.emit(Started(task, num, "pictures"))
+    for prompts, seeds, paths in missing:
+        made = session.sample(
+            session.model,
+            prompts,
+            seeds=seeds,
+            num_steps=validation.num_steps,
+            guidance=validation.guidance,
+        )
+        for path, picture in zip(paths, made, strict=True):
+            pixels.write_png(pixels.fit(picture, session.size_px, (255, 255, 255)), path)
+        done += len(paths)
+        session.emit(Advanced(task, done))
+    session.emit(Finished(task, {"pictures": num}))
