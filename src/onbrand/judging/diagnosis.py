@@ -206,8 +206,8 @@ def _shapes(excess: float, own: Mapping[str, float], base: Mapping[str, float]) 
     )
     if own["shape_doubt"] < BROKEN * theirs:
         return (
-            f"{said}, the base's {theirs:.1f} times: this base draws so. Sample with more steps, or "
-            "take a larger base."
+            f"{said}, the base's {theirs:.1f} times: this base draws so. Sample with more steps, "
+            "or take a larger base."
         )
     return (
         f"{said}, the base's {theirs:.1f} times: training broke them. Lower the learning rate, or "
@@ -242,8 +242,8 @@ def _background(excess: float, own: Mapping[str, float], base: Mapping[str, floa
 
 def _memorised(excess: float, own: Mapping[str, float], base: Mapping[str, float]) -> str:
     return (
-        f"Memorised: {_percent(own['memorised_fraction'])} of the pictures are nearer to a training "
-        "picture than held-out ones are: compare them below, and train less or augment more."
+        f"Memorised: {_percent(own['memorised_fraction'])} of the pictures are nearer to a "
+        "training picture than held-out ones are: compare them below, and train less or augment more."
     )
 
 
