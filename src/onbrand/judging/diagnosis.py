@@ -243,7 +243,8 @@ def _background(excess: float, own: Mapping[str, float], base: Mapping[str, floa
 def _memorised(excess: float, own: Mapping[str, float], base: Mapping[str, float]) -> str:
     return (
         f"Memorised: {_percent(own['memorised_fraction'])} of the pictures are nearer to a "
-        "training picture than held-out ones are: compare them below, and train less or augment more."
+        "training picture than held-out ones are: compare them below, and train less or augment "
+        "more."
     )
 
 
