@@ -200,9 +200,17 @@ def test_each_fault_is_named_alone_with_its_figure_and_what_to_do(fault: str, ey
 def test_shape_errors_of_the_base_are_not_laid_on_training() -> None:
     """The advice differs when the base draws as badly."""
     (own,) = findings({**BASE, "shape_doubt": 9.0}, BASE)
-    (shared,) = findings({**BASE, "shape_doubt": 9.0}, {**BASE, "shape_doubt": 9.0})
+    (shared,) = findings({**BASE, "shape_doubt": 9.0}, {**BASE, "shape_doubt": 6.0})
     assert "training broke them" in own.sentence
     assert "this base draws so" in shared.sentence
+
+
+def test_what_the_base_seems_to_have_memorised_is_chance() -> None:
+    """With few held-out pictures the base, which saw none, has some: only more than that counts."""
+    chance = {**BASE, "memorised_fraction": 0.5}
+    assert findings(chance, chance) == []
+    (found,) = findings({**BASE, "memorised_fraction": 0.75}, chance)
+    assert "75 %" in found.sentence
 
 
 def test_gates_reports_and_diagnoses_agree_on_what_is_better() -> None:

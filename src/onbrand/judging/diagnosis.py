@@ -64,7 +64,7 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
         "drift": 0.047,
     },
     "evaluation": {
-        "shapes": 0.603, "pose": 0.093, "oily": 0.568, "background": 0.350, "memorised": 0.05,
+        "shapes": 0.603, "pose": 0.115, "oily": 0.568, "background": 0.350, "memorised": 0.05,
         "drift": 0.065,
     },
 }  # fmt: skip
@@ -72,6 +72,7 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
 docs/benchmarks/diagnosis.json. Memorised is a definition, not a measurement: one picture in a
 hundred new ones counts, and one in twenty is too many to ship."""
 
+BROKEN = 2.0  # times the base's doubt: its own sets differ by up to 1.98 from seed to seed
 DOUBT_FLOOR = 0.05  # of a probability: what ratios below it would make of noise
 
 
@@ -183,12 +184,15 @@ def findings(
 ) -> list[Finding]:
     """The faults whose excess is above its limit, the worst (in limits) first.
 
-    `eyes` says who looked: "training" or "evaluation", whose limits differ.
+    `eyes` says who looked: "training" or "evaluation", whose limits differ. What the base seems to
+    have memorised, which never saw the pictures, is chance, and not counted.
     """
-    limits = LIMITS[eyes]
+    limits, told = LIMITS[eyes], excesses(own, base)
+    if "memorised" in told:
+        told["memorised"] -= base.get("memorised_fraction", 0.0)
     found = [
         Finding(fault, excess, _SAY[fault](excess, own, base))
-        for fault, excess in excesses(own, base).items()
+        for fault, excess in told.items()
         if excess > limits[fault]
     ]
     return sorted(found, key=lambda finding: -finding.excess / limits[finding.fault])
@@ -200,10 +204,10 @@ def _shapes(excess: float, own: Mapping[str, float], base: Mapping[str, float]) 
         f"Basic shape errors: shapes are {own['shape_doubt']:.1f} times as doubtful as in the real "
         "pictures"
     )
-    if theirs >= 0.9 * own["shape_doubt"]:
+    if own["shape_doubt"] < BROKEN * theirs:
         return (
-            f"{said}, and the base's are as bad ({theirs:.1f} times): this base draws so. Sample "
-            "with more steps, or take a larger base."
+            f"{said}, the base's {theirs:.1f} times: this base draws so. Sample with more steps, "
+            "or take a larger base."
         )
     return (
         f"{said}, the base's {theirs:.1f} times: training broke them. Lower the learning rate, or "
@@ -238,8 +242,9 @@ def _background(excess: float, own: Mapping[str, float], base: Mapping[str, floa
 
 def _memorised(excess: float, own: Mapping[str, float], base: Mapping[str, float]) -> str:
     return (
-        f"Memorised: {_percent(excess)} of the pictures are nearer to a training picture than "
-        "held-out ones are: compare them below, and train less or augment more."
+        f"Memorised: {_percent(own['memorised_fraction'])} of the pictures are nearer to a "
+        "training picture than held-out ones are: compare them below, and train less or augment "
+        "more."
     )
 
 

@@ -87,6 +87,17 @@ MEASURES: dict[str, Measure] = {
         for fault, words in FAULT_WORDS.items()
     },
     **{
+        f"auc_{fault}_severity_{severity}": Measure(
+            f"AUC, {words}, {grade}", "planted among clean sets of eight", "cosine"
+        )
+        for fault, words in FAULT_WORDS.items()
+        for severity, grade in ((1, "slight"), (2, "clear"), (3, "severe"))
+    },
+    **{
+        f"auc_{fault}_single_picture": Measure(f"AUC, {words}, one picture", "", "cosine")
+        for fault, words in FAULT_WORDS.items()
+    },
+    **{
         f"named_{fault}_fraction": Measure(f"Named, {words}", "from severity 2 on", "share")
         for fault, words in FAULT_WORDS.items()
     },
