@@ -63,6 +63,17 @@ def guided_pack(tiny_pack_folder: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def following_pack_folder(tiny_pack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny pack with an identity adapter. Read only."""
+    from tiny import add_identity_adapter
+
+    root = tmp_path_factory.mktemp("packs") / "following"
+    shutil.copytree(tiny_pack_folder, root)
+    add_identity_adapter(root)
+    return root
+
+
+@pytest.fixture(scope="session")
 def tiny_hub_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plain diffusers folder: noise prediction, PNDM, no pack.toml. Read only."""
     from tiny import build_hub_base

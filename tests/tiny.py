@@ -33,7 +33,7 @@ from transformers import (
 
 from onbrand.illustrator.parsing import PARSED
 
-__all__ = ["WORDS", "add_controlnet", "build_hub_base", "build_tiny_pack"]
+__all__ = ["WORDS", "add_controlnet", "add_identity_adapter", "build_hub_base", "build_tiny_pack"]
 
 NUM_PX = 32
 NUM_TOKENS = 24
@@ -236,3 +236,22 @@ def build_hub_base(root: Path, *, seed: int = 1) -> Path:
     build_pipeline(root, scheduler, seed)
     (root / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n# tiny\n", "utf-8")
     return root
+
+
+def add_identity_adapter(root: Path) -> None:
+    """Give a pack an identity adapter of its own: random, but not idle."""
+    from onbrand.models.diffusion import load_diffusion
+    from onbrand.models.identity import open_way, save_way
+    from onbrand.models.packs import open_pack
+    from onbrand.models.perception import IdentityEncoder
+
+    pack = open_pack(root)
+    dim = IdentityEncoder(pack).embed(torch.zeros(1, 3, NUM_PX, NUM_PX)).shape[1]
+    model = load_diffusion(pack)
+    way = open_way(model, "attended", embedding_dim=dim, seed=1)
+    with torch.no_grad():
+        for parameter in way.parameters().values():
+            parameter.mul_(3.0)
+    save_way(model, root / "identity_adapter", {})
+    with (root / "pack.toml").open("a") as file:
+        file.write('identity_adapter = "identity_adapter"\n')

@@ -104,3 +104,17 @@ def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     """The parts that there are stand in the message."""
     with pytest.raises(InputError, match="kills, speed"):
         run_training(work=tmp_path, parts=["kill"])
+
+
+def test_following_is_measured_beside_words(following_pack_folder: Path, tmp_path: Path) -> None:
+    """Two characters, four arms and real pictures, a sheet each; a second call draws nothing."""
+    settings = {"base": str(following_pack_folder), "quick": True, "work": tmp_path}
+    found = run_training(parts=["follow"], **settings)
+    assert found["metrics"]["follow_retrieval_fraction"]["bar"] == 0.8
+    assert set(found["baselines"]) == {"followed_described", "prompt_only", "class_prompt", "real"}
+    assert found["baselines"]["real"]["follow_identity"]["value"] != 0
+    sheets = sorted(tmp_path.rglob("sheets/*.png"))
+    assert len(sheets) == 2
+    before = [sheet.stat().st_mtime_ns for sheet in sheets]
+    assert run_training(parts=["follow"], **settings)["metrics"] == found["metrics"]
+    assert [sheet.stat().st_mtime_ns for sheet in sheets] == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,29 +12,11 @@ import onbrand as ob
 from onbrand.app.cli import main
 from onbrand.errors import ArtifactError, InputError
 from onbrand.events import Event, Skipped
-from onbrand.models.diffusion import load_diffusion
-from onbrand.models.identity import open_way, save_way
-from onbrand.models.packs import Pack, open_pack
-
-DIM = 16  # of the tiny identity encoder
 
 
 @pytest.fixture(scope="module")
-def base(tiny_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny pack with an identity adapter of its own, random but not idle."""
-    import torch
-
-    root = tmp_path_factory.mktemp("base") / "pack"
-    shutil.copytree(tiny_pack.root, root)
-    model = load_diffusion(open_pack(root))
-    way = open_way(model, "attended", embedding_dim=DIM, seed=1)
-    with torch.no_grad():
-        for parameter in way.parameters().values():
-            parameter.mul_(3.0)
-    save_way(model, root / "identity_adapter", {})
-    with (root / "pack.toml").open("a") as file:
-        file.write('identity_adapter = "identity_adapter"\n')
-    return root
+def base(following_pack_folder: Path) -> Path:
+    return following_pack_folder
 
 
 @pytest.fixture(scope="module")
