@@ -259,19 +259,14 @@ class Session:
     def mixed(self) -> Iterator[None]:
         """The recipe's arithmetic, for the network's pass; formulas and looks stay float32.
 
-        On a processor in low precision attention is exact, and an adapter takes its layer's input
-        as it comes: peft would make it float32 and autocast undo that, the same numbers twice.
-        Checkpointed activations, computed again outside of here, do without both.
+        On a processor in low precision attention is exact; checkpointed activations, computed again
+        outside of here, do without.
         """
-        from peft.helpers import disable_input_dtype_casting
-
-        with contextlib.ExitStack() as entered:
-            entered.enter_context(mixed(self.model.device, self.recipe.precision))
+        with mixed(self.model.device, self.recipe.precision):
             low = self.model.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-            if low and not self.recipe.gradient_checkpointing:
-                entered.enter_context(ExactAttention())
-                entered.enter_context(disable_input_dtype_casting(self.model.unet))
-            yield
+            exact = low and not self.recipe.gradient_checkpointing
+            with ExactAttention() if exact else contextlib.nullcontext():
+                yield
 
     def noise_levels(self, sampling: str) -> NoiseLevels:
         """How the base's timesteps are drawn: the recipe's `timestep_sampling`."""
@@ -323,6 +318,8 @@ class Session:
     def run(self, loop: Loop, draw: Draw, measure: Measure, plan: StagePlan) -> None:
         """Train to the stage's end, in the plan's parts, with previews. Raises NonFiniteLoss with
         the names of the samples that caused it."""
+        from peft.helpers import disable_input_dtype_casting
+
         parts = Parts(
             partial(self.enter_step, loop.settings.seed),
             draw,
@@ -333,7 +330,11 @@ class Session:
             plan.num_parts,
             self.workers,
         )
-        loop.run(parts, every=self.previews(loop.folder.name), blame=parts.blame)
+        every = self.previews(loop.folder.name)
+        # an adapter takes its layer's input as it comes: peft would make it float32 first, and
+        # autocast undo that, the same numbers at twice the cost
+        with disable_input_dtype_casting(self.model.unet):
+            loop.run(parts, every=every, blame=parts.blame)
 
     # -- keeping -----------------------------------------------------------------------------
 
