@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import resource
 import shutil
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing import get_context
@@ -115,6 +116,30 @@ def test_parts_leave_the_trajectory_alone(
 ) -> None:
     """gradient_accumulation = 2, all losses, class pictures: the whole batch's losses to 1e-5."""
     run(dataset, changed_recipe(gradient_accumulation=2), tiny_pack, tmp_path / "model")
+    assert losses(tmp_path / "model") == pytest.approx(losses(trained.root), abs=1e-5)
+
+
+def test_a_run_goes_on_with_more_parts(
+    dataset: Dataset, trained: BrandModel, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """What OutOfMemory advises throws nothing away: the finished stage and the open one's
+    checkpoint are gone on from, to the same losses."""
+
+    def press(event: Event) -> None:
+        if isinstance(event, Advanced) and (event.task, event.done) == ("detail", 2):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tiny_recipe(), tiny_pack, tmp_path / "model", emit=press)
+    steps: list[tuple[str, int]] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Advanced):
+            steps.append((event.task, event.done))
+
+    recipe = changed_recipe(gradient_accumulation=2)
+    run(dataset, recipe, tiny_pack, tmp_path / "model", emit=listen)
+    assert steps == [("detail", 3), ("detail", 4)]
     assert losses(tmp_path / "model") == pytest.approx(losses(trained.root), abs=1e-5)
 
 

@@ -222,19 +222,14 @@ class Session:
     def mixed(self) -> Iterator[None]:
         """The recipe's arithmetic, for the network's pass; formulas and looks stay float32.
 
-        On a processor in low precision attention is exact, and an adapter takes its layer's input
-        as it comes: peft would make it float32 and autocast undo that, the same numbers twice.
-        Checkpointed activations, computed again outside of here, do without both.
+        On a processor in low precision attention is exact; checkpointed activations, computed again
+        outside of here, do without.
         """
-        from peft.helpers import disable_input_dtype_casting
-
-        with contextlib.ExitStack() as entered:
-            entered.enter_context(mixed(self.model.device, self.recipe.precision))
+        with mixed(self.model.device, self.recipe.precision):
             low = self.model.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-            if low and not self.recipe.gradient_checkpointing:
-                entered.enter_context(ExactAttention())
-                entered.enter_context(disable_input_dtype_casting(self.model.network))
-            yield
+            exact = low and not self.recipe.gradient_checkpointing
+            with ExactAttention() if exact else contextlib.nullcontext():
+                yield
 
     def noise_levels(self, sampling: str) -> NoiseLevels:
         """How the base's timesteps are drawn: the recipe's `timestep_sampling`."""
@@ -290,6 +285,8 @@ class Session:
     ) -> None:
         """Train to the stage's end, in the plan's parts, with previews or the looks of `every`.
         Raises NonFiniteLoss with the names of the samples that caused it."""
+        from peft.helpers import disable_input_dtype_casting
+
         parts = Parts(
             partial(self.enter_step, loop.settings.seed),
             draw,
@@ -301,7 +298,10 @@ class Session:
             self.workers,
         )
         looks = self.previews(loop.folder.name) if every is None else every
-        loop.run(parts, every=looks, blame=parts.blame)
+        # an adapter takes its layer's input as it comes: peft would make it float32 first, and
+        # autocast undo that, the same numbers at twice the cost
+        with disable_input_dtype_casting(self.model.network):
+            loop.run(parts, every=looks, blame=parts.blame)
 
     # -- keeping -----------------------------------------------------------------------------
 

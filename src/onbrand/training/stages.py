@@ -266,7 +266,8 @@ def _stage_facts(
     if stage_plan.kind == dreambooth.NAME:
         settings: object = [stage_plan.num_steps, stage_plan.batch_size, learning_rate]
     else:
-        settings = recipe.stage[index].model_dump()
+        # in parts or not, the result is the same: who ran out of memory goes on with more parts
+        settings = recipe.stage[index].model_dump(exclude={"gradient_accumulation"})
         if recipe.validation.stop_every:  # what decides where it stops changes its weights
             settings = [settings, recipe.validation.model_dump(), list(looked_at)]
     return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
