@@ -26,7 +26,8 @@ from onbrand.generation import sample
 from onbrand.models.diffusion import DiffusionModel
 from onbrand.models.packs import Pack, open_pack
 from onbrand.recipe import Recipe
-from onbrand.training import detail
+from onbrand.training import looks
+from onbrand.training.lenses import Content, Lens
 
 LORA = "pytorch_lora_weights.safetensors"
 
@@ -182,21 +183,23 @@ def test_float16_trains_with_a_scaled_loss_and_warns(
 def test_a_pixel_loss_that_is_no_number_names_the_picture(
     dataset: Dataset, tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One picture's perceptual loss turns NaN at step 2 of detail: step and picture are told, and
+    """One picture's pixel losses turn NaN at step 2 of detail: step and picture are told, and
     the run goes on from its checkpoint once that is mended."""
-    sound, bad = detail.look, []
+    sound, bad = looks.through, []
 
-    def look(eyes: object, seen: torch.Tensor, contents: Sequence[tuple[int, int]], *rest: object):
-        parts = sound(eyes, seen, contents, *rest)
-        if rest[-1] == 2:
+    def through(
+        lens: Lens, seen: torch.Tensor, contents: Sequence[Content], seed: int, step: int
+    ) -> torch.Tensor:
+        value = sound(lens, seen, contents, seed, step)
+        if step == 2:
             bad.append(contents[0][0])  # the first one met is the bad one
             if any(picture == bad[0] for picture, _ in contents):
-                parts["perceptual"] = parts["perceptual"] * float("nan")
-        return parts
+                value = value * float("nan")
+        return value
 
     recipe = changed_recipe(loss_max_timestep=1000)
     with monkeypatch.context() as patch:
-        patch.setattr(detail, "look", look)
+        patch.setattr(looks, "through", through)
         with pytest.raises(NonFiniteLoss) as raised:
             run(dataset, recipe, tiny_pack, tmp_path / "model")
     said = str(raised.value)

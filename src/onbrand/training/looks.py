@@ -16,7 +16,7 @@ from onbrand.training.losses import gated_mean
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
 
-__all__ = ["estimates", "latest_timestep", "look"]
+__all__ = ["estimates", "latest_timestep", "look", "through"]
 
 
 def estimates(
@@ -53,11 +53,11 @@ def look(
         if len(mine):
             contents = [batch.contents[int(gate[i])] for i in mine]
             _, share = batch.gate(reach[name])
-            found[name] = share * _through(lens, seen[mine], contents, seed, step)
+            found[name] = share * through(lens, seen[mine], contents, seed, step)
     return found
 
 
-def _through(lens: Lens, seen: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
+def through(lens: Lens, seen: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
     """The lens's mean distance; a function of its own so that profiles name it."""
     return gated_mean(lens(seen, contents, seed, step))
 

@@ -42,7 +42,7 @@ PHASES = {
     ("families/sd3.py", "predict"): "network forward",
     ("families/flux.py", "predict"): "network forward",
     ("diffusion.py", "decode"): "decoder forward",
-    ("looks.py", "_through"): "eyes forward",
+    ("looks.py", "through"): "eyes forward",
     ("autograd/__init__.py", "backward"): "backward",
     ("clip_grad.py", "clip_grad_norm_"): "clip",
     ("optimisers.py", "step"): "optimiser",
