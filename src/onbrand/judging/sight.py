@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onbrand.models.packs import Pack
-    from onbrand.models.twins import WorldReader
+    from onbrand.models.twins import AttributeReader
 
 __all__ = ["SHAPE_FAULTS", "See", "Sight", "open_sight"]
 
@@ -57,12 +57,12 @@ def open_sight(pack: Pack, *, twins: bool = False, batch_size: int = 16) -> See:
     Raises PackError when the pack and its fallback lack a parser, a pose or an identity role.
     """
     from onbrand.models.perception import load_identity, load_parsing, load_pose
-    from onbrand.models.twins import IdentityTwin, PoseTwin, WorldReader
+    from onbrand.models.twins import AttributeReader, IdentityTwin, PoseTwin
 
     parser = load_parsing(pack)
     joints = (PoseTwin(pack) if twins else load_pose(pack)).joints
     embed = (IdentityTwin(pack) if twins else load_identity(pack)).embed
-    reader = WorldReader(pack) if twins and "world_attributes" in pack.roles else None
+    reader = AttributeReader(pack) if twins and "attributes" in pack.roles else None
     if reader is not None and "fault" not in reader.attributes:
         reader = None
     behind = parser.labels.index("background")
@@ -104,7 +104,7 @@ def _fitted(picture: Image.Image, size_px: int) -> Image.Image:
     return fit(flatten(picture), size_px)
 
 
-def _faults(reader: WorldReader, pixels_bchw: Tensor) -> Floats:
+def _faults(reader: AttributeReader, pixels_bchw: Tensor) -> Floats:
     """The probability of any fault of shape, [n]."""
     tables = reader.probabilities(pixels_bchw)
     return np.array([sum(t["fault"].get(tag, 0.0) for tag in SHAPE_FAULTS) for t in tables])
