@@ -37,10 +37,10 @@ ROLES = {
     "twin_pose": ("pose-twin", "twins/pose"),
     "twin_expression": ("expression-twin", "twins/expression"),
     "twin_identity": ("identity-twin", "twins/identity"),
-    "attributes": ("attributes-mascots", "twins/attributes"),
-    "world_attributes": ("attributes", "twins/worlds"),
+    "attributes": ("attributes", "twins/attributes"),
     "pose": ("pose", "pose"),
     "controlnet": ("controlnet", "controlnet"),
+    "identity_adapter": ("identity_adapter", "identity_adapter"),
 }  # role: (folder of the run, folder in the pack)
 
 

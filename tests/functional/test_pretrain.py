@@ -290,7 +290,7 @@ def test_from_nothing_to_a_pack_that_opens(pocket: Path) -> None:
     pack = open_pack(pocket)
     eyes = {"identity", "alignment", "pose", "parsing", "clicks", "expression", "tagger"}
     assert set(pack.roles) == eyes | {
-        "twin_identity", "twin_alignment", "twin_pose", "twin_expression", "world_attributes",
+        "twin_identity", "twin_alignment", "twin_pose", "twin_expression", "attributes",
     }  # fmt: skip
     assert pack.num_px == 128
     assert "MIT" in (pocket / "README.md").read_text()
@@ -298,13 +298,16 @@ def test_from_nothing_to_a_pack_that_opens(pocket: Path) -> None:
 
 
 def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
-    """A U-Net and a ControlNet begin where the exported base is; a new export keeps what was not
-    trained again."""
+    """A U-Net and a ControlNet begin where the exported base is, an identity adapter is of it; a
+    new export keeps what was not trained again."""
     import controlnet
     import export
+    import identity_adapter
     import unet
 
     from onbrand.models.control import load_controlnet
+    from onbrand.models.diffusion import load_diffusion
+    from onbrand.models.identity import load_adapter
     from onbrand.models.packs import open_pack
 
     latents = latent_options(work)
@@ -319,9 +322,16 @@ def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
     assert (work / "controlnet" / "samples" / "000002.png").exists()
     older = ["--start", str(work / "controlnet" / "model")]
     controlnet.main([*common(work, "controlnet-again"), *latents[2:], *few, *older])
+    told = ["--base", str(pocket), "--steps", "2", "--batch", "2", "--num", "1", "--people", "2"]
+    told += ["--sampling-steps", "2"]
+    identity_adapter.main([*common(work, "identity_adapter"), *latents[2:], *told])
+    assert (work / "identity_adapter" / "samples" / "000002.png").exists()
+    scores = json.loads((work / "identity_adapter" / "scores.json").read_text())
+    assert {"cosine", "right", "cosine_nobody", "right_nobody"} <= set(scores)
     shutil.rmtree(work / "alignment")
     export.main(["--work", str(work), "--out", str(pocket), "--revision", "2"])
     pack = open_pack(pocket)
-    assert {"alignment", "controlnet"} <= set(pack.roles)
+    assert {"alignment", "controlnet", "identity_adapter"} <= set(pack.roles)
     load_controlnet(pack)
+    load_adapter(load_diffusion(pack), pack)
     assert "| alignment | 1 |" in (pocket / "README.md").read_text()

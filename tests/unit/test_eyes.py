@@ -56,15 +56,9 @@ def test_missing_attribute_reader_is_no_error(tiny_pack: Pack) -> None:
     assert open_eyes(replace(tiny_pack, roles=roles, fallback=None)).read_attributes is None
 
 
-def test_two_readers_are_read_as_one(tiny_pack: Pack) -> None:
-    """A pack's own readers alone are asked; the same one twice says what it says once."""
-    twice = {**tiny_pack.roles, "world_attributes": tiny_pack.roles["attributes"]}
-    one, both = open_eyes(tiny_pack), open_eyes(replace(tiny_pack, roles=twice))
-    assert one.read_attributes is not None
-    assert both.read_attributes is not None
-    shown = pictures(3)
-    assert one.read_attributes(shown) == both.read_attributes(shown)
-    assert open_features(tiny_pack)(shown).shape == (3, 9)
+def test_features_are_the_readers_logits(tiny_pack: Pack) -> None:
+    """A column for each label that the attribute reader knows."""
+    assert open_features(tiny_pack)(pictures(3)).shape == (3, 9)
 
 
 def test_joints_are_read_from_pictures(tiny_pack: Pack) -> None:

@@ -35,7 +35,7 @@ def frechet_ratio(probe: Probe, features: Embed, num: int) -> dict[str, Result]:
 
 def _chunk(probe: Probe, features: Embed, name: str, start: int, num: int) -> NDArray[np.float64]:
     """Features [num, d] of pictures start … start + num, kept in a file of their own."""
-    part = probe.named(f"likeness-{name}-{start:05d}-{num}", ["world_attributes", "attributes"])
+    part = probe.named(f"likeness-{name}-{start:05d}-{num}", ["attributes"])
     file = probe.folder / f"{part}.npy"
     if not file.is_file():
         seed = [probe.seed, start, int(name == "other")]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["GUIDANCE", "READERS", "Probe", "kept"]
 
 GUIDANCE = 4.0
-READERS = ("attributes", "world_attributes", "twin_expression", "parsing")  # faces are parsed
+READERS = ("attributes", "twin_expression", "parsing")  # faces are parsed
 FEW_STEPS = 8  # attributes are read as well after them as after 20 (docs/benchmarks)
 
 

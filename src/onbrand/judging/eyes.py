@@ -125,7 +125,7 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
     from onbrand.models.twins import AlignmentTwin, IdentityTwin
 
     embed = _batched(IdentityTwin(pack).embed, pack.num_px, batch_size)
-    readers, face_reader = _readers(pack), _face_reader(pack)
+    reader, face_reader = _reader(pack), _face_reader(pack)
 
     def read(pictures: Sequence[Image.Image]) -> list[dict[str, str]]:
         import torch
@@ -134,7 +134,7 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
         with torch.inference_mode():
             for start in range(0, len(pictures), batch_size):
                 pixels = to_pixels(pictures[start : start + batch_size], pack.num_px)
-                columns = [reader.read(pixels) for reader in readers]
+                columns = [reader.read(pixels)] if reader else []
                 if face_reader:
                     columns.append([_told(shares) for shares in face_reader.read(pixels)])
                 seen.extend(
@@ -146,7 +146,7 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
     align = _aligning(AlignmentTwin(pack), pack.num_px, batch_size)
     see = open_sight(pack, twins=True, batch_size=batch_size)
     return Eyes(
-        embed, align, read if readers else None, see, _read_parts(pack, batch_size=batch_size)
+        embed, align, read if reader else None, see, _read_parts(pack, batch_size=batch_size)
     )
 
 
@@ -170,18 +170,14 @@ def _read_parts(pack: Pack, *, batch_size: int) -> ReadParts:
     return read
 
 
-def _readers(pack: Pack) -> list[AttributeReader]:
-    """The pack's own attribute readers, else its fallback's. Where two know the same attribute, the
-    latter is believed."""
+def _reader(pack: Pack) -> AttributeReader | None:
+    """The pack's attribute reader, else its fallback's; None where neither has one."""
     from onbrand.errors import PackError
-    from onbrand.models.twins import AttributeReader, WorldReader
+    from onbrand.models.twins import AttributeReader
 
-    found: list[AttributeReader] = []
-    kinds = (WorldReader, AttributeReader)
-    for kind in [kind for kind in kinds if kind.role in pack.roles] or kinds:
-        with contextlib.suppress(PackError):
-            found.append(kind(pack))
-    return found
+    with contextlib.suppress(PackError):
+        return AttributeReader(pack)
+    return None
 
 
 def _face_reader(pack: Pack) -> ExpressionTwin | None:
@@ -203,13 +199,11 @@ def _told(shares: Mapping[str, float]) -> dict[str, str]:
 
 
 def open_features(pack: Pack, *, batch_size: int = 16) -> Embed:
-    """The logits [n, labels], not normalised, of the reader that knows most worlds: what a Fréchet
-    distance compares. Raises PackError when the pack has no attribute reader."""
+    """The logits [n, labels], not normalised, of the attribute reader: what a Fréchet distance
+    compares. Raises PackError when the pack has none."""
     from onbrand.models.twins import AttributeReader
 
-    readers = _readers(pack)
-    reader = readers[0] if readers else AttributeReader(pack)
-    return _batched(reader.logits, pack.num_px, batch_size)
+    return _batched(AttributeReader(pack).logits, pack.num_px, batch_size)
 
 
 def open_joints(pack: Pack, *, batch_size: int = 16) -> Embed:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onbrand.models.packs import Pack
-    from onbrand.models.twins import WorldReader
+    from onbrand.models.twins import AttributeReader
 
 __all__ = ["SHAPE_FAULTS", "See", "Sight", "open_sight"]
 
@@ -57,14 +57,15 @@ def open_sight(pack: Pack, *, twins: bool = False, batch_size: int = 16) -> See:
     Raises PackError when the pack and its fallback lack a parser, a pose or an identity role.
     """
     from onbrand.models.perception import load_identity, load_parsing, load_pose
-    from onbrand.models.twins import IdentityTwin, PoseTwin, WorldReader
 
-    parser = load_parsing(pack)
-    joints = (PoseTwin(pack) if twins else load_pose(pack)).joints
-    embed = (IdentityTwin(pack) if twins else load_identity(pack)).embed
-    reader = WorldReader(pack) if twins and "world_attributes" in pack.roles else None
-    if reader is not None and "fault" not in reader.attributes:
-        reader = None
+    parser, reader = load_parsing(pack), None
+    if twins:
+        from onbrand.models.twins import IdentityTwin, PoseTwin
+
+        joints, embed = PoseTwin(pack).joints, IdentityTwin(pack).embed
+        reader = _fault_reader(pack)
+    else:
+        joints, embed = load_pose(pack).joints, load_identity(pack).embed
     behind = parser.labels.index("background")
 
     def see(pictures: Sequence[Image.Image]) -> Sight:
@@ -97,6 +98,16 @@ def open_sight(pack: Pack, *, twins: bool = False, batch_size: int = 16) -> See:
     return see
 
 
+def _fault_reader(pack: Pack) -> AttributeReader | None:
+    """The pack's own attribute reader, if it knows faults."""
+    from onbrand.models.twins import AttributeReader
+
+    if "attributes" not in pack.roles:
+        return None
+    reader = AttributeReader(pack)
+    return reader if "fault" in reader.attributes else None
+
+
 def _fitted(picture: Image.Image, size_px: int) -> Image.Image:
     """The picture as the eyes saw it: flat, square, of their size."""
     from onbrand.pixels import fit, flatten
@@ -104,7 +115,7 @@ def _fitted(picture: Image.Image, size_px: int) -> Image.Image:
     return fit(flatten(picture), size_px)
 
 
-def _faults(reader: WorldReader, pixels_bchw: Tensor) -> Floats:
+def _faults(reader: AttributeReader, pixels_bchw: Tensor) -> Floats:
     """The probability of any fault of shape, [n]."""
     tables = reader.probabilities(pixels_bchw)
     return np.array([sum(t["fault"].get(tag, 0.0) for tag in SHAPE_FAULTS) for t in tables])

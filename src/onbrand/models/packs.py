@@ -20,7 +20,6 @@ layout:
     twin_pose = "twins/pose"           # as pose; evaluation only
     twin_expression = "twins/expression"  # as expression; evaluation only
     attributes = "twins/attributes"    # an image classifier, labels "species:fox"; evaluation only
-    world_attributes = "twins/worlds"  # the same for products, garments and faults
     pose = "pose"                      # a segmenter, labels = COCO-17's joints
     controlnet = "controlnet"          # a ControlNetModel of this very base
     identity_adapter = "identity_adapter"  # an IP-Adapter of this very base and identity encoder
@@ -57,7 +56,7 @@ BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
 JUDGE_ROLES = (
     "identity", "alignment", "pose", "parsing", "clicks", "faces", "expression", "tagger", "safety",
     "person_detector", "twin_identity", "twin_alignment", "twin_pose", "twin_expression",
-    "attributes", "world_attributes",
+    "attributes",
 )  # fmt: skip
 ROLES = (*JUDGE_ROLES, "controlnet", "identity_adapter")
 

@@ -20,7 +20,6 @@ __all__ = [
     "ExpressionTwin",
     "IdentityTwin",
     "PoseTwin",
-    "WorldReader",
 ]
 
 
@@ -31,15 +30,9 @@ class IdentityTwin(Embedder):
 
 
 class AttributeReader(AttributeClassifier):
-    """Reads a mascot's attributes, its expression among them."""
+    """Reads the attributes of mascots, products, people and places, and planted faults."""
 
     role = "attributes"
-
-
-class WorldReader(AttributeReader):
-    """The same for products, garments, people and faults, which the first does not know."""
-
-    role = "world_attributes"
 
 
 class PoseTwin(PoseEstimator):

@@ -18,7 +18,7 @@ __all__ = ["EYES", "Look", "loaders"]
 
 EYES = (
     "identity", "alignment", "pose", "parsing", "clicks", "expression", "tagger", "attributes",
-    "world_attributes", "twin_identity", "twin_pose", "twin_alignment", "twin_expression",
+    "twin_identity", "twin_pose", "twin_alignment", "twin_expression",
 )  # fmt: skip
 
 
@@ -73,7 +73,6 @@ def loaders() -> dict[str, Callable[[Pack], Any]]:
         "expression": perception.load_expression,
         "tagger": perception.load_tagger,
         "attributes": twins.AttributeReader,
-        "world_attributes": twins.WorldReader,
         "twin_identity": twins.IdentityTwin,
         "twin_pose": twins.PoseTwin,
         "twin_expression": twins.ExpressionTwin,

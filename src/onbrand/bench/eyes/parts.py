@@ -217,7 +217,7 @@ def _looks(look: Look) -> Mapping[str, Callable[..., Any]]:
         "identity": "embed", "twin_identity": "embed", "alignment": "embed_pixels",
         "twin_alignment": "embed_pixels", "pose": "joints", "twin_pose": "joints",
         "parsing": "shares", "faces": "boxes", "expression": "read", "tagger": "tags",
-        "attributes": "logits", "twin_expression": "read", "world_attributes": "logits",
+        "attributes": "logits", "twin_expression": "read",
     }  # fmt: skip
     return {role: getattr(look.eye(role), does[role]) for role in does if look.has(role)}
 
