@@ -81,6 +81,7 @@ docs: $(VENV)/.installed-dev  ## docs/pack.md and its pictures, docs/benchmarks/
 	for world in mascots products fashion; do \
 	  $(BIN)/python examples/draw_prompts.py docs/pictures/pack-$$world.webp --world $$world || exit 1; done
 	$(BIN)/python examples/draw_prompts.py docs/pictures/pack-styles.webp --world styles --columns 12
+	$(BIN)/python examples/draw_followed.py docs/pictures/followed.webp
 	$(BIN)/python scripts/pretrain/page.py
 	$(BIN)/onbrand bench readme docs/benchmarks
 

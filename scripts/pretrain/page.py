@@ -31,6 +31,7 @@ INK, ACCENT, FAINT = "#2b2836", "#c2553d", "#d9d4cc"
 CURVES: Mapping[str, tuple[str, ...]] = {
     "unet": ("crisp", "noisy"),
     "controlnet": ("error",),
+    "identity_adapter": ("error",),
     "attributes": ("mean", "faults_named", "false_alarms"),
     "parsing": ("iou_garments", "iou_people", "iou_mean"),
     "pose": ("pck_5", "pck_10", "seen"),
