@@ -69,7 +69,7 @@ def run_training(
     if "follow" in parts:
         followed = measure_follow(
             folder / "follow", pack, num_characters=2 if quick else 20,
-            num_prompts=2 if quick else 8, num_steps=3 if quick else 20, seed=seed, emit=emit,
+            num_prompts=2 if quick else 4, num_steps=3 if quick else 20, seed=seed, emit=emit,
         )  # fmt: skip
         found["metrics"] |= followed["metrics"]
         baselines |= followed["baselines"]
