@@ -52,7 +52,7 @@ def test_the_plan_measures_what_it_says(brand: Path) -> None:
         ("appearance", 30, 60),
         ("detail", 20, 20 * 96),
     ]
-    assert heavy.step_s > 3 * light.step_s > 0
+    assert heavy.step_s > 1.3 * light.step_s > 0
     assert heavy.memory_bytes > light.memory_bytes + 10 * 2**20
     assert plan.seconds > 30 * light.step_s + 20 * heavy.step_s
     assert plan.memory_bytes == heavy.memory_bytes

@@ -271,7 +271,7 @@ def test_attention_is_exact_within_mixed_precision() -> None:
         context = ExactAttention() if exact else nullcontext()
         with torch.autocast("cpu", torch.bfloat16), context:
             hidden = layer(x).detach()
-            out = nn.functional.scaled_dot_product_attention(query, query, x, None, 0.0)
+            out = nn.functional.scaled_dot_product_attention(query, query, value=x, attn_mask=None)
         out.float().square().mean().backward()
         return out.detach(), query.grad, hidden.dtype
 

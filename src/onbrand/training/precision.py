@@ -41,9 +41,17 @@ class ExactAttention(TorchFunctionMode):
         """Every call of torch within the block passes here."""
         if function is not functional.scaled_dot_product_attention:
             return function(*args, **(kwargs or {}))
-        query, key, value, *rest = args
-        with torch.autocast(query.device.type, enabled=False):
-            return function(query.float(), key.float(), value.float(), *rest, **(kwargs or {}))
+        tensors = [*args, *(kwargs or {}).values()]
+        device = next(t.device.type for t in tensors if isinstance(t, torch.Tensor))
+        with torch.autocast(device, enabled=False):
+            exact = {name: _exact(value) for name, value in (kwargs or {}).items()}
+            return function(*map(_exact, args), **exact)
+
+
+def _exact(value: Any) -> Any:
+    """A half precision tensor in float32, anything else (a boolean mask, say) as it is."""
+    half = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.float() if half else value
 
 
 def _multiplies_bfloat16(kind: str) -> bool:
