@@ -126,10 +126,11 @@ def _character(
         "prompt_only": (describe(who), False),
         "class_prompt": (kind, False),
     }
+    vector = _vector(pack, references)
     shown: dict[str, list[Image.Image]] = {"real": _drawn(identity, num_prompts, rng, size)}
     for arm, (subject, follows) in arms.items():
         assert model.way is not None
-        model.way.show(_vector(pack, references) if follows else None)
+        model.way.show(vector if follows else None)
         prompts = [f"{subject}, {what}" for what in actions]
         seeds = [seed + k for k in range(num_prompts)]
         shown[arm] = sample(model, prompts, seeds=seeds, num_steps=num_steps)
