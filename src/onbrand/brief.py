@@ -36,7 +36,9 @@ from onbrand.errors import BriefError
 from onbrand.files import write_text_atomic
 from onbrand.toml import explain, read_toml
 
-__all__ = ["Brief", "slug"]
+__all__ = ["Brief", "Objective", "slug"]
+
+Objective = Literal["avatar", "scene"]
 
 FILE_NAME = "brief.toml"
 SLOT = "{subject}"
@@ -93,7 +95,7 @@ class Brief(BaseModel):
     trigger: str = ""
     subject: str = Field(min_length=1)
     description: str = ""
-    objective: Literal["avatar", "scene"] = "avatar"
+    objective: Objective = "avatar"
     fixed: list[str] = []
     may_vary: list[str] = []
     palette: list[str] = []

@@ -1,6 +1,7 @@
 """The claims, each a benchmark that prints its figures: resumable, seeded, compared with baselines.
 
     onbrand bench consistency        is the right character drawn? ours against both baselines
+    onbrand bench ablation           what each loss and each identity mode brings
     onbrand bench pack               what a pack can do before any brand
     onbrand bench eyes               how well a pack's eyes see, and its evaluation twins
     onbrand bench training           killed runs, and where a training step's time goes
@@ -12,6 +13,9 @@ Light at import; the model libraries come in when a bench runs.
 
 from __future__ import annotations
 
+from onbrand.bench.ablation import ROWS as ABLATION_ROWS
+from onbrand.bench.ablation import run_ablation
+from onbrand.bench.ablation.words import row_tables
 from onbrand.bench.compare import Comparison, compare, read_result
 from onbrand.bench.consistency import LEARNING_RATES, run_consistency
 from onbrand.bench.diagnosis import run_diagnosis
@@ -23,6 +27,7 @@ from onbrand.bench.training import PARTS as TRAINING_PARTS
 from onbrand.bench.training import run_training
 
 __all__ = [
+    "ABLATION_ROWS",
     "BENCHES",
     "LEARNING_RATES",
     "TRAINING_PARTS",
@@ -31,6 +36,8 @@ __all__ = [
     "read_result",
     "render_readme",
     "render_section",
+    "row_tables",
+    "run_ablation",
     "run_consistency",
     "run_diagnosis",
     "run_eyes",
@@ -40,6 +47,7 @@ __all__ = [
 ]
 
 BENCHES = {
+    "ablation": run_ablation,
     "consistency": run_consistency,
     "diagnosis": run_diagnosis,
     "eyes": run_eyes,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from onbrand.bench.ablation.words import GROUPS, row_cells, row_heads
 from onbrand.bench.likeness import AT_LEAST
 from onbrand.bench.record import bar_words, printed
 from onbrand.errors import ArtifactError
@@ -31,6 +32,12 @@ that differ in one trait (chance {chance:.1%}). Memorised is what lies nearer to
 than 99 % of new real pictures do, so one real picture in a hundred would count, too. Intervals are
 resampled by character ({num_characters}). `dreambooth_lora` saw as many pictures; its learning
 rate, {rate:g}, was {found}.
+""",
+    "ablation": """\
+The same {num_characters} reserved characters, prompts and seeds for every row, one thing changed at
+a time, as many pictures seen as the row that it is compared with; judged by encoders that took no
+part in training. Differences are means over the characters, with intervals resampled by character;
+shares in points. ▲ and ▼: the interval leaves out 0, for better or worse.
 """,
     "eyes": """\
 Drawings of reserved subjects, 300 of each world, and the real pictures of `../shared/data`.
@@ -99,6 +106,8 @@ def render_section(found: Mapping[str, Any]) -> str:
         lines += ["### Stage by stage", "", _table({}, found["stages"]), _shipped(found)]
     if found.get("failures"):
         lines += ["### Real failures", "", _failures(found["failures"])]
+    if found.get("rows"):
+        lines += _rows(found)
     if found.get("steps"):
         lines += ["### By sampling steps", "", _by_steps(found["steps"])]
     if found.get("profiles"):
@@ -115,19 +124,19 @@ def _about(found: Mapping[str, Any]) -> str:
             "all worlds; 1 is as near as true drawings are to each other."
             f"{FEW if num < AT_LEAST else ''}\n"
         )
-    if "settings" in found:
-        known = found["settings"]
-        searched = len(known["learning_rates"]) > 1
-        return text.format(
-            num_train=known["num_train"],
-            num_prompts=known["num_prompts"],
-            num_per_prompt=known["num_per_prompt"],
-            chance=found["chance"],
-            num_characters=found["num_characters"],
-            rate=found["learning_rate"],
-            found="searched on other characters" if searched else "given, not searched",
-        )
-    return text
+    if "settings" not in found:
+        return text
+    known = found["settings"]
+    searched = len(known["learning_rates"]) > 1
+    return text.format(
+        num_train=known["num_train"],
+        num_prompts=known["num_prompts"],
+        num_per_prompt=known["num_per_prompt"],
+        chance=found.get("chance", 0.0),
+        num_characters=found["num_characters"],
+        rate=found.get("learning_rate", 0.0),
+        found="searched on other characters" if searched else "given, not searched",
+    )
 
 
 def _table(ours: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> str:
@@ -163,6 +172,16 @@ def _failures(failures: Mapping[str, Mapping[str, Any]]) -> str:
             named = ", ".join(told["named"]) or "nothing"
             rows.append([f"{identity}, {run}", named, *values, f"{told['identity']:.2f}"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("-0.", "−0.") + "\n"
+
+
+def _rows(found: Mapping[str, Any]) -> list[str]:
+    """The ablation's tables."""
+    lines = []
+    for title, names in GROUPS.items():
+        heads = row_heads(found, names)
+        rows = [heads, ["---"] * 2 + ["---:"] * (len(heads) - 2), *row_cells(found, names)]
+        lines += [f"### {title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    return lines
 
 
 def _by_steps(steps: Mapping[str, Mapping[str, Any]]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.artifacts.judgement import Arm, Metric
+from onbrand.brief import Objective
 from onbrand.illustrator import action, random_scene
 from onbrand.judging import metrics as m
 from onbrand.judging.colour import palette_distance
@@ -54,6 +55,8 @@ BETTER: dict[str, Literal["higher", "lower"]] = {
     "memorised_fraction": "lower",
     "palette_distance": "lower",
     "attributes_fraction": "higher",
+    "expression_fraction": "higher",
+    "pose_fraction": "higher",
     **dict.fromkeys(AVATAR_PARTS, "higher"),
     "background_variety": "higher",
     "composition_count": "higher",
@@ -64,14 +67,16 @@ BETTER: dict[str, Literal["higher", "lower"]] = {
     "prior_drift": "lower",
 }
 
+READ_ALONE = ("expression", "pose")
+
 
 @dataclass(frozen=True)
 class References:
     """The brand's real pictures. `held_out` were never trained on; `palette` is ["#rrggbb", …].
 
     `held_out_for_memory`: more never-trained pictures for the memorisation threshold alone, where
-    they are cheap (drawn characters); the held-out ones serve when it is empty. `objective` is the
-    brief's: what else is measured (see `onbrand.judging.objective`); None measures nothing else.
+    they are cheap (drawn characters); the held-out ones serve when it is empty. `objectives` say
+    what else is measured (see `onbrand.judging.objective`): the brief's, both, or none.
     """
 
     train: Sequence[Image.Image]
@@ -79,7 +84,7 @@ class References:
     gallery: Gallery
     palette: Sequence[str] = ()
     held_out_for_memory: Sequence[Image.Image] = ()
-    objective: Literal["avatar", "scene"] | None = None
+    objectives: Sequence[Objective] = ()
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ class Judge:
             metrics["diversity"] = self._mean("diversity", spread, prompts)
         if palette is not None:
             metrics["palette_distance"] = self._mean("palette_distance", palette, arm.texts)
-        metrics |= self._attributes(arm) | self._objective(arm)
+        metrics |= self._attributes(arm) | self._objectives(arm)
         wrong, worst = self._wrong(arm)
         metrics |= wrong
         ordered = {name: metrics[name] for name in BETTER if name in metrics}
@@ -281,37 +286,46 @@ class Judge:
         }
 
     def _attributes(self, arm: ArmPictures) -> dict[str, Metric]:
-        """The share of the prompt's attributes that the reader sees on the picture."""
+        """The share of the prompt's attributes that the reader sees on the picture; of those in
+        `READ_ALONE` each by itself, too, where every prompt names it."""
         if arm.expected is None or self.eyes.read_attributes is None:
             return {}
         hits = [
-            float(np.mean([seen[key] == word for key, word in wanted.items() if key in seen]))
+            {key: float(seen[key] == word) for key, word in wanted.items() if key in seen}
             for wanted, seen in zip(
                 arm.expected, self.eyes.read_attributes(arm.pictures), strict=True
             )
-            if set(wanted) & set(seen)
         ]
-        if len(hits) < len(arm.texts):
+        if not all(hits):
             return {}
-        return {"attributes_fraction": self._mean("attributes_fraction", np.array(hits), arm.texts)}
+        shares = {"attributes_fraction": [float(np.mean(list(hit.values()))) for hit in hits]}
+        for key in READ_ALONE:
+            if all(key in hit for hit in hits):
+                shares[f"{key}_fraction"] = [hit[key] for hit in hits]
+        return {name: self._mean(name, np.array(row), arm.texts) for name, row in shares.items()}
 
-    def _objective(self, arm: ArmPictures) -> dict[str, Metric]:
+    def _objectives(self, arm: ArmPictures) -> dict[str, Metric]:
         """What the brief's objective asks: parts of an avatar, variety of scenes."""
-        parts, objective = self.eyes.read_parts, self.references.objective
-        if parts is None or objective is None:
-            return {}
-        if objective == "avatar":
+        parts, objectives = self.eyes.read_parts, self.references.objectives
+        found: dict[str, Metric] = {}
+        if parts is None:
+            return found
+        if "avatar" in objectives:
             real = self.references.held_out
             scores = avatar_scores(self.eyes.embed, parts, arm.pictures, real)
-            return {name: self._mean(name, row, arm.texts) for name, row in scores.items()}
-        seen = parts(arm.pictures)
-        variety = background_variety(arm.pictures, seen, arm.texts)
-        figures = {"background_variety": variety, "composition_count": composition_count(seen)}
-        return {
-            name: Metric(value=float(value), better=BETTER[name])
-            for name, value in figures.items()
-            if np.isfinite(value)
-        }
+            found |= {name: self._mean(name, row, arm.texts) for name, row in scores.items()}
+        if "scene" in objectives:
+            seen = parts(arm.pictures)
+            figures = {
+                "background_variety": background_variety(arm.pictures, seen, arm.texts),
+                "composition_count": float(composition_count(seen)),
+            }
+            found |= {
+                name: Metric(value=value, better=BETTER[name])
+                for name, value in figures.items()
+                if np.isfinite(value)
+            }
+        return found
 
     def _mean(self, name: str, values: NDArray[np.generic], groups: Sequence[object]) -> Metric:
         return self._statistic(name, np.asarray(values, np.float64), groups, None)

@@ -52,6 +52,10 @@ MEASURES: dict[str, Measure] = {
     "attributes_fraction": Measure(
         "Attributes", "what the prompt names and a classifier finds on the picture", "share"
     ),
+    "expression_fraction": Measure(
+        "Expression", "that the prompt names and a reader sees on the face", "share"
+    ),
+    "pose_fraction": Measure("Pose", "that the prompt names and a reader sees", "share"),
     "head_identity": Measure("Identity, head", "of head crops alone", "cosine"),
     "ears_identity": Measure("Identity, ears", "of the square around them", "cosine"),
     "eyes_identity": Measure("Identity, eyes", "of the square around them", "cosine"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onbrand.artifacts import Arm, BrandModel, Dataset, Judgement, Pictures
-from onbrand.brief import Brief
+from onbrand.brief import Brief, Objective
 from onbrand.errors import DatasetError
 from onbrand.events import Listener, Noted, silent
 from onbrand.road.learn import choice_of, train_baseline
@@ -73,6 +73,7 @@ def compare(
     expected: Sequence[Mapping[str, str]] | None = None,
     eyes: Eyes | None = None,
     held_out_for_memory: Sequence[Image] = (),
+    objectives: Sequence[Objective] | None = None,
     emit: Listener = silent,
 ) -> Comparison:
     """Draws and measures all arms of a trained brand; finished pictures are kept in judged/.
@@ -81,7 +82,8 @@ def compare(
     `expected[p]` are the attributes that prompt p names, where they are known. `gallery` is the
     line-up for retrieval (default: lookalikes/ beside reserved characters); `eyes` the evaluation
     encoders (default: the pack's twins); `held_out_for_memory` more never-trained pictures, for
-    the memorisation threshold alone. With `baselines` dreambooth_lora is trained if missing.
+    the memorisation threshold alone; `objectives` whose figures are measured, the
+    brief's if None. With `baselines` dreambooth_lora is trained if missing.
     """
     from onbrand import judging
     from onbrand.models import open_pack
@@ -106,7 +108,9 @@ def compare(
         pictures = _draw_all(places, artist, model, arms, seeds, num_steps, guidance, emit)
         class_pictures = _draw_class(places, artist, model, arms, seeds, num_steps, guidance, emit)
 
-    references = replace(_references(places, dataset, brief, gallery, held_out_for_memory))
+    references = _references(
+        places, dataset, brief, gallery, held_out_for_memory, objectives or (brief.objective,)
+    )
     subject_texts = [brief.class_prompt(text) for text in texts for _ in seeds]
     wanted = [e for e in expected for _ in seeds] if expected else None
     shown = {
@@ -259,6 +263,7 @@ def _references(
     brief: Brief,
     gallery: Gallery | None,
     held_out_for_memory: Sequence[Image],
+    objectives: Sequence[Objective],
 ) -> References:
     from onbrand import curation, judging
 
@@ -270,7 +275,7 @@ def _references(
         gallery=gallery,
         palette=brief.palette,
         held_out_for_memory=held_out_for_memory,
-        objective=brief.objective,
+        objectives=objectives,
     )
 
 

@@ -9,7 +9,7 @@ import typer
 
 from onbrand.app.cli.teach import lesson
 
-__all__ = ["app", "consistency", "diagnosis", "eyes", "pack", "readme", "training"]
+__all__ = ["ablation", "app", "consistency", "diagnosis", "eyes", "pack", "readme", "training"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,6 +74,55 @@ def consistency(
             emit=emit,
         )
     _print(result)
+
+
+def ablation(
+    quick: Quick = False,
+    json: Json = None,
+    work: Work = Path("build/bench/ablation"),
+    base: Base = "pocket",
+    seed: Seed = 7,
+    characters: Annotated[int, typer.Option(min=1, help="How many reserved characters.")] = 8,
+    prompts: Annotated[int, typer.Option(min=1, help="How many prompts each.")] = 10,
+    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "demo",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Characters at once: one for each core is quickest.")
+    ] = 1,
+    row: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this row (and those it is compared with); repeat it."),
+    ] = None,
+) -> None:
+    """What does each loss and each identity mode bring? One thing changed at a time.
+
+    The same characters, seeds and pictures seen. Stop it at any time: finished rows are kept.
+
+    [bold]onbrand bench ablation --quick[/]
+
+    [bold]onbrand bench ablation --row pose --row attended --workers 2[/]
+    """
+    from rich.console import Console
+
+    from onbrand import bench
+    from onbrand.app.cli.render import showing
+
+    with showing(_kept(work)) as emit:
+        result = bench.run_ablation(
+            base=base,
+            num_characters=characters,
+            rows=row or (),
+            num_prompts=prompts,
+            quick=quick,
+            work=work,
+            seed=seed,
+            recipe=recipe,
+            json_path=json,
+            num_workers=workers,
+            emit=emit,
+        )
+    _print(result)
+    for drawn in bench.row_tables(result):
+        Console().print(drawn)
 
 
 Against = Annotated[
@@ -263,5 +312,5 @@ def _print(result: dict[str, object]) -> None:
     Console().print(bench.table(result))
 
 
-for _bench in (consistency, pack, eyes, training, diagnosis, readme):
+for _bench in (consistency, ablation, pack, eyes, training, diagnosis, readme):
     app.command(help=lesson(_bench))(_bench)

@@ -1,0 +1,88 @@
+"""The rows of the ablation: recipes that differ from one another in one thing.
+
+All begin with the recipe's own first stage and see as many pictures as the row that they are
+compared with (a prior picture is a picture).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import tomlkit
+
+__all__ = ["FIRST", "ROWS", "Row", "recipe_of"]
+
+FIRST = "appearance"
+"""The row that all others begin from: the recipe's first stage alone."""
+
+Losses = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is trained behind the first stage, and the row it is compared with.
+
+    `detail` are the losses of the recipe's stage of that name; `expression` those of a third stage
+    like it; None leaves a stage out. `identity` is a way for the brand's embedding.
+    """
+
+    against: str
+    detail: Losses | None
+    expression: Losses | None = None
+    identity: str = "none"
+    about: str = field(default="", compare=False)
+
+
+BOTH: Losses = {"perceptual": 0.5, "identity": 0.5}
+
+ROWS: Mapping[str, Row] = {
+    FIRST: Row("", None, about="the first stage alone"),
+    "reconstruction": Row(FIRST, {}, about="a second stage without another loss"),
+    "perceptual": Row("reconstruction", {"perceptual": 0.5}),
+    "identity": Row("reconstruction", {"identity": 0.5}),
+    "both": Row("reconstruction", BOTH, about="perceptual and identity: the recipe as it is"),
+    "attended": Row(
+        "both", BOTH, identity="attended", about="the embedding, by the pack's adapter"
+    ),
+    "tokens": Row("both", BOTH, identity="tokens", about="the embedding as more tokens"),
+    "modulation": Row("both", BOTH, identity="modulation", about="the embedding beside the time"),
+    "third": Row("both", BOTH, {}, about="a third stage without another loss"),
+    "pose": Row("third", BOTH, {"pose": 0.3}),
+    "expression": Row("third", BOTH, {"expression": 0.1}),
+    "semantic": Row("both", {**BOTH, "semantic": 0.5}),
+    "adversarial": Row("both", {**BOTH, "adversarial": {"weight": 0.05, "from_fraction": 0.3}}),
+    "weights": Row("both", {**BOTH, "weights": 1.0}),
+    "prior": Row("both", {**BOTH, "prior": 0.3}, about="half of the pictures are of the class"),
+}
+"""Name → row, each behind the one that it is compared with."""
+
+
+def recipe_of(row: Row, recipe_toml: str) -> str:
+    """The recipe with the row's stages and no gates, which would end some rows and not others.
+
+    Nothing is chosen here, so that validation shrinks to a picture.
+    """
+    recipe = tomlkit.parse(recipe_toml).unwrap()
+    stages = {stage["kind"]: stage for stage in recipe["stage"]}
+    kept = [stages[FIRST]]
+    if row.detail is not None:
+        kept.append(_with(stages["detail"], "detail", row.detail))
+    if row.expression is not None:
+        kept.append(_with(stages["detail"], "expression", row.expression))
+    recipe["stage"] = kept
+    recipe["validation"] = {"num_prompts": 1, "num_per_prompt": 1, "num_steps": 2}
+    recipe["identity"] = {"mode": row.identity}
+    recipe.pop("gate", None)
+    return tomlkit.dumps(recipe)
+
+
+def _with(stage: Mapping[str, Any], kind: str, losses: Losses) -> dict[str, Any]:
+    """The stage with other losses and no more pictures than it had."""
+    steps = stage["num_steps"] // (2 if "prior" in losses else 1)
+    changed = {**stage, "kind": kind, "losses": deepcopy(dict(losses)), "num_steps": max(1, steps)}
+    if not losses:
+        changed.pop("every", None)
+    return changed

@@ -1,0 +1,62 @@
+"""Rows of characters become a table: each row's figures, and what it has beyond the row that it is
+compared with, character by character."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onbrand.bench.ablation.rows import FIRST, Row
+from onbrand.bench.record import Result, mean_metric, result
+from onbrand.judging.protocol import BETTER
+
+__all__ = ["BESIDE", "summarise_rows"]
+
+BESIDE = ("base", "prompt_only", "real")
+
+
+def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: int) -> Result:
+    """The bench's JSON object. `rows[name]` has "against", "about", "metrics" and "differences":
+    the paired difference of every figure to the compared row, with its interval by character.
+
+    What helps is a difference whose interval leaves out 0, in the figure's better direction.
+    """
+    told: dict[str, Result] = {}
+    for name, row in rows.items():
+        own = [record["rows"][name] for record in records]
+        others = [record["rows"][row.against] for record in records] if row.against else []
+        told[name] = {
+            "against": row.against,
+            "about": row.about,
+            "metrics": _means(own, seed),
+            "differences": _differences(own, others, seed) if others else {},
+        }
+    last = "both" if "both" in told else next(reversed(told))
+    return result(
+        "ablation",
+        seed=seed,
+        seconds=sum(float(record["seconds"]) for record in records),
+        metrics=told[last]["metrics"],
+        baselines={
+            FIRST: told[FIRST]["metrics"],
+            **{arm: _means([record["beside"][arm] for record in records], seed) for arm in BESIDE},
+        },
+        rows=told,
+        num_characters=len(records),
+    )
+
+
+def _means(found: Sequence[Mapping[str, float]], seed: int) -> dict[str, Result]:
+    """Figures that all characters have."""
+    return {
+        name: mean_metric([figures[name] for figures in found], better=BETTER[name], seed=seed)
+        for name in found[0]
+        if all(name in figures for figures in found)
+    }
+
+
+def _differences(
+    own: Sequence[Mapping[str, float]], others: Sequence[Mapping[str, float]], seed: int
+) -> dict[str, Result]:
+    pairs = list(zip(own, others, strict=True))
+    both = [{name: a[name] - b[name] for name in a if name in b} for a, b in pairs]
+    return _means(both, seed)

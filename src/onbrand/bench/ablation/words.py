@@ -1,0 +1,79 @@
+"""The ablation's rows as a table for people: differences to the row compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from onbrand.report.wording import figure, measure
+
+__all__ = ["GROUPS", "row_cells", "row_heads", "row_tables"]
+
+GROUPS: Mapping[str, Sequence[str]] = {
+    "What each brings": (
+        "identity", "retrieval_fraction", "alignment", "diversity", "expression_fraction",
+        "pose_fraction",
+    ),
+    "Part by part": (
+        "head_identity", "ears_identity", "eyes_identity", "mark_identity", "outfit_identity",
+    ),
+}  # fmt: skip
+"""Title of a table → the figures in it."""
+
+
+def row_heads(found: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Column titles, of the figures that there are."""
+    return ["Row", "against", *(measure(name).label for name in _known(found, names))]
+
+
+def row_cells(found: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
+    """A line per row: its name, the compared one, and the differences; figures of the first row
+    stand as they are. A difference is marked where its interval leaves out 0: ▲ better, ▼ worse."""
+    known = _known(found, names)
+    lines = []
+    for title, row in found["rows"].items():
+        about = f" ({row['about']})" if row["about"] else ""
+        cells = [title + about, row["against"]]
+        for name in known:
+            if row["differences"]:
+                cells.append(_difference(name, row["differences"].get(name)))
+            else:
+                cells.append(figure(name, row["metrics"][name]["value"]))
+        lines.append(cells)
+    return lines
+
+
+def row_tables(found: Mapping[str, Any]) -> list[Table]:
+    """The tables of a terminal."""
+    tables = []
+    for title, names in GROUPS.items():
+        drawn = Table(title=title, title_justify="left", pad_edge=False)
+        for place, head in enumerate(row_heads(found, names)):
+            drawn.add_column(head, justify="left" if place < 2 else "right")
+        for cells in row_cells(found, names):
+            drawn.add_row(*cells)
+        tables.append(drawn)
+    return tables
+
+
+def _known(found: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in next(iter(found["rows"].values()))["metrics"]]
+
+
+def _difference(name: str, change: Mapping[str, Any] | None) -> str:
+    if change is None:
+        return ""
+    low, high = change["interval"] or (change["value"], change["value"])
+    sure = low > 0 or high < 0
+    better = (change["value"] > 0) == (change["better"] == "higher")
+    mark = f" {'▲' if better else '▼'}" if sure else ""
+    return f"{_signed(name, change['value'])} ({_signed(name, low)} to {_signed(name, high)}){mark}"
+
+
+def _signed(name: str, value: float) -> str:
+    """ "+3", "−0.012": shares in points."""
+    points = measure(name).kind == "share"
+    text = f"{value * 100:+.0f}" if points else f"{value:+.3f}"
+    return text.replace("-", "−")

@@ -1,0 +1,151 @@
+"""A reserved character's way through the road: drawn as a brand, trained, put to its prompts.
+
+The consistency bench and the ablation ask the same questions of the same characters.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onbrand.artifacts.origin import source_fingerprint
+from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe
+from onbrand.errors import GateFailed
+from onbrand.events import Listener, Noted
+from onbrand.files import fingerprint_bytes, write_text_atomic
+from onbrand.models.layout import fingerprint_folders
+
+if TYPE_CHECKING:
+    from onbrand.models.packs import Pack
+    from onbrand.road import Comparison
+
+__all__ = ["Settings", "drawn_folder", "figures_of", "judges", "put_to_prompts", "start", "train"]
+
+JUDGES = ("twin_identity", "twin_alignment", "twin_expression", "twin_pose", "attributes",
+          "parsing")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a character's figures depend on; another value is another folder of results."""
+
+    base: str
+    pack: str
+    recipe: str
+    num_train: int = 20
+    num_held_out: int = 8
+    num_memory: int = 100
+    num_gallery: int = 6
+    num_prompts: int = 10
+    num_per_prompt: int = 2
+    num_steps: int = 20
+    guidance: float = 4.0
+    seed: int = 7
+    learning_rates: tuple[float, ...] = ()
+
+    def quick(self) -> Settings:
+        """The same with hardly any pictures or steps: only what must run to see that it runs."""
+        return replace(
+            self, recipe=quick_recipe(self.recipe), num_train=6, num_held_out=3, num_memory=8,
+            num_gallery=1, num_prompts=2, num_steps=4, learning_rates=self.learning_rates[:1],
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, object]:
+        """As in the JSON."""
+        return {**asdict(self), "learning_rates": list(self.learning_rates)}
+
+    @property
+    def key(self) -> str:
+        """A fingerprint of all of them."""
+        return fingerprint_bytes(json.dumps(self.to_dict(), sort_keys=True).encode())
+
+
+def judges(pack: Pack) -> str:
+    """A fingerprint of the weights and the code that measure: with others characters are measured
+    anew, and nothing is trained or drawn again."""
+    from onbrand import judging
+
+    weights = fingerprint_folders([pack.role(name) for name in JUDGES])
+    code = source_fingerprint(Path(judging.__file__).parent)
+    return fingerprint_bytes(f"{weights} {code}".encode())[:8]
+
+
+def drawn_folder(identity: int, folder: Path) -> Path:
+    """Where the character's pictures, brief and expected.json lie as drawn."""
+    return folder / f"drawn-{identity:03d}"
+
+
+def start(identity: int, settings: Settings, size_px: int, folder: Path, emit: Listener) -> Path:
+    """The brand folder of a character: drawn and begun, or as an earlier run left it."""
+    from onbrand import road
+
+    brand = folder / f"brand-{identity:03d}"
+    if (brand / "brief.toml").is_file():
+        return brand
+    drawn = drawn_folder(identity, folder)
+    recipe = folder / "recipe.toml"
+    write_text_atomic(recipe, settings.recipe)
+    draw_brand(
+        identity,
+        drawn,
+        num_train=settings.num_train,
+        num_held_out=settings.num_held_out,
+        num_prompts=settings.num_prompts,
+        size_px=size_px,
+        seed=settings.seed,
+    )
+    return road.new(
+        str(brand),
+        pictures=drawn / "pictures",
+        brief=drawn / "brief.toml",
+        recipe=str(recipe),
+        base=settings.base,
+        emit=emit,
+    )
+
+
+def train(brand: Path, emit: Listener) -> None:
+    """Train the brand's recipe; a failed gate is told, and what was trained before it counts."""
+    from onbrand import road
+
+    try:
+        road.train(brand, emit=emit)
+    except GateFailed as failed:
+        emit(Noted(f"{brand.name}: {failed}"))
+
+
+def put_to_prompts(
+    brand: Path, identity: int, settings: Settings, size_px: int, drawn: Path, emit: Listener
+) -> Comparison:
+    """All arms of the brand on the character's prompts, which name what is to be seen."""
+    from onbrand import road
+    from onbrand.judging import character_gallery
+
+    wanted = json.loads((drawn / "expected.json").read_text(encoding="utf-8"))
+    return road.compare(
+        brand,
+        prompts=[entry["prompt"] for entry in wanted],
+        expected=[entry["attributes"] for entry in wanted],
+        num_per_prompt=settings.num_per_prompt,
+        seed=1000 + settings.seed,
+        num_steps=settings.num_steps,
+        guidance=settings.guidance,
+        gallery=character_gallery(identity, num_pictures=settings.num_gallery, size_px=size_px),
+        held_out_for_memory=drawn_pictures(
+            identity, settings.num_memory, size_px=size_px, seed=settings.seed
+        ),
+        objectives=("avatar", "scene"),
+        emit=emit,
+    )
+
+
+def figures_of(found: Comparison) -> dict[str, dict[str, float]]:
+    """Every arm's figures by name, the real pictures' too."""
+    arms = {name: measured.arm for name, measured in found.measured.items()}
+    arms["real"] = found.judgement.baselines["real"]
+    return {
+        name: {key: metric.value for key, metric in arm.metrics.items()}
+        for name, arm in arms.items()
+    }
