@@ -16,15 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from onbrand.bench.crew import at_once
-from onbrand.bench.exam import (
-    Settings,
-    drawn_folder,
-    figures_of,
-    judges,
-    put_to_prompts,
-    start,
-    train,
-)
+from onbrand.bench.exam import Settings, drawn_folder, figures, judges, questions, start, train
 from onbrand.bench.record import Result
 from onbrand.bench.summary import OURS, summarise
 from onbrand.events import Advanced, Finished, Listener, Started, silent
@@ -176,9 +168,11 @@ def _character(
     brand = start(identity, settings, size_px, folder, emit)
     train(brand, emit)
     road.train_baseline(brand, learning_rate=rate, emit=emit)
-    found = put_to_prompts(brand, identity, settings, size_px, drawn_folder(identity, folder), emit)
+    drawn = drawn_folder(identity, folder)
+    found = road.compare(brand, emit=emit, **questions(identity, settings, size_px, drawn))
     shipped = found.model.ship.get("stage") or found.model.stages[-1].name
-    arms = figures_of(found)
+    arms = {name: figures(measured.arm) for name, measured in found.measured.items()}
+    arms["real"] = figures(found.judgement.baselines["real"])
     record: Result = {
         "id": identity,
         "character": describe(character(identity)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onbrand.artifacts.origin import source_fingerprint
 from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe
@@ -18,10 +18,10 @@ from onbrand.files import fingerprint_bytes, write_text_atomic
 from onbrand.models.layout import fingerprint_folders
 
 if TYPE_CHECKING:
+    from onbrand.artifacts import Arm
     from onbrand.models.packs import Pack
-    from onbrand.road import Comparison
 
-__all__ = ["Settings", "drawn_folder", "figures_of", "judges", "put_to_prompts", "start", "train"]
+__all__ = ["Settings", "drawn_folder", "figures", "judges", "questions", "start", "train"]
 
 JUDGES = ("twin_identity", "twin_alignment", "twin_expression", "twin_pose", "attributes",
           "parsing")  # fmt: skip
@@ -116,36 +116,27 @@ def train(brand: Path, emit: Listener) -> None:
         emit(Noted(f"{brand.name}: {failed}"))
 
 
-def put_to_prompts(
-    brand: Path, identity: int, settings: Settings, size_px: int, drawn: Path, emit: Listener
-) -> Comparison:
-    """All arms of the brand on the character's prompts, which name what is to be seen."""
-    from onbrand import road
+def questions(identity: int, settings: Settings, size_px: int, drawn: Path) -> dict[str, Any]:
+    """What `road.compare` and `road.open_contest` are to ask of the character: prompts and what
+    they name, seeds, the line-up it must be told from, pictures that were never trained on."""
     from onbrand.judging import character_gallery
 
     wanted = json.loads((drawn / "expected.json").read_text(encoding="utf-8"))
-    return road.compare(
-        brand,
-        prompts=[entry["prompt"] for entry in wanted],
-        expected=[entry["attributes"] for entry in wanted],
-        num_per_prompt=settings.num_per_prompt,
-        seed=1000 + settings.seed,
-        num_steps=settings.num_steps,
-        guidance=settings.guidance,
-        gallery=character_gallery(identity, num_pictures=settings.num_gallery, size_px=size_px),
-        held_out_for_memory=drawn_pictures(
+    return {
+        "prompts": [entry["prompt"] for entry in wanted],
+        "expected": [entry["attributes"] for entry in wanted],
+        "num_per_prompt": settings.num_per_prompt,
+        "seed": 1000 + settings.seed,
+        "num_steps": settings.num_steps,
+        "guidance": settings.guidance,
+        "gallery": character_gallery(identity, num_pictures=settings.num_gallery, size_px=size_px),
+        "held_out_for_memory": drawn_pictures(
             identity, settings.num_memory, size_px=size_px, seed=settings.seed
         ),
-        objectives=("avatar", "scene"),
-        emit=emit,
-    )
-
-
-def figures_of(found: Comparison) -> dict[str, dict[str, float]]:
-    """Every arm's figures by name, the real pictures' too."""
-    arms = {name: measured.arm for name, measured in found.measured.items()}
-    arms["real"] = found.judgement.baselines["real"]
-    return {
-        name: {key: metric.value for key, metric in arm.metrics.items()}
-        for name, arm in arms.items()
+        "objectives": ("avatar", "scene"),
     }
+
+
+def figures(arm: Arm) -> dict[str, float]:
+    """An arm's figures by name."""
+    return {name: metric.value for name, metric in arm.metrics.items()}

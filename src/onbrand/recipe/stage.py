@@ -75,6 +75,8 @@ class Stage(Settings):
     `loss_max_timestep` (of 1000), on every `every`-th step.
     `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise levels alike, or
     oftener the middle, where shapes and marks are decided ("logit_normal").
+    `head_weight` is how much more the head counts in reconstruction; by itself, what the brief's
+    objective asks: more for an avatar, as much as the rest for a scene.
     `gradient_accumulation` cuts each batch into that many parts that are computed one after the
     other: the same gradient to rounding, in less memory."""
 
@@ -87,6 +89,7 @@ class Stage(Settings):
     num_steps: int | None = Field(default=None, ge=1)
     num_epochs: int | None = Field(default=None, ge=1)
     reconstruction: Literal["l2", "l1"] = "l2"
+    head_weight: float | None = Field(default=None, ge=1, le=20)
     losses: dict[str, Annotated[LossTerm, BeforeValidator(_as_term)]] = Field(default_factory=dict)
     augment: Augment = Augment()
     only: list[str] = Field(default_factory=list)

@@ -12,7 +12,8 @@ road brings in no model library; calling it does.
 
 from __future__ import annotations
 
-from onbrand.road.compare import Comparison, compare
+from onbrand.road.compare import Comparison, compare, entry_of, open_contest, untouched
+from onbrand.road.contest import Contest, Drawn, Entry
 from onbrand.road.identity import Likeness, compare_identities, make_identity
 from onbrand.road.learn import plan, train, train_baseline
 from onbrand.road.page import report
@@ -30,16 +31,21 @@ from onbrand.road.sweeps import (
 
 __all__ = [
     "Comparison",
+    "Contest",
+    "Drawn",
+    "Entry",
     "Likeness",
     "Sweep",
     "compare",
     "compare_identities",
     "curate",
+    "entry_of",
     "example_sweep",
     "generate",
     "make_identity",
     "new",
     "next_commands",
+    "open_contest",
     "parse_words",
     "plan",
     "plan_sweep",
@@ -48,4 +54,5 @@ __all__ = [
     "sweep",
     "train",
     "train_baseline",
+    "untouched",
 ]

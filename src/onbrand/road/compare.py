@@ -5,9 +5,8 @@ The report shows one brand's comparison; the consistency bench runs it over many
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,21 +14,22 @@ from onbrand.artifacts import Arm, BrandModel, Dataset, Judgement, Pictures
 from onbrand.brief import Brief, Objective
 from onbrand.errors import DatasetError
 from onbrand.events import Listener, Noted, silent
+from onbrand.road.contest import Contest, Entry, references_of
 from onbrand.road.learn import choice_of, train_baseline
-from onbrand.road.picture import Request, draw, parents_of, warn_of_unseen_words, with_lora
+from onbrand.road.picture import warn_of_unseen_words
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from onbrand.judging import Eyes, Gallery, Measured, References, Verdict
-    from onbrand.models.diffusion import DiffusionModel
-    from onbrand.models.packs import Pack
 
-__all__ = ["BASE", "BASELINE", "PROMPT_ONLY", "Comparison", "compare"]
+__all__ = [
+    "BASE", "BASELINE", "PROMPT_ONLY", "Comparison", "compare", "entry_of", "open_contest",
+    "untouched",
+]  # fmt: skip
 
 BASE, PROMPT_ONLY, BASELINE = "base", "prompt_only", "dreambooth_lora"
-Artist = Callable[[Path | None], "DiffusionModel"]
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,6 @@ class Comparison:
     dataset: Dataset
 
 
-@dataclass(frozen=True)
-class _Arm:
-    name: str
-    prompts: tuple[str, ...]
-    checkpoint: Path | None
-    num_steps: int
-
-
 def compare(
     brand: str | Path = ".",
     *,
@@ -73,7 +65,7 @@ def compare(
     expected: Sequence[Mapping[str, str]] | None = None,
     eyes: Eyes | None = None,
     held_out_for_memory: Sequence[Image] = (),
-    objectives: Sequence[Objective] | None = None,
+    objectives: Sequence[Objective] = (),
     emit: Listener = silent,
 ) -> Comparison:
     """Draws and measures all arms of a trained brand; finished pictures are kept in judged/.
@@ -83,61 +75,92 @@ def compare(
     line-up for retrieval (default: lookalikes/ beside reserved characters); `eyes` the evaluation
     encoders (default: the pack's twins); `held_out_for_memory` more never-trained pictures, for
     the memorisation threshold alone; `objectives` whose figures are measured, the
-    brief's if None. With `baselines` dreambooth_lora is trained if missing.
+    brief's if none. With `baselines` dreambooth_lora is trained if missing.
     """
-    from onbrand import judging
+    places = open_brand(brand)
+    model = places.trained()
+    contest = open_contest(
+        brand,
+        prompts=prompts,
+        num_prompts=num_prompts,
+        num_per_prompt=num_per_prompt,
+        seed=seed,
+        num_steps=num_steps,
+        guidance=guidance,
+        gallery=gallery,
+        expected=expected,
+        eyes=eyes,
+        held_out_for_memory=held_out_for_memory,
+        objectives=objectives,
+        emit=emit,
+    )
+    with places.alone():
+        baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
+        entries = _entries(contest, model, baseline)
+        warn_of_unseen_words(contest.pack, entries[-1].prompts, contest.brief, emit)
+        drawn = {entry.name: contest.draw(entry, places.judged) for entry in entries}
+    contest.base = contest.shown(drawn[BASE])
+    measured = {name: contest.measure(one) for name, one in drawn.items()}
+    verdict, judgement = _judge(model, measured, contest.judge.measure_real())
+    return Comparison(
+        prompts=contest.texts,
+        seeds=contest.seeds,
+        measured=measured,
+        pictures={name: one.pictures for name, one in drawn.items()},
+        class_pictures={name: one.of_class for name, one in drawn.items() if one.of_class},
+        judgement=judgement,
+        verdict=verdict,
+        references=contest.references,
+        model=model,
+        dataset=Dataset.load(places.dataset),
+    )
+
+
+def open_contest(
+    brand: str | Path,
+    *,
+    prompts: Sequence[str] | None = None,
+    num_prompts: int = 8,
+    num_per_prompt: int = 2,
+    seed: int = 1007,
+    num_steps: int = 20,
+    guidance: float = 4.0,
+    gallery: Gallery | None = None,
+    expected: Sequence[Mapping[str, str]] | None = None,
+    eyes: Eyes | None = None,
+    held_out_for_memory: Sequence[Image] = (),
+    objectives: Sequence[Objective] = (),
+    emit: Listener = silent,
+) -> Contest:
+    """What all arms of the trained brand are drawn and measured with; arguments as in `compare`."""
+    from onbrand import curation, judging
     from onbrand.models import open_pack
 
     places = open_brand(brand)
-    model = places.trained()
-    dataset = Dataset.load(places.dataset)
+    model, dataset, brief = places.trained(), Dataset.load(places.dataset), places.brief()
     if not dataset.held_out:
         raise DatasetError(
             f"{places.dataset} holds out no picture, so nothing can be measured: "
             "add pictures, or name some under held_out in brief.toml"
         )
-    brief = places.brief()
-    texts = tuple(prompts) if prompts else _prompts(brief, model, num_prompts)
-    seeds = tuple(range(seed, seed + num_per_prompt))
-    pack = open_pack(model.base)
-    with places.alone():
-        baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
-        arms = _arms(brief, model, baseline, texts)
-        warn_of_unseen_words(pack, arms[-1].prompts, brief, emit)
-        artist = _artist(pack)
-        pictures = _draw_all(places, artist, model, arms, seeds, num_steps, guidance, emit)
-        class_pictures = _draw_class(places, artist, model, arms, seeds, num_steps, guidance, emit)
-
-    references = _references(
-        places, dataset, brief, gallery, held_out_for_memory, objectives or (brief.objective,)
-    )
-    subject_texts = [brief.class_prompt(text) for text in texts for _ in seeds]
-    wanted = [e for e in expected for _ in seeds] if expected else None
-    shown = {
-        arm.name: judging.ArmPictures(
-            name=arm.name,
-            pictures=[pictures[arm.name].open(i) for i in range(len(subject_texts))],
-            texts=subject_texts,
-            steps=arm.num_steps,
-            expected=wanted,
-            class_pictures=_opened(class_pictures.get(arm.name)),
-        )
-        for arm in arms
-    }
-    judge = judging.Judge(eyes or judging.open_eyes(pack), references, base=shown[BASE], seed=seed)
-    measured = {name: judge.measure(arm) for name, arm in shown.items()}
-    verdict, judgement = _judge(model, measured, judge.measure_real())
-    return Comparison(
-        prompts=texts,
-        seeds=seeds,
-        measured=measured,
-        pictures=pictures,
-        class_pictures=class_pictures,
-        judgement=judgement,
-        verdict=verdict,
-        references=references,
-        model=model,
-        dataset=dataset,
+    lookalikes = gallery or judging.folder_gallery(curation.lookalike_pictures(places.lookalikes))
+    return Contest(
+        brief=brief,
+        pack=open_pack(model.base),
+        texts=tuple(prompts) if prompts else _prompts(brief, model, num_prompts),
+        seeds=tuple(range(seed, seed + num_per_prompt)),
+        num_steps=num_steps,
+        guidance=guidance,
+        references=references_of(
+            dataset,
+            brief,
+            gallery=lookalikes,
+            held_out_for_memory=held_out_for_memory,
+            objectives=objectives,
+        ),
+        expected=expected,
+        eyes=eyes,
+        emit=emit,
     )
 
 
@@ -159,124 +182,30 @@ def _old_baseline(places: Places, emit: Listener) -> BrandModel | None:
     return baseline
 
 
-def _arms(
-    brief: Brief, model: BrandModel, baseline: BrandModel | None, texts: Sequence[str]
-) -> list[_Arm]:
-    named = tuple(brief.prompt(text) for text in texts)
-    arms = [
-        _Arm(BASE, tuple(brief.class_prompt(text) for text in texts), None, 0),
-        _Arm(PROMPT_ONLY, tuple(brief.description_prompt(text) for text in texts), None, 0),
+def untouched(contest: Contest, model: BrandModel) -> list[Entry]:
+    """The base told of the plain class, and of the brand in words alone."""
+    brief, texts = contest.brief, contest.texts
+    return [
+        Entry.of(BASE, [brief.class_prompt(text) for text in texts], model, None, 0),
+        Entry.of(PROMPT_ONLY, [brief.description_prompt(text) for text in texts], model, None, 0),
     ]
+
+
+def entry_of(contest: Contest, model: BrandModel, stage: str) -> Entry:
+    """A stage of a brand model, with all training steps up to its end."""
+    names = [one.name for one in model.stages]
+    num_steps = sum(one.num_steps for one in model.stages[: names.index(stage) + 1])
+    told = [contest.brief.prompt(text) for text in contest.texts]
+    return Entry.of(stage, told, model, model.checkpoint(stage), num_steps)
+
+
+def _entries(contest: Contest, model: BrandModel, baseline: BrandModel | None) -> list[Entry]:
+    entries = untouched(contest, model)
     if baseline is not None:
         num_steps = sum(stage.num_steps for stage in baseline.stages)
-        told = tuple(brief.trigger_prompt(text) for text in texts)
-        arms.append(_Arm(BASELINE, told, baseline.checkpoint(None), num_steps))
-    done = 0
-    for stage in model.stages:
-        done += stage.num_steps
-        arms.append(_Arm(stage.name, named, model.checkpoint(stage.name), done))
-    return arms
-
-
-def _draw_all(
-    places: Places,
-    artist: Artist,
-    model: BrandModel,
-    arms: Sequence[_Arm],
-    seeds: Sequence[int],
-    num_steps: int,
-    guidance: float,
-    emit: Listener,
-) -> dict[str, Pictures]:
-    """One model in memory, each arm puts its LoRA on it; loaded only if pictures are missing."""
-    pictures = {}
-    for arm in arms:
-        request = Request(
-            prompts=tuple(prompt for prompt in arm.prompts for _ in seeds),
-            seeds=tuple(seed for _ in arm.prompts for seed in seeds),
-            num_steps=num_steps,
-            guidance=guidance,
-            parents=parents_of(model, arm.checkpoint),
-        )
-        pictures[arm.name] = draw(
-            partial(artist, arm.checkpoint),
-            request,
-            places.judged / arm.name,
-            task=f"drawing {arm.name}",
-            emit=emit,
-        )
-    return pictures
-
-
-def _artist(pack: Pack) -> Artist:
-    """The one model, with a checkpoint's LoRA on it; loaded when first asked for."""
-    from onbrand.models.diffusion import load_diffusion
-
-    opened: list[DiffusionModel] = []
-
-    def artist(checkpoint: Path | None) -> DiffusionModel:
-        if not opened:
-            opened.append(load_diffusion(pack))
-        return with_lora(opened[0], checkpoint)
-
-    return artist
-
-
-def _draw_class(
-    places: Places,
-    artist: Artist,
-    model: BrandModel,
-    arms: Sequence[_Arm],
-    seeds: Sequence[int],
-    num_steps: int,
-    guidance: float,
-    emit: Listener,
-) -> dict[str, Pictures]:
-    """What each trained arm makes of the base's own prompts: has the plain subject changed?"""
-    base = next(arm for arm in arms if arm.name == BASE)
-    return {
-        arm.name: draw(
-            partial(artist, arm.checkpoint),
-            Request(
-                prompts=base.prompts,
-                seeds=(seeds[0],) * len(base.prompts),
-                num_steps=num_steps,
-                guidance=guidance,
-                parents=parents_of(model, arm.checkpoint),
-            ),
-            places.judged / f"{arm.name}-class",
-            task=f"drawing the plain class, {arm.name}",
-            emit=emit,
-        )
-        for arm in arms
-        if arm.checkpoint is not None
-    }
-
-
-def _opened(shots: Pictures | None) -> list[Image]:
-    return [shots.open(i) for i in range(len(shots.items))] if shots else []
-
-
-def _references(
-    places: Places,
-    dataset: Dataset,
-    brief: Brief,
-    gallery: Gallery | None,
-    held_out_for_memory: Sequence[Image],
-    objectives: Sequence[Objective],
-) -> References:
-    from onbrand import curation, judging
-
-    if gallery is None:
-        gallery = judging.folder_gallery(curation.lookalike_pictures(places.lookalikes))
-    return judging.References(
-        train=[dataset.open(asset) for asset in dataset.train],
-        held_out=[dataset.open(asset) for asset in dataset.held_out],
-        gallery=gallery,
-        palette=brief.palette,
-        held_out_for_memory=held_out_for_memory,
-        objectives=objectives,
-    )
+        told = [contest.brief.trigger_prompt(text) for text in contest.texts]
+        entries.append(Entry.of(BASELINE, told, model, baseline.checkpoint(None), num_steps))
+    return entries + [entry_of(contest, model, stage.name) for stage in model.stages]
 
 
 def _judge(

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.nn import functional
 
 from onbrand.artifacts.dataset import Asset, Dataset
 from onbrand.brief import Brief
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from onbrand.models.diffusion import Conditioning, DiffusionModel
+    from onbrand.training.focus import Heads
 
 __all__ = [
     "Examples",
@@ -129,11 +131,13 @@ class Texts:
 @dataclass(frozen=True, slots=True)
 class Examples:
     """Encoded pictures with their prompts: `latents[picture]` is [variants, c, h, w] float32,
-    `prompts[picture][variant]` a string, `names[picture]` what an error calls it."""
+    `prompts[picture][variant]` a string, `names[picture]` what an error calls it;
+    `heads[picture]` [variants, 1, h, w] in [0, 1] is where the head is, if somebody looked."""
 
     names: tuple[str, ...]
     latents: tuple[Tensor, ...]
     prompts: tuple[tuple[str, ...], ...]
+    heads: tuple[Tensor, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -151,16 +155,19 @@ def brand_examples(
     seed: int,
     only: Sequence[str] = (),
     prompt: str | None = None,
+    heads: Heads | None = None,
 ) -> Examples:
     """The training pictures (with a tag of `only`) in `num_variants` variants each, encoded by the
     base's VAE.
 
     `prompt` replaces every caption (the baseline has one for all pictures); without it a picture's
     prompt is the brief's, with its caption and, for cut-outs, the background it was laid on.
+    `heads` looks for them.
     """
     encoder = module_fingerprint(model.vae)
     known = augmentation.known_backdrops(model.unseen_words)
     latents: list[Tensor] = []
+    masks: list[Tensor] = []
     prompts: list[tuple[str, ...]] = []
     assets = in_order(dataset, only)
     for asset in assets:
@@ -173,11 +180,19 @@ def brand_examples(
             "moves": [repr(move) for move in moves],
             "version": augmentation.VERSION,
         }
-        make = partial(_encode_variants, model, dataset, asset, moves, size_px)
+        variants = partial(_variants, dataset, asset, moves, size_px)
+        make = partial(_encoded, model, variants)
         latents.append(store.tensors("latents", facts, make)["latents"])
+        if heads is not None:
+            height, width = latents[-1].shape[-2:]
+            size = (height, width)
+            seen = {**facts, "parser": heads.fingerprint, "latent_size": list(size)}
+            make = partial(_heads, heads, variants, size)
+            masks.append(store.tensors("heads", seen, make)["heads"])
         told = [augmentation.caption_on(asset.caption, move.backdrop) for move in moves]
         prompts.append(tuple(prompt if prompt is not None else brief.prompt(text) for text in told))
-    return Examples(tuple(a.source for a in assets), tuple(latents), tuple(prompts))
+    names = tuple(a.source for a in assets)
+    return Examples(names, tuple(latents), tuple(prompts), tuple(masks))
 
 
 def in_order(dataset: Dataset, only: Sequence[str] = ()) -> list[Asset]:
@@ -200,12 +215,22 @@ def in_order(dataset: Dataset, only: Sequence[str] = ()) -> list[Asset]:
     return kept
 
 
-def _encode_variants(
-    model: DiffusionModel,
-    dataset: Dataset,
-    asset: Asset,
-    moves: Sequence[augmentation.Move],
-    size_px: int,
-) -> dict[str, Tensor]:
+def _variants(
+    dataset: Dataset, asset: Asset, moves: Sequence[augmentation.Move], size_px: int
+) -> list[NDArray[np.uint8]]:
     image, alpha = dataset.open(asset), dataset.alpha(asset)
-    return {"latents": encode(model, [augmentation.draw(image, alpha, m, size_px) for m in moves])}
+    return [augmentation.draw(image, alpha, move, size_px) for move in moves]
+
+
+def _encoded(
+    model: DiffusionModel, variants: Callable[[], list[NDArray[np.uint8]]]
+) -> dict[str, Tensor]:
+    return {"latents": encode(model, variants())}
+
+
+def _heads(
+    heads: Heads, variants: Callable[[], list[NDArray[np.uint8]]], size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """How sure it is that a head is there, averaged over the pixels of each latent place."""
+    parts = [heads(part) for part in to_pixels(variants()).split(ENCODE_BATCH)]
+    return {"heads": functional.adaptive_avg_pool2d(torch.cat(parts), size)}

@@ -53,15 +53,24 @@ def min_snr_weight(snr_b: Tensor, gamma: float | None, prediction: str) -> Tenso
 
 
 def reconstruction(
-    output_bchw: Tensor, target_bchw: Tensor, weight_b: Tensor, error: str = "l2"
+    output_bchw: Tensor,
+    target_bchw: Tensor,
+    weight_b: Tensor,
+    error: str = "l2",
+    focus_b1hw: Tensor | None = None,
 ) -> Tensor:
     """Weighted mean squared ("l2") or absolute ("l1") error of each sample, [b], in float32.
+
+    `focus_b1hw` says how much each place counts; only its proportions do, so that a sample weighs
+    the same with and without.
 
     Squares punish the few large errors, which are flat areas of a wrong colour; absolute values
     are less afraid of edges (Zhao et al., arXiv 1511.08861).
     """
     gap_bchw = output_bchw.float() - target_bchw.float()
     error_bchw = gap_bchw.abs() if error == "l1" else gap_bchw.square()
+    if focus_b1hw is not None:
+        error_bchw = error_bchw * (focus_b1hw / focus_b1hw.mean((2, 3), keepdim=True))
     return error_bchw.flatten(1).mean(1) * weight_b
 
 

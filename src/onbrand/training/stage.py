@@ -27,6 +27,7 @@ from onbrand.training.cache import Examples, brand_examples
 from onbrand.training.critic import Critic, adversarial, open_critic
 from onbrand.training.early_stop import EarlyStop
 from onbrand.training.engine import Part
+from onbrand.training.focus import Heads, focus_of, head_weight
 from onbrand.training.lenses import Lens, open_lenses
 from onbrand.training.looks import estimates, latest_timestep, look
 from onbrand.training.losses import min_snr_weight, reconstruction, weight_change
@@ -78,7 +79,8 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         weight = min_snr_weight(
             model.snr(batch.timesteps), stage.min_snr_gamma, model.prediction_type
         )
-        errors = reconstruction(output, target, weight, stage.reconstruction)
+        focus = focus_of(batch, tools.examples, tools.head_weight)
+        errors = reconstruction(output, target, weight, stage.reconstruction, focus)
         losses = {"reconstruction": batch.brand_mean(errors)}
         if tools.prior is not None:
             losses["prior"] = batch.prior_mean(errors)
@@ -107,6 +109,7 @@ class _Tools:
     critic: Critic | None
     changes: Sequence[tuple[Tensor, Tensor, float, float]]
     weights: Mapping[str, float]
+    head_weight: float
 
     @property
     def trained(self) -> dict[str, Parameter]:
@@ -118,6 +121,7 @@ class _Tools:
 def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Tools:
     from onbrand.models.adapters import lora_changes
 
+    weight_of_head = head_weight(stage, session.brief)
     examples = brand_examples(
         session.dataset,
         session.brief,
@@ -128,6 +132,7 @@ def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Tool
         size_px=session.size_px,
         seed=session.recipe.seed,
         only=stage.only,
+        heads=Heads.of(session.pack) if weight_of_head > 1 else None,
     )
     weights = {name: stage.weight(name) for name in stage.losses}
     weights |= {"reconstruction": 1.0, "critic": 1.0}
@@ -140,6 +145,7 @@ def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Tool
         critic=open_critic(session.model, seed) if stage.weight("adversarial") else None,
         changes=lora_changes(session.model) if stage.weight("weights") else (),
         weights=weights,
+        head_weight=weight_of_head,
     )
 
 

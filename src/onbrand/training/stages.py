@@ -26,6 +26,7 @@ from onbrand.training.cache import Store
 from onbrand.training.checks import check, warn_of_cut_captions
 from onbrand.training.early_stop import BEST_FILE, load_parameters
 from onbrand.training.engine import read_log
+from onbrand.training.focus import head_weight
 from onbrand.training.guards import memory_errors
 from onbrand.training.history import History, digest
 from onbrand.training.seams import Reviewer, Sampler, Scorer
@@ -233,10 +234,7 @@ def _open_history(
             "size": session.size_px,
         },
         looks=digest([session.validation_prompts(), recipe.validation.model_dump()]),
-        stages=[
-            _stage_facts(recipe, p, i, learning_rate, session.validation_prompts())
-            for i, p in enumerate(plans)
-        ],
+        stages=[_stage_facts(session, p, i, learning_rate) for i, p in enumerate(plans)],
         emit=session.emit,
         read_only=not session.workers.is_first,
     )
@@ -256,20 +254,21 @@ def _before_training(session: Session, history: History, arm: str) -> None:
 
 
 def _stage_facts(
-    recipe: Recipe,
-    stage_plan: StagePlan,
-    index: int,
-    learning_rate: float,
-    looked_at: Sequence[str],
+    session: Session, stage_plan: StagePlan, index: int, learning_rate: float
 ) -> dict[str, str]:
     """Name and fingerprint of a stage, for the history."""
+    recipe = session.recipe
     if stage_plan.kind == dreambooth.NAME:
         settings: object = [stage_plan.num_steps, stage_plan.batch_size, learning_rate]
     else:
         # in parts or not, the result is the same: who ran out of memory goes on with more parts
-        settings = recipe.stage[index].model_dump(exclude={"gradient_accumulation"})
+        stage = recipe.stage[index]
+        settings = stage.model_dump(exclude={"gradient_accumulation", "head_weight"})
+        if (weight := head_weight(stage, session.brief)) != 1:  # the brief may have decided it
+            settings = [settings, weight]
         if recipe.validation.stop_every:  # what decides where it stops changes its weights
-            settings = [settings, recipe.validation.model_dump(), list(looked_at)]
+            looked_at = session.validation_prompts()
+            settings = [settings, recipe.validation.model_dump(), looked_at]
     return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
 
 

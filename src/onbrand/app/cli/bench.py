@@ -83,7 +83,7 @@ def ablation(
     base: Base = "pocket",
     seed: Seed = 7,
     characters: Annotated[int, typer.Option(min=1, help="How many reserved characters.")] = 8,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts each.")] = 10,
+    prompts: Annotated[int, typer.Option(min=1, help="How many prompts each.")] = 8,
     recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "demo",
     workers: Annotated[
         int, typer.Option(min=1, help="Characters at once: one for each core is quickest.")

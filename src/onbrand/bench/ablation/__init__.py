@@ -8,31 +8,31 @@ stopped at any time, and other rows be asked for later.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from onbrand.artifacts import BrandModel
 from onbrand.bench.ablation.rows import FIRST, ROWS, recipe_of
 from onbrand.bench.ablation.score import summarise_rows
 from onbrand.bench.crew import at_once
-from onbrand.bench.exam import (
-    Settings,
-    drawn_folder,
-    figures_of,
-    judges,
-    put_to_prompts,
-    start,
-    train,
-)
+from onbrand.bench.exam import Settings, drawn_folder, figures, judges, questions, start, train
+from onbrand.bench.probe import kept
 from onbrand.bench.record import Result
 from onbrand.errors import InputError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import write_json_atomic, write_text_atomic
 
+if TYPE_CHECKING:
+    from onbrand.road import Contest
+
 __all__ = ["ROWS", "run_ablation"]
+
+NUM_SAMPLING_STEPS = 12  # rows are compared with rows; fewer steps leave hours for more of them
 
 
 def run_ablation(
@@ -40,7 +40,7 @@ def run_ablation(
     base: str = "pocket",
     num_characters: int = 8,
     rows: Sequence[str] = (),
-    num_prompts: int = 10,
+    num_prompts: int = 8,
     num_per_prompt: int = 2,
     quick: bool = False,
     work: Path = Path("build/bench/ablation"),
@@ -68,6 +68,7 @@ def run_ablation(
         recipe=recipe_file(recipe).read_text(encoding="utf-8"),
         num_prompts=num_prompts,
         num_per_prompt=num_per_prompt,
+        num_steps=NUM_SAMPLING_STEPS,
         seed=seed,
     )
     if quick:
@@ -116,60 +117,81 @@ def _character(
     emit: Listener = silent,
 ) -> Result:
     """{"id", "seconds", "rows": row → figures} of one character, and what base, prompt_only and the
-    real pictures have."""
-    record: Result = {"id": identity, "seconds": 0.0, "rows": {}, "beside": {}}
-    for name in rows:
-        found = _row(identity, name, settings, size_px, folder, judged_by, emit)
-        record["seconds"] += found["seconds"]
-        record["rows"][name] = found["figures"]
-        record["beside"] = found["beside"]
-    return record
-
-
-def _row(
-    identity: int,
-    name: str,
-    settings: Settings,
-    size_px: int,
-    folder: Path,
-    judged_by: str,
-    emit: Listener,
-) -> Result:
-    """One row of a character: read when it is finished, made when it is not."""
-    file = folder / name / f"character-{identity:03d}-{judged_by}.json"
-    if file.is_file():
-        done: Result = json.loads(file.read_text(encoding="utf-8"))
-        return done
-    began = time.monotonic()
-    emit(Noted(f"character {identity}, {name}"))
-    brand = _brand(identity, name, settings, size_px, folder, emit)
-    train(brand, emit)
-    found = put_to_prompts(
-        brand, identity, settings, size_px, drawn_folder(identity, folder / FIRST), emit
-    )
-    arms = figures_of(found)
-    made: Result = {
-        "figures": arms[found.model.stages[-1].name],
-        "beside": {arm: arms[arm] for arm in ("base", "prompt_only", "real")},
-        "seconds": round(time.monotonic() - began, 1),
+    real pictures have. Rows that are finished are read, the others made."""
+    work = Work(identity, settings, size_px, folder, emit)
+    found = {
+        name: kept(folder / name, f"character-{identity:03d}-{judged_by}", partial(work.row, name))
+        for name in rows
     }
-    write_json_atomic(file, made)
-    return made
+    beside = kept(folder / FIRST, f"beside-{identity:03d}-{judged_by}", work.beside)
+    return {
+        "id": identity,
+        "seconds": sum(float(told["seconds"]) for told in found.values()),
+        "rows": {name: told["figures"] for name, told in found.items()},
+        "beside": beside,
+    }
 
 
-def _brand(
-    identity: int, name: str, settings: Settings, size_px: int, folder: Path, emit: Listener
-) -> Path:
-    """The row's brand folder: a copy of the compared row's, with the row's recipe."""
-    recipe = recipe_of(ROWS[name], settings.recipe)
-    if name == FIRST:
-        brand = start(identity, settings, size_px, folder / FIRST, emit)
-    else:
-        brand = folder / name / f"brand-{identity:03d}"
-        if not brand.exists():
-            copying = brand.with_name(f".{brand.name}")  # a copy that was cut short is no start
-            shutil.rmtree(copying, ignore_errors=True)
-            shutil.copytree(folder / ROWS[name].against / brand.name, copying)
-            copying.rename(brand)
-    write_text_atomic(brand / "recipe.toml", recipe)
-    return brand
+@dataclass
+class Work:
+    """One character, its rows trained one by one, its judge opened once."""
+
+    identity: int
+    settings: Settings
+    size_px: int
+    folder: Path
+    emit: Listener
+
+    @cached_property
+    def contest(self) -> Contest:
+        """The prompts and the judge, who has looked at the untouched base."""
+        from onbrand import road
+
+        brand = self.brand(FIRST)
+        drawn = drawn_folder(self.identity, self.folder / FIRST)
+        asked = questions(self.identity, self.settings, self.size_px, drawn)
+        opened = road.open_contest(brand, emit=self.emit, **asked)
+        base, _ = road.untouched(opened, BrandModel.load(brand / "model"))
+        opened.base = opened.shown(opened.draw(base, brand / "judged"))
+        return opened
+
+    def beside(self) -> Result:
+        """Figures of base, prompt_only and the real pictures."""
+        from onbrand import road
+
+        brand, contest = self.brand(FIRST), self.contest
+        arms = {
+            entry.name: contest.measure(contest.draw(entry, brand / "judged")).arm
+            for entry in road.untouched(contest, BrandModel.load(brand / "model"))
+        }
+        arms["real"] = contest.judge.measure_real()
+        return {name: figures(arm) for name, arm in arms.items()}
+
+    def row(self, name: str) -> Result:
+        """{"figures" of the row's last stage, "seconds"}."""
+        from onbrand import road
+
+        began = time.monotonic()
+        self.emit(Noted(f"character {self.identity}, {name}"))
+        brand = self.brand(name)
+        train(brand, self.emit)
+        model = BrandModel.load(brand / "model")
+        entry = road.entry_of(self.contest, model, model.stages[-1].name)
+        measured = self.contest.measure(self.contest.draw(entry, brand / "judged"))
+        return {"figures": figures(measured.arm), "seconds": round(time.monotonic() - began, 1)}
+
+    def brand(self, name: str) -> Path:
+        """The row's brand folder: a copy of the compared row's, with the row's recipe."""
+        if name == FIRST:
+            begun = start(
+                self.identity, self.settings, self.size_px, self.folder / FIRST, self.emit
+            )
+        else:
+            begun = self.folder / name / f"brand-{self.identity:03d}"
+            if not begun.exists():
+                copying = begun.with_name(f".{begun.name}")  # one that was cut short is no start
+                shutil.rmtree(copying, ignore_errors=True)
+                shutil.copytree(self.folder / ROWS[name].against / begun.name, copying)
+                copying.rename(begun)
+        write_text_atomic(begun / "recipe.toml", recipe_of(ROWS[name], self.settings.recipe))
+        return begun

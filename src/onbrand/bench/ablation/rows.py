@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import tomlkit
@@ -26,14 +26,16 @@ class Row:
     """What is trained behind the first stage, and the row it is compared with.
 
     `detail` are the losses of the recipe's stage of that name; `expression` those of a third stage
-    like it; None leaves a stage out. `identity` is a way for the brand's embedding.
+    like it; None leaves a stage out. `identity` is a way for the brand's embedding, `head_weight`
+    how much more the head counts in all stages.
     """
 
     against: str
     detail: Losses | None
     expression: Losses | None = None
     identity: str = "none"
-    about: str = field(default="", compare=False)
+    head_weight: float = 1.0
+    about: str = ""
 
 
 BOTH: Losses = {"perceptual": 0.5, "identity": 0.5}
@@ -49,6 +51,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "tokens": Row("both", BOTH, identity="tokens", about="the embedding as more tokens"),
     "modulation": Row("both", BOTH, identity="modulation", about="the embedding beside the time"),
+    "head": Row("both", BOTH, head_weight=3.0, about="the head counts thrice in reconstruction"),
     "third": Row("both", BOTH, {}, about="a third stage without another loss"),
     "pose": Row("third", BOTH, {"pose": 0.3}),
     "expression": Row("third", BOTH, {"expression": 0.1}),
@@ -72,7 +75,7 @@ def recipe_of(row: Row, recipe_toml: str) -> str:
         kept.append(_with(stages["detail"], "detail", row.detail))
     if row.expression is not None:
         kept.append(_with(stages["detail"], "expression", row.expression))
-    recipe["stage"] = kept
+    recipe["stage"] = [{**stage, "head_weight": row.head_weight} for stage in kept]
     recipe["validation"] = {"num_prompts": 1, "num_per_prompt": 1, "num_steps": 2}
     recipe["identity"] = {"mode": row.identity}
     recipe.pop("gate", None)
