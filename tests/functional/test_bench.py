@@ -285,7 +285,7 @@ def test_metric_objects_say_whether_the_bar_holds() -> None:
 
 def test_benches_are_listed_by_name() -> None:
     """The command line finds each bench under its name."""
-    assert set(BENCHES) == {"consistency", "diagnosis", "eyes", "pack", "training"}
+    assert set(BENCHES) == {"ablation", "consistency", "diagnosis", "eyes", "pack", "training"}
 
 
 def test_a_result_is_compared_with_a_stored_one(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.artifacts.dataset import Dataset
+from onbrand.brief import Brief
 from onbrand.curation import tags_of
 from onbrand.errors import DatasetError, PackError, RecipeError
 from onbrand.events import Advanced, Event
@@ -27,10 +28,13 @@ from onbrand.models.diffusion import load_diffusion
 from onbrand.models.packs import Pack
 from onbrand.recipe import SEEN_LOSSES, LoraSettings, Recipe, Stage
 from onbrand.road.picture import with_lora
-from onbrand.training.batches import Batch
+from onbrand.training.batches import Batch, draw_batch
+from onbrand.training.cache import Examples, Texts
 from onbrand.training.critic import adversarial, open_critic
+from onbrand.training.focus import AVATAR_WEIGHT, focus_of
 from onbrand.training.lenses import Content, Lens
 from onbrand.training.looks import look
+from onbrand.training.noise_levels import NoiseLevels
 
 LORA = "pytorch_lora_weights.safetensors"
 SHORT = {"batch_size": 2, "learning_rate": 1e-2, "loss_max_timestep": 1000}
@@ -286,3 +290,39 @@ def test_an_identity_trains_beside_the_lora_and_comes_back(
     bare = sample(with_lora(model, None), ["waving"], seeds=[1], num_steps=2)[0]
     assert model.way is None
     assert np.abs(np.asarray(first, int) - np.asarray(bare, int)).max() > 0
+
+
+def test_the_objective_decides_how_much_the_head_counts(
+    dataset: Dataset, tiny_pack: Pack, plain: BrandModel, tmp_path: Path
+) -> None:
+    """An avatar's head counts more by itself, a scene's does not; a stage may say otherwise, and a
+    changed objective trains anew."""
+    scene = tiny_brief().model_copy(update={"objective": "scene"})
+
+    def trained(brief: Brief, out: Path, **stage: object) -> bytes:
+        recipe = recipe_of(**stage)
+        return weights(training.train(dataset, brief, recipe, tiny_pack, out, sample=sample,
+                                      score=blind))  # fmt: skip
+
+    alike = trained(scene, tmp_path / "scene")
+    assert weights(plain) != alike
+    assert trained(tiny_brief(), tmp_path / "avatar", head_weight=1) == alike
+    assert trained(tiny_brief(), tmp_path / "scene") == weights(plain)
+    assert trained(scene, tmp_path / "told", head_weight=AVATAR_WEIGHT) == weights(plain)
+
+
+def test_class_pictures_have_no_head_to_look_at(tiny_pack: Pack) -> None:
+    """The focus is 1 outside the head and in class pictures, the weight where a head is sure."""
+    heads = (torch.tensor([[[[1.0, 0.0], [0.5, 0.0]]]]),)
+    examples = Examples(("a.png",), (torch.zeros(1, 4, 2, 2),), (("a",),), heads)
+    prior = Examples(("c",), (torch.zeros(1, 4, 2, 2),), (("c",),))
+    texts = Texts(load_diffusion(tiny_pack), frozen=True)
+    batch = draw_batch(
+        examples, texts, seed=1, step=0, batch_size=1, noise_levels=NoiseLevels.uniform(10),
+        prior=prior, num_prior=1,
+    )  # fmt: skip
+    focus = focus_of(batch, examples, 3.0)
+    assert focus is not None
+    assert focus[0, 0].tolist() == [[3.0, 1.0], [2.0, 1.0]]
+    assert focus[1, 0].tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    assert focus_of(batch, prior, 3.0) is None

@@ -52,6 +52,17 @@ def test_reconstruction_by_absolute_error() -> None:
     assert losses.reconstruction(output, target, torch.ones(1), "l2").item() == 5.0
 
 
+def test_a_focus_moves_weight_and_adds_none() -> None:
+    """Places count in proportion to the focus; a sample whose error is even weighs as before."""
+    output, focus = torch.zeros(1, 2, 1, 2), torch.tensor([[[[3.0, 1.0]]]])
+    uneven = torch.tensor([[[[2.0, 0.0]], [[2.0, 0.0]]]])
+    one = torch.ones(1)
+    assert losses.reconstruction(output, uneven, one).item() == 2.0
+    assert losses.reconstruction(output, uneven, one, focus_b1hw=focus).item() == 3.0
+    even = torch.full_like(uneven, 2.0)
+    assert losses.reconstruction(output, even, one, focus_b1hw=focus).item() == 4.0
+
+
 def test_feature_distance_is_zero_for_equal_and_four_for_opposite() -> None:
     """Unit channels: equal maps 0, orthogonal 2, opposite 4, and scale does not matter."""
     one = torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 3)

@@ -1,0 +1,103 @@
+"""The ablation on a tiny pack: rows trained one from another, kept, compared by character."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from onbrand.bench import ABLATION_ROWS, row_tables, run_ablation
+from onbrand.bench.ablation.rows import FIRST, recipe_of
+from onbrand.bench.ablation.score import summarise_rows
+from onbrand.bench.ablation.words import GROUPS, row_cells
+from onbrand.bench.render import render_section
+from onbrand.errors import InputError
+from onbrand.events import Event, Noted
+from onbrand.models.packs import Pack
+from onbrand.recipe import Recipe, recipe_file
+
+
+def recipes(tmp_path: Path) -> dict[str, Recipe]:
+    made = {}
+    for name, row in ABLATION_ROWS.items():
+        file = tmp_path / f"{name}.toml"
+        file.write_text(recipe_of(row, recipe_file("demo").read_text("utf-8")), "utf-8")
+        made[name] = Recipe.load(file)
+    return made
+
+
+def test_a_row_differs_in_one_thing_from_the_row_it_is_compared_with(tmp_path: Path) -> None:
+    """Every row stands behind the one it is compared with, sees as many pictures unless it has a
+    stage more, and shares the stages that both have."""
+    made = recipes(tmp_path)
+    for place, (name, row) in enumerate(ABLATION_ROWS.items()):
+        assert made[name].gate == []
+        if name == FIRST:
+            continue
+        assert row.against in list(ABLATION_ROWS)[:place]
+        own, other = made[name], made[row.against]
+        if len(own.stage) == len(other.stage):
+            assert own.num_pictures_seen(20) == other.num_pictures_seen(20), name
+        changed = [a != b for a, b in zip(own.stage, other.stage, strict=False)]
+        ways = own.identity.mode != other.identity.mode
+        longer = len(own.stage) != len(other.stage)
+        head = own.stage[0].head_weight != other.stage[0].head_weight
+        assert (sum(changed) if not head else 1) + ways + longer == 1, name
+        assert not changed[0] or head
+
+
+def test_rows_are_trained_from_one_another_and_kept(tiny_pack: Pack, tmp_path: Path) -> None:
+    """A row keeps the stages of the row it is compared with; a second run trains nothing; rows that
+    nobody asked for are not trained."""
+    told: list[Event] = []
+    settings = {
+        "base": str(tiny_pack.root), "quick": True, "work": tmp_path, "num_characters": 1,
+        "rows": ("perceptual",),
+    }  # fmt: skip
+    found = run_ablation(**settings, emit=told.append, json_path=tmp_path / "ablation.json")
+    assert list(found["rows"]) == [FIRST, "reconstruction", "perceptual"]
+    kept = [event for event in told if isinstance(event, Noted) and "kept: " in event.message]
+    assert len(kept) == 2
+    row = found["rows"]["perceptual"]
+    assert row["against"] == "reconstruction"
+    both = row["metrics"]["identity"]["value"], found["rows"]["reconstruction"]["metrics"]
+    assert row["differences"]["identity"]["value"] == pytest.approx(
+        both[0] - both[1]["identity"]["value"]
+    )
+    assert set(found["baselines"]) == {FIRST, "base", "prompt_only", "real"}
+    assert {"expression_fraction", "pose_fraction"} <= set(found["metrics"])
+
+    again: list[Event] = []
+    assert run_ablation(**settings, emit=again.append)["rows"] == found["rows"]
+    assert not any(isinstance(event, Noted) for event in again)
+    assert "What each brings" in render_section(found)
+    assert [table.title for table in row_tables(found)] == list(GROUPS)
+    with pytest.raises(InputError, match="no row poze"):
+        run_ablation(**{**settings, "rows": ("poze",)})
+
+
+def test_a_difference_is_marked_where_it_is_sure() -> None:
+    """▲ where the interval by character leaves out 0 for the better, ▼ for the worse."""
+    rows = {name: ABLATION_ROWS[name] for name in (FIRST, "reconstruction")}
+    records = [
+        {
+            "id": n, "seconds": 1.0,
+            "rows": {
+                FIRST: {"identity": 0.5 + n / 10, "alignment": 0.9, "pose_fraction": 0.5},
+                "reconstruction": {
+                    "identity": 0.6 + n / 10 + n / 100, "alignment": 0.9 + (-1) ** n / 10,
+                    "pose_fraction": 0.25,
+                },
+            },
+            "beside": {arm: {"identity": 0.4} for arm in ("base", "prompt_only", "real")},
+        }
+        for n in range(4)
+    ]  # fmt: skip
+    found = summarise_rows(records, rows, seed=0)
+    first, second = row_cells(found, GROUPS["What each brings"])
+    assert first[2:] == ["0.65", "0.900", "50\u202f%"]
+    assert second[0].startswith("reconstruction (")
+    assert second[2].startswith("+0.115 (")
+    assert second[2].endswith("▲")
+    assert not second[3].endswith(("▲", "▼"))
+    assert second[4] == "−25 (−25 to −25) ▼"
