@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.judging.metrics import layout_distance, layouts
+from onbrand.models.parts import PARTS
 
 __all__ = [
     "AVATAR_PARTS",
@@ -30,13 +31,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Embed = Callable[[Sequence[Image.Image]], Floats]
 
-AVATAR_PARTS: Mapping[str, tuple[str, ...]] = {
-    "head_identity": ("head", "mouth", "eyes", "face"),
-    "ears_identity": ("ears",),
-    "eyes_identity": ("eyes",),
-    "mark_identity": ("mark",),
-    "outfit_identity": ("outfit", "accessory"),
-}
+AVATAR_PARTS: Mapping[str, tuple[str, ...]] = {f"{p}_identity": PARTS[p] for p in PARTS}
 """Figure → the parser's labels whose box is looked at."""
 
 SMALLEST = 0.001  # share of the picture's pixels: 4 x 4 of 128 x 128

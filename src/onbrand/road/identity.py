@@ -14,6 +14,7 @@ from onbrand.artifacts.identity import Identity, IdentityPicture
 from onbrand.errors import InputError, PictureError, counted
 from onbrand.events import Advanced, Finished, Listener, Skipped, Started, silent
 from onbrand.files import fingerprint_file, make_folder
+from onbrand.models.parts import PARTS
 from onbrand.road.places import place_of
 
 if TYPE_CHECKING:
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
     from onbrand.models.packs import Pack
 
 __all__ = ["Likeness", "compare_identities", "make_identity"]
-
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "ears": ("ears",),
-    "eyes": ("eyes",),
-    "marks": ("mark",),
-    "outfit": ("outfit", "accessory"),
-}
-"""Part of an identity -> labels of a parser that belong to it."""
 
 LEAST_SHARE = 0.001  # of a picture's pixels that a part needs: 4 × 4 of 128 × 128
 TASK = "reading pictures"
@@ -90,7 +83,7 @@ def make_identity(
         base=base,
         encoder=encoder,
         pictures=tuple(told),
-        who=_unit(each.mean(0)),
+        who=_mean(each),
         each=each,
         parts=parts,
     )
@@ -146,7 +139,7 @@ def _embed(
             seen = (masks > 0.5).float().mean((1, 2)) >= LEAST_SHARE
             if bool(seen.any()):
                 rows = encoder.embed_part(pixels_bchw[seen], masks[seen])
-                parts[part] = _unit(rows.float().mean(0).cpu().numpy())
+                parts[part] = _mean(rows.float().cpu().numpy())
     return pack.role_fingerprint("identity"), np.asarray(each, np.float32), parts
 
 
@@ -155,8 +148,10 @@ def _odd(each: NDArray[np.float32], index: int) -> float | None:
     if len(each) == 1:
         return None
     others = np.delete(each, index, axis=0)
-    return round(float(each[index] @ _unit(others.mean(0))), 4)
+    return round(float(each[index] @ _mean(others)), 4)
 
 
-def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
+def _mean(vectors_nd: NDArray[np.float32]) -> NDArray[np.float32]:
+    from onbrand.judging.metrics import centroid
+
+    return np.asarray(centroid(vectors_nd.astype(np.float64)), np.float32)

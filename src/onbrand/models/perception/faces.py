@@ -16,11 +16,12 @@ from torch import Tensor
 
 from onbrand.errors import PackError
 from onbrand.models.packs import Pack
+from onbrand.models.parts import PARTS
 from onbrand.models.perception.parsing import Parsing, load_parsing, mask_of
 
 __all__ = ["FACE_PARTS", "FaceFinder", "ParsedFaces", "crops", "largest", "load_faces"]
 
-FACE_PARTS = ("head", "mouth", "eyes", "face")
+FACE_PARTS = PARTS["head"]
 SMALLEST = 0.0015  # share of the picture's pixels: 5 x 5 of 128 x 128
 
 
