@@ -13,9 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from torch.nn import functional
 
 from onbrand.generation import sample
 from onbrand.illustrator import character, illustrate, random_scene
@@ -23,7 +21,7 @@ from onbrand.judging.eyes import to_pixels
 from onbrand.models import open_pack
 from onbrand.models.diffusion import load_diffusion
 from onbrand.models.identity import load_adapter
-from onbrand.models.perception import load_identity
+from onbrand.models.perception import load_identity, mean_identity
 from onbrand.sheet import tiles
 
 PROMPTS = (
@@ -61,9 +59,7 @@ def main() -> None:
     rows: list[Image.Image] = []
     for identity in range(options.num):
         known = references(identity, pack.num_px)
-        with torch.inference_mode():
-            each = encoder.embed(to_pixels(known, pack.num_px))
-        way.show(functional.normalize(each.mean(0, keepdim=True), dim=-1))
+        way.show(mean_identity(encoder, to_pixels(known, pack.num_px))[None])
         who = character(identity)
         kind = f"a {who.colour} {who.species}"
         drawn = sample(model, [f"{kind}, {text}" for text in PROMPTS], seeds=range(len(PROMPTS)))

@@ -232,7 +232,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"saved at {done} in {time.monotonic() - began:.0f} s: {found}", flush=True)
 
     loop.run(step, every={options.every: save}, limit_s=options.limit_s)
-    save(loop.step)
+    if loop.step % options.every:  # else it was saved just now
+        save(loop.step)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from onbrand.illustrator import Character, caption, character, illustrate, rando
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.identity import IdentityWay, load_adapter, open_way, save_way
 from onbrand.models.packs import Pack, open_pack
-from onbrand.models.perception import IdentityEncoder
+from onbrand.models.perception import IdentityEncoder, mean_identity
 from onbrand.models.twins import IdentityTwin
 from onbrand.sheet import tiles
 from onbrand.training.engine import Loop, Settings, generator, noise
@@ -183,7 +183,7 @@ def evaluate(
     nearest of all characters' references is the right one; of pictures told nobody, beside them."""
     known = references(num)
     encoder, twin = IdentityEncoder(pack), IdentityTwin(pack)
-    who = [F.normalize(encoder.embed(as_tensor(p)).mean(0), dim=0) for p in known]
+    who = [mean_identity(encoder, as_tensor(p)) for p in known]
     prompts = [text.format(who=character(k).species) for k in range(num) for text in PROMPTS]
     told = torch.stack([w for w in who for _ in PROMPTS])
     drawn = drawn_of(model, prompts, told, steps)
@@ -196,7 +196,7 @@ def evaluate(
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     tiles(rows, columns).save(path)
-    real = torch.stack([F.normalize(twin.embed(as_tensor(p)).mean(0), dim=0) for p in known])
+    real = torch.stack([mean_identity(twin, as_tensor(p)) for p in known])
     right = torch.arange(num).repeat_interleave(len(PROMPTS))
     found = {}
     for name, pictures in (("", drawn), ("_nobody", plain)):
@@ -266,7 +266,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"saved at {done} in {time.monotonic() - began:.0f} s: {found}", flush=True)
 
     loop.run(step, every={options.every: save}, limit_s=options.limit_s)
-    save(loop.step)
+    if loop.step % options.every:  # else it was saved just now
+        save(loop.step)
 
 
 if __name__ == "__main__":

@@ -286,7 +286,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"saved at {done} in {time.monotonic() - began:.0f} s", flush=True)
 
     loop.run(step, every={options.every: save}, limit_s=options.limit_s)
-    save(loop.step)
+    if loop.step % options.every:  # else it was saved just now
+        save(loop.step)
 
 
 def seen_by(pack: Path) -> int:

@@ -149,15 +149,10 @@ def _scores(rows: NDArray[np.float64], centroids: NDArray[np.float64]) -> Result
 
 def _vector(pack: Pack, pictures: Sequence[Image.Image]) -> Tensor:
     """The identity [1, d] of the pictures, by the training side's encoder."""
-    import torch
-    from torch.nn import functional
-
     from onbrand.judging.eyes import to_pixels
-    from onbrand.models.perception import load_identity
+    from onbrand.models.perception import load_identity, mean_identity
 
-    with torch.inference_mode():
-        each = load_identity(pack).embed(to_pixels(pictures, pack.num_px))
-        return functional.normalize(each.mean(0, keepdim=True), dim=-1)
+    return mean_identity(load_identity(pack), to_pixels(pictures, pack.num_px))[None]
 
 
 def _drawn(identity: int, num: int, rng: np.random.Generator, size_px: int) -> list[Image.Image]:

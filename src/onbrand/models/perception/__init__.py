@@ -25,6 +25,7 @@ from onbrand.models.perception.identity import (
     Identity,
     IdentityEncoder,
     load_identity,
+    mean_identity,
 )
 from onbrand.models.perception.network import Classifier, resize
 from onbrand.models.perception.parsing import Parsing, load_parsing
@@ -57,5 +58,6 @@ __all__ = [
     "load_picture_check",
     "load_pose",
     "load_tagger",
+    "mean_identity",
     "resize",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Classifier, architecture
 
-__all__ = ["Embedder", "Identity", "IdentityEncoder", "load_identity"]
+__all__ = ["Embedder", "Identity", "IdentityEncoder", "load_identity", "mean_identity"]
 
 VISION_TOWERS = (
     "CLIPVisionModelWithProjection", "CLIPModel", "Dinov2Model", "Dinov2WithRegistersModel",
@@ -57,6 +58,12 @@ class IdentityEncoder(Embedder):
         weights = F.adaptive_avg_pool2d(mask_bhw[:, None].float(), (rows, columns))
         pooled = (maps * weights).sum((2, 3)) / weights.sum((2, 3)).clamp_min(1e-6)
         return F.normalize(pooled, dim=-1)
+
+
+@torch.no_grad()
+def mean_identity(encoder: Identity | Embedder, pixels_bchw: Tensor) -> Tensor:
+    """Who several pictures show, [d]: the mean of their vectors, a unit vector again."""
+    return F.normalize(encoder.embed(pixels_bchw).float().mean(0), dim=0)
 
 
 def load_identity(pack: Pack, *, device: str = "cpu") -> Identity:
