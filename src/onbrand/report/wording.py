@@ -7,7 +7,9 @@ from typing import Literal
 
 __all__ = ["ARM_TITLES", "MEASURES", "Measure", "arm_title", "figure", "measure"]
 
-Kind = Literal["share", "cosine", "small", "delta_e", "decibel", "seconds", "mebibytes"]
+Kind = Literal[
+    "share", "cosine", "small", "count", "delta_e", "decibel", "seconds", "mebibytes"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ MEASURES: dict[str, Measure] = {
         "Variety of backgrounds", "between prompts, the subject painted over (0 = one)", "cosine"
     ),
     "composition_count": Measure(
-        "Compositions", "places and sizes of the subject that are used", "delta_e"
+        "Compositions", "places and sizes of the subject that are used", "count"
     ),
     "shape_doubt": Measure(
         "Doubtful shapes",
@@ -247,6 +249,6 @@ def figure(name: str, value: float) -> str:
     if kind == "share":
         text = f"{value * 100:.0f}\u202f%"
     else:
-        digits = {"cosine": 2, "small": 3, "seconds": 2}.get(kind, 1)
+        digits = {"cosine": 2, "small": 3, "seconds": 2, "count": 0}.get(kind, 1)
         text = f"{value:.{digits}f}{UNITS.get(kind, '')}"
     return text.replace("-", "−")
