@@ -243,13 +243,14 @@ def test_a_failed_gate_keeps_the_model_and_is_an_error(
 def test_every_arm_draws_the_same_prompts_and_seeds(brand: Path) -> None:
     """Arms differ in words and weights alone, and a second comparison redraws nothing."""
     settings = {"num_prompts": 2, "num_per_prompt": 2, "num_steps": 1}
-    found = road.compare(brand, **settings)
+    found = road.compare(brand, road.open_contest(brand, **settings))
     seeds = {name: [item.seed for item in shots.items] for name, shots in found.pictures.items()}
     assert set(map(tuple, seeds.values())) == {(1007, 1008, 1007, 1008)}
     assert not any("kuro" in i.prompt for i in found.pictures["prompt_only"].items)
     assert all("kuro" in i.prompt for i in found.pictures["appearance"].items)
     told: list[Event] = []
-    again = road.compare(brand, **settings, emit=told.append)
+    contest = road.open_contest(brand, **settings, emit=told.append)
+    again = road.compare(brand, contest, emit=told.append)
     assert [e for e in told if isinstance(e, Started)] == []
     assert again.judgement == found.judgement
 

@@ -169,7 +169,8 @@ def _character(
     train(brand, emit)
     road.train_baseline(brand, learning_rate=rate, emit=emit)
     drawn = drawn_folder(identity, folder)
-    found = road.compare(brand, emit=emit, **questions(identity, settings, size_px, drawn))
+    asked = questions(identity, settings, size_px, drawn)
+    found = road.compare(brand, road.open_contest(brand, emit=emit, **asked), emit=emit)
     shipped = found.model.ship.get("stage") or found.model.stages[-1].name
     arms = {name: figures(measured.arm) for name, measured in found.measured.items()}
     arms["real"] = figures(found.judgement.baselines["real"])

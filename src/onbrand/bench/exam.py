@@ -117,8 +117,8 @@ def train(brand: Path, emit: Listener) -> None:
 
 
 def questions(identity: int, settings: Settings, size_px: int, drawn: Path) -> dict[str, Any]:
-    """What `road.compare` and `road.open_contest` are to ask of the character: prompts and what
-    they name, seeds, the line-up it must be told from, pictures that were never trained on."""
+    """What `road.open_contest` is to ask of the character: prompts and what they name, seeds, the
+    line-up it must be told from, pictures that were never trained on."""
     from onbrand.judging import character_gallery
 
     wanted = json.loads((drawn / "expected.json").read_text(encoding="utf-8"))

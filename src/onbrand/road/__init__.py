@@ -12,8 +12,8 @@ road brings in no model library; calling it does.
 
 from __future__ import annotations
 
-from onbrand.road.compare import Comparison, compare, entry_of, open_contest, untouched
-from onbrand.road.contest import Contest, Drawn, Entry
+from onbrand.road.compare import Comparison, compare, entry_of, untouched
+from onbrand.road.contest import Contest, Drawn, Entry, open_contest
 from onbrand.road.identity import Likeness, compare_identities, make_identity
 from onbrand.road.learn import plan, train, train_baseline
 from onbrand.road.page import report

@@ -5,28 +5,23 @@ The report shows one brand's comparison; the consistency bench runs it over many
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onbrand.artifacts import Arm, BrandModel, Dataset, Judgement, Pictures
-from onbrand.brief import Brief, Objective
-from onbrand.errors import DatasetError
 from onbrand.events import Listener, Noted, silent
-from onbrand.road.contest import Contest, Entry, references_of
+from onbrand.road.contest import Contest, Entry, open_contest
 from onbrand.road.learn import choice_of, train_baseline
 from onbrand.road.picture import warn_of_unseen_words
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from onbrand.judging import Eyes, Gallery, Measured, References, Verdict
+    from onbrand.judging import Measured, References, Verdict
 
 __all__ = [
-    "BASE", "BASELINE", "PROMPT_ONLY", "Comparison", "compare", "entry_of", "open_contest",
-    "untouched",
+    "BASE", "BASELINE", "PROMPT_ONLY", "Comparison", "compare", "entry_of", "untouched",
 ]  # fmt: skip
 
 BASE, PROMPT_ONLY, BASELINE = "base", "prompt_only", "dreambooth_lora"
@@ -53,47 +48,19 @@ class Comparison:
 
 def compare(
     brand: str | Path = ".",
+    contest: Contest | None = None,
     *,
     baselines: bool = False,
-    prompts: Sequence[str] | None = None,
-    num_prompts: int = 8,
-    num_per_prompt: int = 2,
-    seed: int = 1007,
-    num_steps: int = 20,
-    guidance: float = 4.0,
-    gallery: Gallery | None = None,
-    expected: Sequence[Mapping[str, str]] | None = None,
-    eyes: Eyes | None = None,
-    held_out_for_memory: Sequence[Image] = (),
-    objectives: Sequence[Objective] = (),
     emit: Listener = silent,
 ) -> Comparison:
     """Draws and measures all arms of a trained brand; finished pictures are kept in judged/.
 
-    `prompts` default to those that validation never used. `seed` must not be a validation seed.
-    `expected[p]` are the attributes that prompt p names, where they are known. `gallery` is the
-    line-up for retrieval (default: lookalikes/ beside reserved characters); `eyes` the evaluation
-    encoders (default: the pack's twins); `held_out_for_memory` more never-trained pictures, for
-    the memorisation threshold alone; `objectives` whose figures are measured, the
-    brief's if none. With `baselines` dreambooth_lora is trained if missing.
+    `contest` says on what prompts and by which judge (default: `open_contest(brand)`). With
+    `baselines` dreambooth_lora is trained if missing.
     """
     places = open_brand(brand)
     model = places.trained()
-    contest = open_contest(
-        brand,
-        prompts=prompts,
-        num_prompts=num_prompts,
-        num_per_prompt=num_per_prompt,
-        seed=seed,
-        num_steps=num_steps,
-        guidance=guidance,
-        gallery=gallery,
-        expected=expected,
-        eyes=eyes,
-        held_out_for_memory=held_out_for_memory,
-        objectives=objectives,
-        emit=emit,
-    )
+    contest = contest or open_contest(brand, emit=emit)
     with places.alone():
         baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
         entries = _entries(contest, model, baseline)
@@ -114,61 +81,6 @@ def compare(
         model=model,
         dataset=Dataset.load(places.dataset),
     )
-
-
-def open_contest(
-    brand: str | Path,
-    *,
-    prompts: Sequence[str] | None = None,
-    num_prompts: int = 8,
-    num_per_prompt: int = 2,
-    seed: int = 1007,
-    num_steps: int = 20,
-    guidance: float = 4.0,
-    gallery: Gallery | None = None,
-    expected: Sequence[Mapping[str, str]] | None = None,
-    eyes: Eyes | None = None,
-    held_out_for_memory: Sequence[Image] = (),
-    objectives: Sequence[Objective] = (),
-    emit: Listener = silent,
-) -> Contest:
-    """What all arms of the trained brand are drawn and measured with; arguments as in `compare`."""
-    from onbrand import curation, judging
-    from onbrand.models import open_pack
-
-    places = open_brand(brand)
-    model, dataset, brief = places.trained(), Dataset.load(places.dataset), places.brief()
-    if not dataset.held_out:
-        raise DatasetError(
-            f"{places.dataset} holds out no picture, so nothing can be measured: "
-            "add pictures, or name some under held_out in brief.toml"
-        )
-    lookalikes = gallery or judging.folder_gallery(curation.lookalike_pictures(places.lookalikes))
-    return Contest(
-        brief=brief,
-        pack=open_pack(model.base),
-        texts=tuple(prompts) if prompts else _prompts(brief, model, num_prompts),
-        seeds=tuple(range(seed, seed + num_per_prompt)),
-        num_steps=num_steps,
-        guidance=guidance,
-        references=references_of(
-            dataset,
-            brief,
-            gallery=lookalikes,
-            held_out_for_memory=held_out_for_memory,
-            objectives=objectives,
-        ),
-        expected=expected,
-        eyes=eyes,
-        emit=emit,
-    )
-
-
-def _prompts(brief: Brief, model: BrandModel, num: int) -> tuple[str, ...]:
-    from onbrand import judging
-
-    used = model.recipe.validation.num_prompts
-    return tuple(judging.evaluation_prompts(brief.prompts, num_validation=used, num=num))
 
 
 def _old_baseline(places: Places, emit: Listener) -> BrandModel | None:

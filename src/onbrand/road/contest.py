@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Dataset, Pictures
 from onbrand.brief import Brief, Objective
-from onbrand.events import Listener
+from onbrand.errors import DatasetError
+from onbrand.events import Listener, silent
 from onbrand.road.picture import Request, draw, parents_of, with_lora
+from onbrand.road.places import open_brand
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
-__all__ = ["Contest", "Drawn", "Entry", "references_of"]
+__all__ = ["Contest", "Drawn", "Entry", "open_contest"]
 
 
 @dataclass(frozen=True)
@@ -157,22 +159,65 @@ def _opened(shots: Pictures) -> list[Image]:
     return [shots.open(index) for index in range(len(shots.items))]
 
 
-def references_of(
-    dataset: Dataset,
-    brief: Brief,
+def open_contest(
+    brand: str | Path,
     *,
-    gallery: Gallery,
+    prompts: Sequence[str] | None = None,
+    num_prompts: int = 8,
+    num_per_prompt: int = 2,
+    seed: int = 1007,
+    num_steps: int = 20,
+    guidance: float = 4.0,
+    gallery: Gallery | None = None,
+    expected: Sequence[Mapping[str, str]] | None = None,
+    eyes: Eyes | None = None,
     held_out_for_memory: Sequence[Image] = (),
     objectives: Sequence[Objective] = (),
-) -> References:
-    """The brand's real pictures as the judge wants them; the brief's objective if none is named."""
+    emit: Listener = silent,
+) -> Contest:
+    """What all arms of a trained brand are drawn and measured with.
+
+    `prompts` default to those that validation never used. `seed` must not be a validation seed.
+    `expected[p]` are the attributes that prompt p names, where they are known. `gallery` is the
+    line-up for retrieval (default: lookalikes/ beside reserved characters); `eyes` the evaluation
+    encoders (default: the pack's twins); `held_out_for_memory` more never-trained pictures, for
+    the memorisation threshold alone; `objectives` whose figures are measured, the brief's if none.
+    Raises InputError for an untrained brand, DatasetError without held-out pictures.
+    """
+    from onbrand import curation, judging
+    from onbrand.models import open_pack
+
+    places = open_brand(brand)
+    model, dataset, brief = places.trained(), Dataset.load(places.dataset), places.brief()
+    if not dataset.held_out:
+        raise DatasetError(
+            f"{places.dataset} holds out no picture, so nothing can be measured: "
+            "add pictures, or name some under held_out in brief.toml"
+        )
+    lookalikes = gallery or judging.folder_gallery(curation.lookalike_pictures(places.lookalikes))
+    return Contest(
+        brief=brief,
+        pack=open_pack(model.base),
+        texts=tuple(prompts) if prompts else _prompts(brief, model, num_prompts),
+        seeds=tuple(range(seed, seed + num_per_prompt)),
+        num_steps=num_steps,
+        guidance=guidance,
+        references=judging.References(
+            train=[dataset.open(asset) for asset in dataset.train],
+            held_out=[dataset.open(asset) for asset in dataset.held_out],
+            gallery=lookalikes,
+            palette=brief.palette,
+            held_out_for_memory=held_out_for_memory,
+            objectives=objectives or (brief.objective,),
+        ),
+        expected=expected,
+        eyes=eyes,
+        emit=emit,
+    )
+
+
+def _prompts(brief: Brief, model: BrandModel, num: int) -> tuple[str, ...]:
     from onbrand import judging
 
-    return judging.References(
-        train=[dataset.open(asset) for asset in dataset.train],
-        held_out=[dataset.open(asset) for asset in dataset.held_out],
-        gallery=gallery,
-        palette=brief.palette,
-        held_out_for_memory=held_out_for_memory,
-        objectives=objectives or (brief.objective,),
-    )
+    used = model.recipe.validation.num_prompts
+    return tuple(judging.evaluation_prompts(brief.prompts, num_validation=used, num=num))

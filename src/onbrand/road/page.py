@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from onbrand.artifacts import Judgement
 from onbrand.events import Listener, silent
 from onbrand.road.compare import BASE, Comparison, compare
+from onbrand.road.contest import open_contest
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ def report(
     from onbrand.report import ReportContext, write_report
 
     places = open_brand(brand)
-    found = compare(
+    contest = open_contest(
         brand,
-        baselines=baselines,
         num_prompts=num_prompts,
         num_per_prompt=num_per_prompt,
         num_steps=num_steps,
         emit=emit,
     )
+    found = compare(brand, contest, baselines=baselines, emit=emit)
     brief = places.brief()
     context = ReportContext(
         brand=brief.name,

@@ -143,7 +143,7 @@ def _compared(brand: Path, identity: int, pack: Pack, seed: int, emit: Listener)
     from onbrand.judging import character_gallery
     from onbrand.judging.diagnosis import excesses, findings
 
-    found = road.compare(
+    contest = road.open_contest(
         brand,
         num_prompts=SETTINGS["num_prompts"],
         num_per_prompt=1,
@@ -155,6 +155,7 @@ def _compared(brand: Path, identity: int, pack: Pack, seed: int, emit: Listener)
         held_out_for_memory=drawn_pictures(identity, NUM_MEMORY, size_px=pack.num_px, seed=seed),
         emit=emit,
     )
+    found = road.compare(brand, contest, emit=emit)
     stage = found.model.stages[-1]
     own, base = (
         {name: metric.value for name, metric in found.measured[arm].arm.metrics.items()}
