@@ -25,7 +25,7 @@ from onbrand.bench.probe import kept
 from onbrand.bench.record import Result
 from onbrand.errors import InputError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
-from onbrand.files import write_json_atomic, write_text_atomic
+from onbrand.files import fingerprint_bytes, write_json_atomic, write_text_atomic
 
 if TYPE_CHECKING:
     from onbrand.road import Contest
@@ -120,7 +120,11 @@ def _character(
     real pictures have. Rows that are finished are read, the others made."""
     work = Work(identity, settings, size_px, folder, emit)
     found = {
-        name: kept(folder / name, f"character-{identity:03d}-{judged_by}", partial(work.row, name))
+        name: kept(
+            folder / name,
+            f"character-{identity:03d}-{work.trained_by(name)}-{judged_by}",
+            partial(work.row, name),
+        )
         for name in rows
     }
     beside = kept(folder / FIRST, f"beside-{identity:03d}-{judged_by}", work.beside)
@@ -141,6 +145,10 @@ class Work:
     size_px: int
     folder: Path
     emit: Listener
+
+    def trained_by(self, name: str) -> str:
+        """A fingerprint of the row's recipe."""
+        return fingerprint_bytes(recipe_of(ROWS[name], self.settings.recipe).encode())[:8]
 
     @cached_property
     def contest(self) -> Contest:
