@@ -68,7 +68,7 @@ def tiny_brief() -> Brief:
         trigger="kuro",
         subject="fox mascot",
         description="a round orange fox mascot",
-        objective="avatar",
+        objective="scene",
         prompts=["waving at night", "eating ramen"],
     )
 

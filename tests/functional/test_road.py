@@ -16,7 +16,10 @@ import onbrand as ob
 from onbrand import generation, road
 from onbrand.errors import ArtifactError, InputError, PackError, PromptError, StorageError
 from onbrand.events import Event, Skipped, Started, Warned
+from onbrand.generation import sample
+from onbrand.models.diffusion import load_diffusion
 from onbrand.models.packs import Pack
+from onbrand.road.picture import with_lora
 from onbrand.road.places import place_of
 
 RECIPE = """
@@ -253,6 +256,26 @@ def test_every_arm_draws_the_same_prompts_and_seeds(brand: Path) -> None:
     again = road.compare(brand, contest, emit=told.append)
     assert [e for e in told if isinstance(e, Started)] == []
     assert again.judgement == found.judgement
+
+
+def test_the_plain_class_is_drawn_as_nobody(tmp_path: Path, tiny_pack_folder: Path) -> None:
+    """A model trained with an identity shows it in the brand's pictures and not in the class's, so
+    that drift is of the model and not of whom it is told to show."""
+    brand = begin(tmp_path, tiny_pack_folder, '[identity]\nmode = "tokens"')
+    model = ob.train(brand)
+    contest = road.open_contest(brand, num_prompts=1, num_per_prompt=1, num_steps=1)
+    drawn = contest.draw(road.entry_of(contest, model, "appearance"), brand / "judged")
+    artist = with_lora(load_diffusion(contest.pack), model.checkpoint("appearance"))
+    assert artist.way is not None
+    settings = {"seeds": contest.seeds, "num_steps": 1, "guidance": contest.guidance}
+    (named,) = sample(artist, drawn.entry.prompts, **settings)
+    (told,) = sample(artist, contest.class_texts, **settings)
+    artist.way.show(None)
+    (untold,) = sample(artist, contest.class_texts, **settings)
+    assert drawn.of_class is not None
+    assert same(drawn.pictures.open(0), named)
+    assert same(drawn.of_class.open(0), untold)
+    assert not same(told, untold)
 
 
 def test_a_base_folder_is_kept_as_an_absolute_path(

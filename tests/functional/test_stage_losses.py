@@ -297,18 +297,18 @@ def test_the_objective_decides_how_much_the_head_counts(
 ) -> None:
     """An avatar's head counts more by itself, a scene's does not; a stage may say otherwise, and a
     changed objective trains anew."""
-    scene = tiny_brief().model_copy(update={"objective": "scene"})
+    avatar = tiny_brief().model_copy(update={"objective": "avatar"})
 
     def trained(brief: Brief, out: Path, **stage: object) -> bytes:
         recipe = recipe_of(**stage)
         return weights(training.train(dataset, brief, recipe, tiny_pack, out, sample=sample,
                                       score=blind))  # fmt: skip
 
-    alike = trained(scene, tmp_path / "scene")
-    assert weights(plain) != alike
-    assert trained(tiny_brief(), tmp_path / "avatar", head_weight=1) == alike
-    assert trained(tiny_brief(), tmp_path / "scene") == weights(plain)
-    assert trained(scene, tmp_path / "told", head_weight=AVATAR_WEIGHT) == weights(plain)
+    heavy = trained(avatar, tmp_path / "avatar")
+    assert heavy != weights(plain)
+    assert trained(avatar, tmp_path / "told", head_weight=1) == weights(plain)
+    assert trained(tiny_brief(), tmp_path / "heavy", head_weight=AVATAR_WEIGHT) == heavy
+    assert trained(tiny_brief(), tmp_path / "avatar") == weights(plain)
 
 
 def test_class_pictures_have_no_head_to_look_at(tiny_pack: Pack) -> None:
