@@ -13,6 +13,8 @@ from typing import Any
 
 import tomlkit
 
+from onbrand.recipe import STAGE_LOSSES
+
 __all__ = ["FIRST", "ROWS", "Row", "recipe_of"]
 
 FIRST = "appearance"
@@ -25,8 +27,9 @@ Losses = Mapping[str, Any]
 class Row:
     """What is trained behind the first stage, and the row it is compared with.
 
-    `detail` are the losses of the recipe's stage of that name; `expression` those of a third stage
-    like it; None leaves a stage out. `identity` is a way for the brand's embedding, `head_weight`
+    `detail` are the losses of the recipe's stage of that name, which becomes one of the kind
+    `expression` where they need it; `expression` those of a third stage like it; None leaves a
+    stage out. `identity` is a way for the brand's embedding, `head_weight`
     how much more the head counts in all stages.
     """
 
@@ -55,6 +58,12 @@ ROWS: Mapping[str, Row] = {
     "third": Row("both", BOTH, BOTH, about="a third stage like the second"),
     "pose": Row("third", BOTH, {**BOTH, "pose": 0.3}),
     "expression": Row("third", BOTH, {**BOTH, "expression": 0.1}),
+    "all": Row(
+        "both",
+        {**BOTH, "pose": 3.0, "expression": 0.1},
+        head_weight=3.0,
+        about="joints, faces and a heavy head, in the second stage",
+    ),
     "semantic": Row("both", {**BOTH, "semantic": 0.5}),
     "adversarial": Row("both", {**BOTH, "adversarial": {"weight": 0.05, "from_fraction": 0.3}}),
     "weights": Row("both", {**BOTH, "weights": 1.0}),
@@ -72,7 +81,8 @@ def recipe_of(row: Row, recipe_toml: str) -> str:
     stages = {stage["kind"]: stage for stage in recipe["stage"]}
     kept = [stages[FIRST]]
     if row.detail is not None:
-        kept.append(_with(stages["detail"], "detail", row.detail))
+        kind = "detail" if set(row.detail) <= set(STAGE_LOSSES["detail"]) else "expression"
+        kept.append(_with(stages["detail"], kind, row.detail))
     if row.expression is not None:
         kept.append(_with(stages["detail"], "expression", row.expression))
     recipe["stage"] = [{**stage, "head_weight": row.head_weight} for stage in kept]
