@@ -20,10 +20,12 @@ num_per_prompt = 1
 num_steps = 2
 [[stage]]
 kind = "appearance"
+head_weight = 1 # a parser takes more memory than the tiny base itself
 batch_size = 2
 num_steps = 30
 [[stage]]
 kind = "detail"
+head_weight = 1
 batch_size = 48
 num_steps = 20
 every = 2
