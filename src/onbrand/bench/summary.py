@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from onbrand.bench.record import Result, mean_metric, metric, result
 from onbrand.judging.protocol import BETTER
 
-__all__ = ["BASELINES", "OURS", "summarise"]
+__all__ = ["BASELINES", "OURS", "mean_figures", "summarise"]
 
 OURS = "onbrand"
 BASELINES = ("prompt_only", "dreambooth_lora")
 BESIDE = ("base", *BASELINES, "real")
-BETTER_LOWER = {name for name, way in BETTER.items() if way == "lower"}
 
 
 def summarise(records: Sequence[Result], *, seed: int) -> Result:
@@ -53,13 +52,18 @@ def summarise(records: Sequence[Result], *, seed: int) -> Result:
 
 
 def _arm_metrics(records: Sequence[Result], arm: str, seed: int) -> dict[str, Result]:
-    known = [record["arms"][arm] for record in records if arm in record["arms"]]
-    names = [name for name in (known[0] if known else {}) if all(name in k for k in known)]
+    return mean_figures(
+        [record["arms"][arm] for record in records if arm in record["arms"]], seed=seed
+    )
+
+
+def mean_figures(found: Sequence[Mapping[str, float]], *, seed: int) -> dict[str, Result]:
+    """Means of all figures with intervals by character, each over the characters that have it: not
+    everybody wears something."""
+    names = list(dict.fromkeys(name for figures in found for name in figures))
     return {
         name: mean_metric(
-            [found[name] for found in known],
-            better="lower" if name in BETTER_LOWER else "higher",
-            seed=seed,
+            [figures[name] for figures in found if name in figures], better=BETTER[name], seed=seed
         )
         for name in names
     }

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from onbrand.bench.ablation.rows import FIRST, Row
-from onbrand.bench.record import Result, mean_metric, result
-from onbrand.judging.protocol import BETTER
+from onbrand.bench.record import Result, result
+from onbrand.bench.summary import mean_figures
 
 __all__ = ["BESIDE", "summarise_rows"]
 
@@ -27,8 +27,8 @@ def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: 
         told[name] = {
             "against": row.against,
             "about": row.about,
-            "metrics": _means(own, seed),
-            "differences": _differences(own, others, seed) if others else {},
+            "metrics": mean_figures(own, seed=seed),
+            "differences": _differences(own, others, seed=seed) if others else {},
         }
     last = "both" if "both" in told else next(reversed(told))
     return result(
@@ -38,20 +38,14 @@ def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: 
         metrics=told[last]["metrics"],
         baselines={
             FIRST: told[FIRST]["metrics"],
-            **{arm: _means([record["beside"][arm] for record in records], seed) for arm in BESIDE},
+            **{
+                arm: mean_figures([record["beside"][arm] for record in records], seed=seed)
+                for arm in BESIDE
+            },
         },
         rows=told,
         num_characters=len(records),
     )
-
-
-def _means(found: Sequence[Mapping[str, float]], seed: int) -> dict[str, Result]:
-    """Figures that all characters have."""
-    return {
-        name: mean_metric([figures[name] for figures in found], better=BETTER[name], seed=seed)
-        for name in found[0]
-        if all(name in figures for figures in found)
-    }
 
 
 def _differences(
@@ -59,4 +53,4 @@ def _differences(
 ) -> dict[str, Result]:
     pairs = list(zip(own, others, strict=True))
     both = [{name: a[name] - b[name] for name in a if name in b} for a, b in pairs]
-    return _means(both, seed)
+    return mean_figures(both, seed=seed)
