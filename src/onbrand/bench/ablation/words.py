@@ -28,17 +28,20 @@ def row_heads(found: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return ["Row", "against", *(measure(name).label for name in _known(found, names))]
 
 
-def row_cells(found: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
+def row_cells(
+    found: Mapping[str, Any], names: Sequence[str], *, brief: bool = False
+) -> list[list[str]]:
     """A line per row: its name, the compared one, and the differences; figures of the first row
-    stand as they are. A difference is marked where its interval leaves out 0: ▲ better, ▼ worse."""
+    stand as they are. A difference is marked where its interval leaves out 0: ▲ better, ▼ worse.
+    `brief` leaves out intervals and what a row is about, to fit a terminal."""
     known = _known(found, names)
     lines = []
     for title, row in found["rows"].items():
-        about = f" ({row['about']})" if row["about"] else ""
+        about = f" ({row['about']})" if row["about"] and not brief else ""
         cells = [title + about, row["against"]]
         for name in known:
             if row["differences"]:
-                cells.append(_difference(name, row["differences"].get(name)))
+                cells.append(_difference(name, row["differences"].get(name), brief))
             else:
                 cells.append(figure(name, row["metrics"][name]["value"]))
         lines.append(cells)
@@ -52,7 +55,7 @@ def row_tables(found: Mapping[str, Any]) -> list[Table]:
         drawn = Table(title=title, title_justify="left", pad_edge=False)
         for place, head in enumerate(row_heads(found, names)):
             drawn.add_column(head, justify="left" if place < 2 else "right")
-        for cells in row_cells(found, names):
+        for cells in row_cells(found, names, brief=True):
             drawn.add_row(*cells)
         tables.append(drawn)
     return tables
@@ -62,14 +65,15 @@ def _known(found: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return [name for name in names if name in next(iter(found["rows"].values()))["metrics"]]
 
 
-def _difference(name: str, change: Mapping[str, Any] | None) -> str:
+def _difference(name: str, change: Mapping[str, Any] | None, brief: bool) -> str:
     if change is None:
         return ""
     low, high = change["interval"] or (change["value"], change["value"])
     sure = low > 0 or high < 0
     better = (change["value"] > 0) == (change["better"] == "higher")
     mark = f" {'▲' if better else '▼'}" if sure else ""
-    return f"{_signed(name, change['value'])} ({_signed(name, low)} to {_signed(name, high)}){mark}"
+    text = _signed(name, change["value"])
+    return f"{text}{'' if brief else f' ({_signed(name, low)} to {_signed(name, high)})'}{mark}"
 
 
 def _signed(name: str, value: float) -> str:
