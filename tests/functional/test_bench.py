@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -340,3 +344,46 @@ def test_bench_eyes_goes_on_and_leaves_out_what_is_not_there(
     again = run_eyes(**arguments, work=tmp_path / "work")
     assert again["metrics"] == first["metrics"]
     assert "## eyes" in render_section(json.loads(json_path.read_text()))
+
+
+CREW = """
+import os, sys, time
+from pathlib import Path
+from onbrand.bench.crew import at_once
+
+def work_on(number, emit=None):
+    Path(sys.argv[1], f"{number}.pid").write_text(str(os.getpid()))
+    time.sleep(600)
+    return {}
+
+if __name__ == "__main__":
+    list(at_once(work_on, [0, 1], 2, print))
+"""
+
+
+def test_workers_end_with_a_killed_bench(tmp_path: Path) -> None:
+    """A bench that is killed leaves no process behind that goes on training."""
+    (tmp_path / "crew.py").write_text(CREW)
+    bench = subprocess.Popen([sys.executable, str(tmp_path / "crew.py"), str(tmp_path)])
+    pids = [tmp_path / f"{number}.pid" for number in (0, 1)]
+    try:
+        _until(lambda: all(pid.exists() and pid.read_text() for pid in pids))
+    finally:
+        bench.kill()
+        bench.wait()
+    for pid in pids:
+        _until(lambda pid=pid: not _alive(int(pid.read_text())))
+
+
+def _until(holds: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.1)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from threading import Thread
 
 from onbrand.bench.record import Result
 from onbrand.events import Listener
@@ -23,7 +24,7 @@ def at_once(
         return
     threads = max(1, (os.cpu_count() or 1) // num_workers)
     with ProcessPoolExecutor(
-        num_workers, multiprocessing.get_context("spawn"), _take_threads, (threads,)
+        num_workers, multiprocessing.get_context("spawn"), _join, (threads,)
     ) as crew:
         try:
             yield from crew.map(work_on, ids)
@@ -32,8 +33,16 @@ def at_once(
             raise
 
 
-def _take_threads(num: int) -> None:
-    """Make torch in this process leave the other workers' cores alone."""
+def _join(num_threads: int) -> None:
+    """Make torch in this process leave the other workers' cores alone, and end with the parent:
+    who was killed should not go on training."""
     import torch
 
-    torch.set_num_threads(num)
+    torch.set_num_threads(num_threads)
+    Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
