@@ -26,6 +26,12 @@ Base = Annotated[
     str, typer.Option("--base", help="A pack's name, a hub id, or a diffusers folder.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of the pictures and of the bootstrap.")]
+Characters = Annotated[int, typer.Option(min=1, help="How many reserved characters.")]
+Prompts = Annotated[int, typer.Option(min=1, help="How many prompts each.")]
+RecipeName = Annotated[str, typer.Option(help="A recipe's name or file.")]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Characters at once: one for each core is quickest.")
+]
 
 
 def consistency(
@@ -34,12 +40,10 @@ def consistency(
     work: Work = Path("build/bench/consistency"),
     base: Base = "pocket",
     seed: Seed = 7,
-    characters: Annotated[int, typer.Option(min=1, help="How many reserved characters.")] = 20,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts each.")] = 10,
-    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "demo",
-    workers: Annotated[
-        int, typer.Option(min=1, help="Characters at once: one for each core is quickest.")
-    ] = 1,
+    characters: Characters = 20,
+    prompts: Prompts = 10,
+    recipe: RecipeName = "demo",
+    workers: Workers = 1,
     rate: Annotated[
         list[float] | None,
         typer.Option(
@@ -82,12 +86,10 @@ def ablation(
     work: Work = Path("build/bench/ablation"),
     base: Base = "pocket",
     seed: Seed = 7,
-    characters: Annotated[int, typer.Option(min=1, help="How many reserved characters.")] = 8,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts each.")] = 8,
-    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "demo",
-    workers: Annotated[
-        int, typer.Option(min=1, help="Characters at once: one for each core is quickest.")
-    ] = 1,
+    characters: Characters = 8,
+    prompts: Prompts = 8,
+    recipe: RecipeName = "demo",
+    workers: Workers = 1,
     row: Annotated[
         list[str] | None,
         typer.Option(help="Only this row (and those it is compared with); repeat it."),
@@ -204,7 +206,7 @@ def diagnosis(
     work: Work = Path("build/bench/diagnosis"),
     base: Base = "pocket",
     seed: Seed = 7,
-    characters: Annotated[int, typer.Option(min=1, help="How many reserved characters.")] = 12,
+    characters: Characters = 12,
     failures: Annotated[
         int, typer.Option(min=0, max=2, help="How many of them to train to fail; 0 is quick.")
     ] = 1,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onbrand.bench.characters import draw_brand, drawn_pictures
+from onbrand.bench.exam import figures
 from onbrand.bench.record import Result
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import write_text_atomic
@@ -157,10 +158,7 @@ def _compared(brand: Path, identity: int, pack: Pack, seed: int, emit: Listener)
     )
     found = road.compare(brand, contest, emit=emit)
     stage = found.model.stages[-1]
-    own, base = (
-        {name: metric.value for name, metric in found.measured[arm].arm.metrics.items()}
-        for arm in (stage.name, "base")
-    )
+    own, base = (figures(found.measured[arm].arm) for arm in (stage.name, "base"))
     return {
         "excesses": excesses(own, base),
         "named": [finding.fault for finding in findings(own, base)],
