@@ -61,6 +61,15 @@ def test_the_plan_measures_what_it_says(brand: Path) -> None:
     assert not (brand / "model").exists()
 
 
+def test_memory_freed_before_hides_nothing(brand: Path) -> None:
+    """In a process that has used and freed much heap, the heavier stage still shows as heavier."""
+    blocks = [bytearray(50_000) for _ in range(20_000)]  # 1 GB, each too small to be mapped alone
+    pins = [bytearray(64) for _ in range(1000)]
+    del blocks
+    light, heavy = ob.plan(brand).stages
+    assert pins and heavy.memory_bytes > light.memory_bytes + 10 * 2**20
+
+
 def test_the_command_prints_a_table(brand: Path, capsys: pytest.CaptureFixture) -> None:
     """A row for each stage and one for all, on stdout, and it says that figures were measured."""
     with pytest.raises(SystemExit) as left:
