@@ -26,7 +26,7 @@ from onbrand.generation import sample
 from onbrand.models.adapters import attach_lora, lora_parameters
 from onbrand.models.diffusion import load_diffusion
 from onbrand.models.packs import Pack
-from onbrand.recipe import SEEN_LOSSES, LoraSettings, Recipe, Stage
+from onbrand.recipe import OWN_LOSSES, SEEN_LOSSES, LoraSettings, Recipe, Stage
 from onbrand.road.picture import with_lora
 from onbrand.training.batches import Batch, draw_batch
 from onbrand.training.cache import Examples, Texts
@@ -38,7 +38,8 @@ from onbrand.training.noise_levels import NoiseLevels
 
 LORA = "pytorch_lora_weights.safetensors"
 SHORT = {"batch_size": 2, "learning_rate": 1e-2, "loss_max_timestep": 1000}
-EVERYTHING = {**dict.fromkeys(SEEN_LOSSES, 0.1), "adversarial": 0.1, "prior": 1.0, "weights": 0.01}
+LOOKS = (*SEEN_LOSSES, *OWN_LOSSES)
+EVERYTHING = {**dict.fromkeys(LOOKS, 0.1), "adversarial": 0.1, "prior": 1.0, "weights": 0.01}
 
 
 def blind(pictures: Sequence[Image.Image], texts: Sequence[str], /) -> dict[str, float]:
@@ -48,9 +49,11 @@ def blind(pictures: Sequence[Image.Image], texts: Sequence[str], /) -> dict[str,
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Five training pictures, tagged as curation tags them."""
+    """Five training pictures, tagged as curation tags them; who waves is happy."""
     made = tiny_dataset(tmp_path_factory.mktemp("brand"))
-    return replace(made, assets=[replace(a, tags=tags_of(a.caption)) for a in made.assets])
+    told = [a.caption.replace("waving", "waving happily") for a in made.assets]
+    assets = zip(made.assets, told, strict=True)
+    return replace(made, assets=[replace(a, caption=t, tags=tags_of(t)) for a, t in assets])
 
 
 class FaceInTheMiddle:
@@ -115,7 +118,7 @@ def test_a_stage_with_a_critic_resumes_to_the_same_bytes(
     assert weights(run(dataset, recipe, tiny_pack, tmp_path / "cut")) == weights(whole)
 
 
-@pytest.mark.parametrize("name", [*SEEN_LOSSES, "adversarial", "prior", "weights"])
+@pytest.mark.parametrize("name", [*LOOKS, "adversarial", "prior", "weights"])
 def test_each_loss_alone_moves_the_weights(
     name: str,
     plain: BrandModel,
@@ -132,6 +135,16 @@ def test_each_loss_alone_moves_the_weights(
     assert weights(with_it) != weights(plain)
     (log,) = training.loss_curves(with_it.root).values()
     assert all(name in line for line in log)
+
+
+def test_only_named_expressions_count_in_own_pictures(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """Of captions that name no expression the reader knows, nothing is asked: the loss is 0."""
+    untold = replace(dataset, assets=[replace(a, tags=[]) for a in dataset.assets])
+    model = run(untold, recipe_of(losses={"own_expression": 1.0}), tiny_pack, tmp_path / "model")
+    (log,) = training.loss_curves(model.root).values()
+    assert [line["own_expression"] for line in log] == [0.0] * len(log)
 
 
 def test_regularised_weights_stay_nearer_to_the_base(

@@ -16,6 +16,7 @@ from onbrand.recipe.gate import GATE_METRICS, Fallback, Gate, Validation
 from onbrand.recipe.settings import Settings, instead
 from onbrand.recipe.stage import (
     LOSS_ROLES,
+    OWN_LOSSES,
     SEEN_LOSSES,
     STAGE_LOSSES,
     Augment,
@@ -28,6 +29,7 @@ from onbrand.toml import explain, read_toml
 __all__ = [
     "GATE_METRICS",
     "LOSS_ROLES",
+    "OWN_LOSSES",
     "SEEN_LOSSES",
     "STAGE_LOSSES",
     "Augment",

@@ -11,6 +11,7 @@ from onbrand.recipe.settings import Fraction, Settings, instead
 
 __all__ = [
     "LOSS_ROLES",
+    "OWN_LOSSES",
     "SEEN_LOSSES",
     "STAGE_LOSSES",
     "Augment",
@@ -22,10 +23,13 @@ __all__ = [
 SEEN_LOSSES: tuple[str, ...] = ("perceptual", "semantic", "identity", "pose", "expression")
 """Losses that look at the decoded estimate of the clean picture."""
 
+OWN_LOSSES: tuple[str, ...] = ("own_identity", "own_expression")
+"""Losses that look at pictures which the model draws itself, of the samples' prompts."""
+
 STAGE_LOSSES: dict[str, tuple[str, ...]] = {
     "appearance": ("prior", "weights"),
     "detail": ("perceptual", "semantic", "identity", "adversarial", "prior", "weights"),
-    "expression": (*SEEN_LOSSES, "adversarial", "prior", "weights"),
+    "expression": (*SEEN_LOSSES, *OWN_LOSSES, "adversarial", "prior", "weights"),
 }
 """Stage kind -> the names its `losses` may hold, beside reconstruction, which is always there."""
 
@@ -35,6 +39,8 @@ LOSS_ROLES: dict[str, str] = {
     "identity": "identity",
     "pose": "pose",
     "expression": "expression",
+    "own_identity": "identity",
+    "own_expression": "expression",
 }
 """A loss that looks through one of the pack's models -> the role of that model."""
 
@@ -72,7 +78,8 @@ class Stage(Settings):
     `only` filters them by tag: "expression:sad", or "expression" for any that tell one.
     `reconstruction` takes squared errors or absolute ones; `losses` adds to it, by weight; those
     that look at decoded estimates (SEEN_LOSSES) look at samples with a timestep of at most
-    `loss_max_timestep` (of 1000), on every `every`-th step.
+    `loss_max_timestep` (of 1000), on every `every`-th step. On those OWN_LOSSES have each sample's
+    prompt drawn, which costs some eight plain steps.
     `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise levels alike, or
     oftener the middle, where shapes and marks are decided ("logit_normal").
     `head_weight` is how much more the head counts in reconstruction; by itself, what the brief's

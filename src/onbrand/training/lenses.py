@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.perception import IdentityEncoder
 
-__all__ = ["Content", "Lens", "Targets", "brand_reference", "open_lenses", "vae_features"]
+__all__ = [
+    "Content",
+    "Lens",
+    "Targets",
+    "brand_reference",
+    "jittered",
+    "open_lenses",
+    "vae_features",
+]
 
 TARGET_BYTES = 256 * 2**20  # targets kept in memory per lens; older ones are made again when needed
 SMALLEST_VIEW_FRACTION = 0.85
@@ -157,18 +165,18 @@ def _expression(session: Session, examples: Examples) -> Lens:
 
     def look(seen: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
         boxes, there, shares = targets.of(contents)
-        return expression_distance(
-            reader.face_logits(seen, _jittered(boxes, seed, step)), shares, there[:, 0]
-        )
+        chances = torch.rand(boxes.shape, generator=generator(seed, step, _FACE))
+        logits = reader.face_logits(seen, jittered(boxes, chances))
+        return expression_distance(logits, shares, there[:, 0])
 
     return look
 
 
-def _jittered(boxes_b4: Tensor, seed: int, step: int) -> Tensor:
-    """Boxes moved and resized a little: no single crop can be pleased alone."""
+def jittered(boxes_b4: Tensor, chances_b4: Tensor) -> Tensor:
+    """Boxes moved and resized a little, by chances in [0, 1]: no single crop can be pleased
+    alone."""
     sides = (boxes_b4[:, 2:] - boxes_b4[:, :2]).repeat(1, 2)
-    moves = torch.rand(boxes_b4.shape, generator=generator(seed, step, _FACE)) * 2 - 1
-    return boxes_b4 + moves.to(boxes_b4) * FACE_JITTER * sides
+    return boxes_b4 + (chances_b4 * 2 - 1).to(boxes_b4) * FACE_JITTER * sides
 
 
 def _cropped(pixels_bchw: Tensor, seed: int, step: int) -> Tensor:

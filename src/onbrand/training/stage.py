@@ -2,12 +2,13 @@
 
     appearance   the whole look: reconstruction over many small variants of each picture
     detail       + what frozen eyes see in the decoded estimate: textures, things, who it is
-    expression   + where the joints are and what the face shows; a critic that begins late
+    expression   + where the joints are and what the face shows, in estimates and in pictures that
+                 the model draws itself; a critic that begins late
 
 What a kind may add to reconstruction the recipe says (STAGE_LOSSES); what each loss is, losses.py;
-what looks at decoded estimates, lenses.py. The base's own target (v, noise or flow) is min-SNR
-weighted; `prior`, class pictures made by the base, keeps what it knew, and `weights` keeps the
-adapter small.
+what looks at decoded estimates, lenses.py; at own drawings, own_pictures.py. The base's own target
+(v, noise or flow) is min-SNR weighted; `prior`, class pictures made by the base, keeps what it
+knew, and `weights` keeps the adapter small.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from onbrand.training.focus import Heads, focus_of, head_weight
 from onbrand.training.lenses import Lens, open_lenses
 from onbrand.training.looks import estimates, latest_timestep, look
 from onbrand.training.losses import min_snr_weight, reconstruction, weight_change
+from onbrand.training.own_pictures import Own, open_own
 from onbrand.training.session import Session
 from onbrand.training.stage_plan import StagePlan
 
@@ -106,6 +108,7 @@ class _Tools:
     examples: Examples
     prior: Examples | None
     lenses: Mapping[str, Lens]
+    own: Own | None
     critic: Critic | None
     changes: Sequence[tuple[Tensor, Tensor, float, float]]
     weights: Mapping[str, float]
@@ -142,6 +145,7 @@ def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Tool
         examples=examples,
         prior=session.class_examples(session.class_prompts()) if plan.num_prior else None,
         lenses=open_lenses(session, examples, [n for n in SEEN_LOSSES if stage.weight(n)]),
+        own=open_own(session, stage, examples),
         critic=open_critic(session.model, seed) if stage.weight("adversarial") else None,
         changes=lora_changes(session.model) if stage.weight("weights") else (),
         weights=weights,
@@ -160,10 +164,10 @@ def _seen(
     seed: int,
     index: int,
 ) -> dict[str, Tensor]:
-    """What lenses and critic see in the estimates, before the weights. The critic's own loss is
-    among them: it learns in the same backward pass."""
+    """What lenses and critic see in the estimates, and what own drawings show, before the weights.
+    The critic's own loss is among them: it learns in the same backward pass."""
     model = session.model
-    found: dict[str, Tensor] = {}
+    found = tools.own(batch, seed, index) if tools.own else {}
     if tools.lenses:
         found |= look(model, tools.lenses, stage, output, noisy, batch, seed=seed, step=index)
     if tools.critic is None:

@@ -58,6 +58,12 @@ ROWS: Mapping[str, Row] = {
     "third": Row("both", BOTH, BOTH, about="a third stage like the second"),
     "pose": Row("third", BOTH, {**BOTH, "pose": 0.3}),
     "expression": Row("third", BOTH, {**BOTH, "expression": 0.1}),
+    "own": Row(
+        "third",
+        BOTH,
+        {**BOTH, "own_identity": 1.0, "own_expression": 0.5},
+        about="its own drawings, who they show and with what face",
+    ),
     "all": Row(
         "both",
         {**BOTH, "pose": 3.0, "expression": 0.1},
