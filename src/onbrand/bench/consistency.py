@@ -17,6 +17,7 @@ from pathlib import Path
 
 from onbrand.bench.crew import at_once
 from onbrand.bench.exam import Settings, drawn_folder, figures, judges, questions, start, train
+from onbrand.bench.probe import kept
 from onbrand.bench.record import Result
 from onbrand.bench.summary import OURS, summarise
 from onbrand.events import Advanced, Finished, Listener, Started, silent
@@ -52,24 +53,12 @@ def run_consistency(
     each in a process with its share of the cores; figures agree to rounding. Raises what the road
     raises, but for GateFailed: a character whose gate failed counts with the stage that would ship.
     """
-    from onbrand.models import open_pack
-    from onbrand.recipe import recipe_file
-
-    work.mkdir(parents=True, exist_ok=True)
-    pack = open_pack(base)
-    settings = Settings(
-        base=base,
-        pack=pack.fingerprint,
-        recipe=recipe_file(recipe).read_text(encoding="utf-8"),
-        num_prompts=num_prompts,
-        num_per_prompt=num_per_prompt,
-        seed=seed,
-        learning_rates=tuple(learning_rates),
-    )
-    if quick:
-        settings, num_characters = settings.quick(), min(num_characters, 2)
-    folder = work / settings.key
-    write_json_atomic(folder / "settings.json", settings.to_dict())
+    pack, settings = Settings.of(
+        base, recipe, quick=quick, num_prompts=num_prompts, num_per_prompt=num_per_prompt,
+        seed=seed, learning_rates=tuple(learning_rates),
+    )  # fmt: skip
+    num_characters = min(num_characters, 2) if quick else num_characters
+    folder = settings.folder(work)
     rate = _learning_rate(settings, pack.num_px, folder, num_workers, emit)
 
     task = "consistency"
@@ -157,13 +146,17 @@ def _character(
     emit: Listener = silent,
 ) -> Result:
     """One character's record: read when it is finished, made when it is not."""
+    make = partial(_record, identity, settings, size_px, rate, folder, emit)
+    return kept(folder, f"character-{identity:03d}-{judged_by}", make)
+
+
+def _record(
+    identity: int, settings: Settings, size_px: int, rate: float, folder: Path, emit: Listener
+) -> Result:
+    """Train our arm and the baseline, and measure both beside the untouched base."""
     from onbrand import road
     from onbrand.illustrator import character, describe
 
-    file = folder / f"character-{identity:03d}-{judged_by}.json"
-    if file.is_file():
-        done: Result = json.loads(file.read_text(encoding="utf-8"))
-        return done
     began = time.monotonic()
     brand = start(identity, settings, size_px, folder, emit)
     train(brand, emit)
@@ -174,7 +167,7 @@ def _character(
     shipped = found.model.ship.get("stage") or found.model.stages[-1].name
     arms = {name: figures(measured.arm) for name, measured in found.measured.items()}
     arms["real"] = figures(found.judgement.baselines["real"])
-    record: Result = {
+    return {
         "id": identity,
         "character": describe(character(identity)),
         "shipped": shipped,
@@ -183,5 +176,3 @@ def _character(
         "seconds": round(time.monotonic() - began, 1),
         "arms": {OURS: arms[shipped], **arms},
     }
-    write_json_atomic(file, record)
-    return record

@@ -14,7 +14,7 @@ from onbrand.artifacts.origin import source_fingerprint
 from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe
 from onbrand.errors import GateFailed
 from onbrand.events import Listener, Noted
-from onbrand.files import fingerprint_bytes, write_text_atomic
+from onbrand.files import fingerprint_bytes, write_json_atomic, write_text_atomic
 from onbrand.models.layout import fingerprint_folders
 
 if TYPE_CHECKING:
@@ -51,6 +51,23 @@ class Settings:
             self, recipe=quick_recipe(self.recipe), num_train=6, num_held_out=3, num_memory=8,
             num_gallery=1, num_prompts=2, num_steps=4, learning_rates=self.learning_rates[:1],
         )  # fmt: skip
+
+    @classmethod
+    def of(cls, base: str, recipe: str, *, quick: bool, **more: Any) -> tuple[Pack, Settings]:
+        """The base's pack, opened, and what characters of it are put to by that recipe."""
+        from onbrand.models import open_pack
+        from onbrand.recipe import recipe_file
+
+        pack = open_pack(base)
+        told = recipe_file(recipe).read_text(encoding="utf-8")
+        settings = cls(base=base, pack=pack.fingerprint, recipe=told, **more)
+        return pack, settings.quick() if quick else settings
+
+    def folder(self, work: Path) -> Path:
+        """Where figures of these settings are kept; settings.json there tells them."""
+        folder = work / self.key
+        write_json_atomic(folder / "settings.json", self.to_dict())
+        return folder
 
     def to_dict(self) -> dict[str, object]:
         """As in the JSON."""

@@ -57,24 +57,13 @@ def run_ablation(
     figures say nothing. `num_workers` as in `run_consistency`. Raises InputError for an unknown
     row, and what the road raises.
     """
-    from onbrand.models import open_pack
-    from onbrand.recipe import recipe_file
-
     wanted = _with_ancestors(rows or tuple(ROWS))
-    pack = open_pack(base)
-    settings = Settings(
-        base=base,
-        pack=pack.fingerprint,
-        recipe=recipe_file(recipe).read_text(encoding="utf-8"),
-        num_prompts=num_prompts,
-        num_per_prompt=num_per_prompt,
-        num_steps=NUM_SAMPLING_STEPS,
-        seed=seed,
-    )
-    if quick:
-        settings, num_characters = settings.quick(), min(num_characters, 2)
-    folder = work / settings.key
-    write_json_atomic(folder / "settings.json", settings.to_dict())
+    pack, settings = Settings.of(
+        base, recipe, quick=quick, num_prompts=num_prompts, num_per_prompt=num_per_prompt,
+        num_steps=NUM_SAMPLING_STEPS, seed=seed,
+    )  # fmt: skip
+    num_characters = min(num_characters, 2) if quick else num_characters
+    folder = settings.folder(work)
     task = "ablation"
     emit(Started(task, num_characters, "characters"))
     work_on = partial(
