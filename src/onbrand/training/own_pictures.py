@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from onbrand.recipe import OWN_LOSSES, Stage
 from onbrand.training.batches import Batch
@@ -161,7 +160,5 @@ def _named(tags: Sequence[Sequence[str]], labels: Sequence[str]) -> Tensor:
     for picture, told in enumerate(tags):
         known = [label for label in labels if f"expression:{label}" in told]
         if known:
-            named[picture] = functional.one_hot(
-                torch.tensor(labels.index(known[0])), len(labels)
-            ).float()
+            named[picture, labels.index(known[0])] = 1.0
     return named
