@@ -117,8 +117,9 @@ class Source:
         rng = np.random.default_rng((self.options.seed, step, sample, 0x1D))
         subject = int(rng.integers(self.num_people))
         shown, *others = rng.permutation(PICTURES_EACH - 1).tolist()  # the last is a look-alike
-        person, scene, _ = list(people_and_scenes(subject))[shown]
         first = PICTURES_EACH * subject
+        index = self.latents.drawn.labels[first]["subject"]  # a set may begin at any subject
+        person, scene, _ = list(people_and_scenes(index))[shown]
         told = [first + k for k in others[: int(rng.integers(1, NUM_REFERENCES + 1))]]
         who = F.normalize(self.who_nd[told].mean(0), dim=0)
         text = caption(person, scene, rng, named(person, rng))

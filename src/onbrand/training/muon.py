@@ -14,14 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onbrand.training.precision import multiplies_bfloat16
+
 __all__ = ["Muon", "orthogonal"]
 
 
 def orthogonal(matrices_brc: Tensor, num_steps: int = 5) -> Tensor:
     """Nearly the nearest semi-orthogonal matrices [b, r, c] float32: their singular values end in
-    about 0.7 to 1.2 (Newton-Schulz, Muon's quintic coefficients, in bfloat16)."""
+    about 0.7 to 1.2 (Newton-Schulz, Muon's quintic coefficients; in bfloat16 where the device
+    multiplies it: that is exact enough)."""
     tall = matrices_brc.shape[-2] > matrices_brc.shape[-1]
-    x = matrices_brc.bfloat16()
+    low = multiplies_bfloat16(matrices_brc.device.type)
+    x = matrices_brc.bfloat16() if low else matrices_brc.float()
     x = x.mT if tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(num_steps):

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from onbrand.recipe import Precision
 
-__all__ = ["ExactAttention", "mixed"]
+__all__ = ["ExactAttention", "mixed", "multiplies_bfloat16"]
 
 
 def mixed(device: torch.device | str, precision: Precision = "auto") -> torch.autocast:
@@ -22,7 +22,7 @@ def mixed(device: torch.device | str, precision: Precision = "auto") -> torch.au
     """
     kind = torch.device(device).type
     on = precision in ("bfloat16", "float16")
-    on = on or (precision == "auto" and _multiplies_bfloat16(kind))
+    on = on or (precision == "auto" and multiplies_bfloat16(kind))
     low = torch.float16 if precision == "float16" else torch.bfloat16
     return torch.autocast(kind, low, enabled=on)
 
@@ -54,7 +54,9 @@ def _exact(value: Any) -> Any:
     return value.float() if half else value
 
 
-def _multiplies_bfloat16(kind: str) -> bool:
+def multiplies_bfloat16(kind: str) -> bool:
+    """Whether this kind of device has arithmetic for it; emulated, products take four times as long
+    as float32's."""
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind != "cpu":
