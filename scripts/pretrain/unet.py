@@ -8,6 +8,7 @@ drawn so that log SNR is normal about 1, as EDM trains (arXiv 2206.00364: log si
 a data deviation of 0.5); the rest are uniform, for the last step, which decides the layout. Uniform
 alone gives half of all samples an SNR under 0.3, and Min-SNR takes away what is left of the crisp
 end: pictures then have shapes but no edges.
+`--own` has the base look at pictures that it draws itself (reward.py).
 Every `--every` steps it saves the averaged weights as pipeline/ and a sheet of fixed prompts.
 """
 
@@ -18,6 +19,7 @@ import copy
 import json
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from latents import Latents, latent_options
 from numpy.typing import NDArray
 from options import WORK, parser, prepare, printer
 from PIL import Image
+from reward import Reward, reward_options
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 from words import build as text_encoder
@@ -161,6 +164,15 @@ def loss_of(joint: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[st
     return (error * batch["weights"]).mean(), numbers
 
 
+def both(
+    reward: Reward, joint: nn.Module, batch: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, float]]:
+    """The two losses of a step, added."""
+    plain, numbers = loss_of(joint, batch)
+    looked, seen = reward.loss(joint, batch)
+    return plain + looked, {"plain": float(plain.detach()), **numbers, **seen}
+
+
 def pipeline(joint: Joint, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
     """The very modules in diffusers' pipeline."""
     pipe = StableDiffusionPipeline(
@@ -186,13 +198,15 @@ def sheet(pipe: StableDiffusionPipeline, path: Path, num_steps: int = 20) -> Non
 
 
 class Source:
-    """(step, share) -> noisy latents, timesteps, tokens, v and weights of that share."""
+    """(step, share) -> noisy latents, timesteps, tokens, v and weights of that share; with `reward`
+    its prompts as well."""
 
     def __init__(
-        self, options: argparse.Namespace, latents: Latents, tokenizer: CLIPTokenizer
-    ) -> None:
+        self, options: argparse.Namespace, latents: Latents, tokenizer: CLIPTokenizer,
+        reward: Reward | None = None,
+    ) -> None:  # fmt: skip
         self.options, self.latents, self.tokenizer = options, latents, tokenizer
-        self.noising, self.levels = schedule(), levels(options.log_snr)
+        self.noising, self.levels, self.reward = schedule(), levels(options.log_snr), reward
 
     def timesteps(self, step: int) -> Tensor:
         """[batch] int64, in random order."""
@@ -214,7 +228,8 @@ class Source:
         v = self.noising.get_velocity(x0, eps, t)
         weights = self.latents.weights(rows[share], o.detail_weight)
         seen = self.noising.alphas_cumprod[t].sqrt()[:, None, None, None]
-        return {"x": x, "t": t, "tokens": tokens, "v": v, "weights": 1 + (weights - 1) * seen}
+        told = {"x": x, "t": t, "tokens": tokens, "v": v, "weights": 1 + (weights - 1) * seen}
+        return told | (self.reward.prompts(step, share) if self.reward else {})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -242,6 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--start", type=Path, help="a pack to go on from; name its --vae, --tokenizer too"
     )
     p.add_argument("--words", type=Path, help="a text_encoder/ to begin with, from words.py")
+    reward_options(p)
     options = p.parse_args(arguments)
     prepare(options)
     latents = Latents.open(options)
@@ -256,9 +272,13 @@ def main(arguments: list[str] | None = None) -> None:
     if words:
         joint.text_encoder = CLIPTextModel.from_pretrained(words, dtype=torch.float32)
     joint.train().to(options.device)
-    source = Source(options, latents, tokenizer)
+    reward = None
+    if options.own:
+        reward = Reward(options, latents, tokenizer, schedule().alphas_cumprod)
+    source = Source(options, latents, tokenizer, reward)
     settings = Settings(
-        num_steps=options.steps, learning_rate=options.rate, seed=options.seed, warmup_steps=200,
+        num_steps=options.steps, learning_rate=options.rate, seed=options.seed,
+        warmup_steps=min(200, options.steps // 10),
         floor_fraction=0.02, weight_decay=0.01, ema_decay=options.ema, checkpoint_every=250,
         log_every=50,
     )  # fmt: skip
@@ -267,7 +287,7 @@ def main(arguments: list[str] | None = None) -> None:
         task="unet", emit=printer(),
     )  # fmt: skip
     loop.resume()
-    step = stepper(joint, source, loss_of, options)
+    step = stepper(joint, source, partial(both, reward) if reward else loss_of, options)
     before = seen_by(options.start) if options.start else 0
 
     def save(done: int) -> None:

@@ -1,0 +1,197 @@
+"""What unet.py --own adds: the base looks at what it draws, and is told what its prompts named.
+
+Squared error rewards what most pictures share; whether a coat is a coat is little of it. Some
+prompts a step are drawn from noise in NUM_STEPS DDIM steps with guidance, and the pack's
+training-side eyes look at them: cross-entropy of the attributes that a prompt names, through the
+tagger, and of a mascot's expression, through the reader of faces. The gradient reaches the network
+at LEARNS of the steps by way of what these add to the picture, never through its input: DRTune
+(arXiv 2405.00760), a kin of ReFL (arXiv 2304.05977) that teaches the early steps, too, which
+decide the layout. The tagger sees every picture moved a little: single pixels must not please it.
+The attribute reader that grades the base has no part in this.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from latents import Latents
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoModelForImageClassification, CLIPTokenizer
+
+from onbrand.models.packs import open_pack
+from onbrand.models.perception import ExpressionReader, load_expression
+from onbrand.models.perception.tags import Tagger
+from onbrand.training.engine import generator, noise
+from onbrand.training.lenses import jittered
+from onbrand.training.losses import expression_distance
+
+__all__ = ["Eyes", "Reward", "draw", "moved", "reward_options"]
+
+NUM_STEPS = 5
+LEARNS = 2
+GUIDANCE = 4.0  # as pictures are sampled
+WORLDS = {"species": 0.4, "product_kind": 0.2, "garment_kind": 0.4}  # by what only they have
+NAMED = (
+    "species", "colour", "pose", "prop", "product_kind", "product_colour", "product_pattern",
+    "garment_kind", "garment_colour", "garment_pattern", "person", "person_pose",
+)  # fmt: skip
+"""What captions always name and a base gets wrong; place, hour and style it knows."""
+
+_PROMPTS, _WHEN, _VIEWS = 14, -9, -10  # streams of chance
+Numbers = dict[str, float]
+
+
+def reward_options(p: argparse.ArgumentParser) -> None:
+    """How much the base looks at its own pictures."""
+    p.add_argument("--own", type=int, default=0, help="prompts a step that are drawn and looked at")
+    p.add_argument("--own-weight", type=float, default=0.05, help="of what the eyes say of them")
+    p.add_argument("--tagger", type=Path, help="a newer model/ of tagger.py to look with")
+
+
+def draw(
+    joint: Any, x_t: Tensor, words: Tensor, empty: Tensor, alphas_t: Tensor, learns: Collection[int]
+) -> Tensor:
+    """Clean latents [b, 4, s, s] of prompts' words [b, tokens, d], from the noise x_t.
+
+    With v prediction a DDIM step from angle p to angle q (cos p the root of alpha bar) is
+    x_q = cos(p - q) x_p - sin(p - q) v: the gradient passes through this sum, and reaches the
+    network in the steps of `learns` alone, there not through x_p.
+    """
+    num = len(alphas_t)
+    times = [num * (NUM_STEPS - k) // NUM_STEPS - 1 for k in range(NUM_STEPS)]
+    angles = [*torch.acos(alphas_t[times].sqrt()).tolist(), 0.0]
+    for k, t in enumerate(times):
+        given, t_b = x_t.detach(), torch.full((len(x_t),), t, device=x_t.device)
+        with torch.set_grad_enabled(k in learns):
+            v = joint.unet(given, t_b, encoder_hidden_states=words).sample.float()
+        with torch.no_grad():
+            away = joint.unet(given, t_b, encoder_hidden_states=empty).sample.float()
+        turn = torch.tensor(angles[k] - angles[k + 1])
+        x_t = turn.cos() * x_t - turn.sin() * (away + GUIDANCE * (v - away))
+    return x_t
+
+
+def moved(pixels_bchw: Tensor, chances_b3: Tensor) -> Tensor:
+    """Every picture shifted and scaled by up to a tenth, by chances in [0, 1]."""
+    scale, across, down = ((chances_b3 * 2 - 1) * 0.1).unbind(1)
+    theta = torch.zeros(len(pixels_bchw), 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 + scale
+    theta[:, 0, 2], theta[:, 1, 2] = across, down
+    grid = F.affine_grid(theta.to(pixels_bchw), list(pixels_bchw.shape), align_corners=False)
+    return F.grid_sample(pixels_bchw, grid, padding_mode="border", align_corners=False)
+
+
+class Eyes:
+    """The tagger and the reader of faces: how far pictures are from what was named."""
+
+    def __init__(self, tagger: Tagger, faces: ExpressionReader) -> None:
+        self.tagger, self.faces = tagger, faces
+        labels = sorted(tagger.module.config.id2label.items())
+        self.columns = [
+            [i for i, label in labels if label.startswith(f"{name}:")] for name in NAMED
+        ]
+
+    @staticmethod
+    def open(pack_folder: Path, tagger: Path | None, device: str) -> Eyes:
+        """A pack's, or with a tagger that is newer than the pack's."""
+        pack = open_pack(str(pack_folder))
+        reader = Tagger(pack, device=device)
+        if tagger:
+            newer = AutoModelForImageClassification.from_pretrained(tagger, dtype=torch.float32)
+            reader.module = newer.to(device).requires_grad_(False).eval()
+        return Eyes(reader, load_expression(pack, device=device))
+
+    def wanted(self, attributes: Sequence[dict[str, str]]) -> tuple[Tensor, Tensor]:
+        """Where among its group's labels each of NAMED is, [n, NAMED], and the expression, [n]; -1
+        where a world does not have it."""
+        values, labels = self.tagger.attributes, self.faces.labels
+        tags = [[values[n].index(a[n]) if n in a else -1 for n in NAMED] for a in attributes]
+        faces = [labels.index(a["expression"]) if "expression" in a else -1 for a in attributes]
+        return torch.tensor(tags), torch.tensor(faces)
+
+    def __call__(
+        self, pixels_bchw: Tensor, tags_bn: Tensor, faces_b: Tensor, chances_b7: Tensor
+    ) -> tuple[Tensor, Numbers]:
+        """Mean cross-entropy of what is named, in nats, and the share that the tagger sees."""
+        logits = self.tagger.logits(moved(pixels_bchw, chances_b7[:, :3]))
+        off, right = [], []
+        for columns, truth_b in zip(self.columns, tags_bn.T, strict=True):
+            told = truth_b >= 0
+            part, truth = logits[told][:, columns], truth_b[told]
+            off.append(F.cross_entropy(part, truth, reduction="none"))
+            right.append((part.argmax(1) == truth).float())
+        told = faces_b >= 0
+        if told.any():
+            boxes, there = self.faces.faces(pixels_bchw[told].detach().clamp(-1, 1))
+            boxes = jittered(boxes, chances_b7[told, 3:].to(boxes))
+            seen = self.faces.face_logits(pixels_bchw[told], boxes)
+            shares = F.one_hot(faces_b[told], len(self.faces.labels)).float()
+            off.append(expression_distance(seen, shares, there.to(seen.device)))
+        return torch.cat(off).mean(), {"right": float(torch.cat(right).mean())}
+
+
+class Reward:
+    """`prompts(step, share)`: what is drawn; `loss(joint, prompts)`: what the eyes say of it."""
+
+    def __init__(
+        self, options: argparse.Namespace, latents: Latents, tokenizer: CLIPTokenizer,
+        alphas_t: Tensor,
+    ) -> None:  # fmt: skip
+        self.options, self.tokenizer, self.alphas_t = options, tokenizer, alphas_t
+        self.vae: AutoencoderKL = latents.vae.requires_grad_(False)
+        self.size, self.labels = latents.size, latents.drawn.labels
+        self.eyes = Eyes.open(options.start, options.tagger, options.device)
+        rows: dict[str, NDArray[np.int64]] = {
+            name: np.array(
+                [i for i, one in enumerate(self.labels) if name in one.get("attributes", {})],
+                np.int64,
+            )
+            for name in WORLDS
+        }
+        self.rows = [rows[name] for name in WORLDS if len(rows[name])]
+        self.shares = np.array([share for name, share in WORLDS.items() if len(rows[name])])
+
+    def prompts(self, step: int, share: slice) -> dict[str, Tensor]:
+        """Noise, tokens (the empty prompt's last), what is named, chances, the steps that learn."""
+        o, seed = self.options, self.options.seed
+        mine = range(share.start * o.own // o.batch, share.stop * o.own // o.batch)
+        told = [self._told(seed, step, k) for k in mine]
+        tokens = self.tokenizer(
+            [*(text for text, _ in told), ""], padding="max_length", truncation=True,
+            max_length=77, return_tensors="pt",
+        ).input_ids  # fmt: skip
+        tags, faces = self.eyes.wanted([attributes for _, attributes in told])
+        when = torch.randperm(NUM_STEPS, generator=generator(seed, step, _WHEN))
+        return {
+            "own": noise((4, self.size, self.size), seed + 1, step, mine),
+            "own_tokens": tokens,
+            "tags": tags,
+            "faces": faces,
+            "chances": torch.rand((o.own, 7), generator=generator(seed, step, _VIEWS))[list(mine)],
+            "learns": when[:LEARNS],
+        }
+
+    def _told(self, seed: int, step: int, sample: int) -> tuple[str, dict[str, str]]:
+        rng = np.random.default_rng((seed, step, sample, _PROMPTS))
+        world = int(rng.choice(len(self.rows), p=self.shares / self.shares.sum()))
+        label = self.labels[int(rng.choice(self.rows[world]))]
+        return label["captions"][int(rng.integers(len(label["captions"])))], label["attributes"]
+
+    def loss(self, joint: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Numbers]:
+        """Weighted; its numbers are of this step's pictures."""
+        words = joint.get_submodule("text_encoder")(batch["own_tokens"])[0]
+        empty = words[-1:].detach().expand(len(words) - 1, -1, -1)
+        clean = draw(
+            joint, batch["own"], words[:-1], empty, self.alphas_t, batch["learns"].tolist()
+        )
+        pixels = self.vae.decode(clean / float(self.vae.config.scaling_factor)).sample
+        off, numbers = self.eyes(pixels, batch["tags"], batch["faces"], batch["chances"])
+        return self.options.own_weight * off, {"off": float(off.detach()), **numbers}
