@@ -42,7 +42,6 @@ ROLES = {
     "controlnet": ("controlnet", "controlnet"),
     "identity_adapter": ("identity_adapter", "identity_adapter"),
 }  # role: (folder of the run, folder in the pack)
-NEAR = {"identity_head": "identity/head", "identity_head-twin": "twins/identity/head"}
 
 
 def mib(folder: Path) -> float:
@@ -53,7 +52,7 @@ def mib(folder: Path) -> float:
 def facts_of(work: Path) -> dict[str, dict[str, Any]]:
     """Steps and seconds per run, from its checkpoint, and what it measured when it ended."""
     facts: dict[str, dict[str, Any]] = {}
-    for run in ("vae", "unet", *(folder for folder, _ in ROLES.values()), *NEAR):
+    for run in ("vae", "unet", *(folder for folder, _ in ROLES.values())):
         if not (work / run / "resume.safetensors").exists():
             continue
         with safe_open(str(work / run / "resume.safetensors"), "pt") as file:
@@ -145,12 +144,6 @@ def assemble(
         if source.exists():
             shutil.copytree(source, fresh / to)
             there[role] = to
-    for run, to in NEAR.items():
-        source = work / run / "model"
-        if old and not source.exists():
-            source = old / to
-        if source.exists():
-            shutil.copytree(source, fresh / to, dirs_exist_ok=True)
     roles = "".join(f'{role} = "{to}"\n' for role, to in there.items())
     (fresh / "pack.toml").write_text(
         f'name = "pocket"\nlicence = "Apache-2.0"\nrevision = "{revision}"\n'

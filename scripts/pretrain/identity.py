@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 
 from onbrand.illustrator import TRAITS, Character
 
-__all__ = ["Traits", "build", "loss_of", "main", "measure", "nearid_loss", "scores_of", "truth_of"]
+__all__ = ["Traits", "build", "loss_of", "main", "measure", "nearid_loss"]
 
 TEMPERATURE = 0.07
 TRAITS_WEIGHT = 4.0
@@ -68,9 +68,9 @@ def nearid_loss(anchor_bd: Tensor, positive_bd: Tensor, double_bd: Tensor) -> tu
 class Traits(nn.Module):
     """A linear classifier per trait over the embedding before it is normalised."""
 
-    def __init__(self, width: int = 128) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(nn.Linear(width, len(values)) for values in TRAITS.values())
+        self.heads = nn.ModuleList(nn.Linear(128, len(values)) for values in TRAITS.values())
 
     def forward(self, logits_bd: Tensor, truth_bt: Tensor) -> Tensor:
         """Mean cross-entropy of all traits that can be seen; truth is an index, or UNSEEN."""
@@ -119,13 +119,10 @@ def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> d
     """On held-out characters: PA (the look-alike in the same scene), also by the trait in which it
     differs, and retrieval among all of them and their look-alikes."""
     model.eval()
-    vectors = torch.cat([embed(model, b) for b in batches])
+    vectors = torch.cat([embed(model, b) for b in batches])[
+        torch.from_numpy(characters_of(held_out))
+    ]
     model.train()
-    return scores_of(vectors[torch.from_numpy(characters_of(held_out))], held_out)
-
-
-def scores_of(vectors: Tensor, held_out: Drawn) -> dict[str, float]:
-    """The same of vectors [characters, 5, d]: four pictures of each, then its look-alike's."""
     positive, double, anchors = vectors[:, 0], vectors[:, 4], vectors[:, 1:4]
     s_own = (anchors * positive[:, None]).sum(-1)
     s_double = (positive * double).sum(-1)[:, None].expand_as(s_own)

@@ -312,7 +312,8 @@ def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
 
     latents = latent_options(work)
     start = ["--start", str(pocket), "--steps", "1", "--batch", "2", "--no-sheets"]
-    unet.main([*common(work, "unet-again"), *latents, *start])
+    rewarded = ["--own", "2", "--tagger", str(work / "tagger" / "model")]
+    unet.main([*common(work, "unet-again"), *latents, *start, *rewarded])
     again = work / "unet-again" / "pipeline" / "unet" / "config.json"
     assert json.loads(again.read_text())["block_out_channels"] == [16, 16, 16]
     seen = json.loads((work / "unet-again" / "scores.json").read_text())

@@ -47,38 +47,6 @@ def test_identity_has_a_gradient_and_feature_maps(tiny_pack: Pack) -> None:
     assert not any(p.requires_grad for p in encoder.module.parameters())
 
 
-class Found:
-    """Finds a face in the first picture alone, at that place."""
-
-    def __init__(self, box: tuple[float, float, float, float]) -> None:
-        self.box = box
-
-    def boxes(self, pixels_bchw: torch.Tensor) -> list[torch.Tensor]:
-        """See `FaceFinder.boxes`."""
-        none = [torch.zeros(0, 5)] * (len(pixels_bchw) - 1)
-        return [torch.tensor([[*self.box, 1.0]]), *none]
-
-
-def test_a_second_look_at_the_head_has_half_a_say(tiny_pack: Pack, tmp_path: Path) -> None:
-    """With identity/head the vector is of both; without a face nothing is added; what is far from
-    the head changes only the first half; another head is another role."""
-    root = _copy(tiny_pack, tmp_path / "pack")
-    shutil.copytree(tiny_pack.roles["twin_identity"], root / "identity" / "head")
-    pack = open_pack(root)
-    assert pack.role_fingerprint("identity") != tiny_pack.role_fingerprint("identity")
-    encoder = IdentityEncoder(pack)
-    encoder.finder = Found((4.0, 4.0, 20.0, 20.0))
-    leaf = pixels().requires_grad_(True)
-    both = encoder.embed(leaf)
-    assert both.shape == (3, 32)
-    torch.testing.assert_close(both.norm(dim=-1), torch.ones(3))
-    whole = IdentityEncoder(tiny_pack).embed(pixels())
-    torch.testing.assert_close(both[0, :16] * 2**0.5, whole[0])
-    torch.testing.assert_close(both[1], torch.cat([whole[1], torch.zeros(16)]))
-    (near,) = torch.autograd.grad(both[0, 16:].sum(), leaf)
-    assert near[0, :, 30:, 30:].abs().sum() < 1e-4 * near[0, :, 4:20, 4:20].abs().sum()
-
-
 def test_alignment_is_a_cosine_of_each_pair(tiny_pack: Pack) -> None:
     """Scores lie in [-1, 1], pair i with i, and do not depend on the batch."""
     scorer = AlignmentScorer(tiny_pack)

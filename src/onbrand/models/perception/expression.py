@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from onbrand.models.packs import Pack
-from onbrand.models.perception.faces import FaceFinder, crops, largest_faces, load_faces
+from onbrand.models.perception.faces import FaceFinder, crops, largest, load_faces
 from onbrand.models.perception.network import Classifier
 
 __all__ = ["MARGIN", "ExpressionReader", "load_expression"]
@@ -34,8 +34,13 @@ class ExpressionReader(Classifier):
         return tuple(str(name) for _, name in sorted(self.module.config.id2label.items()))
 
     def faces(self, pixels_bchw: Tensor) -> tuple[Tensor, Tensor]:
-        """See `largest_faces`."""
-        return largest_faces(self.finder, pixels_bchw)
+        """Boxes [b, 4] of each picture's largest face, the whole picture where there is none, and
+        whether there is one, [b]."""
+        h, w = pixels_bchw.shape[-2:]
+        whole = torch.tensor([0.0, 0.0, w, h])
+        boxes = [largest(found) for found in self.finder.boxes(pixels_bchw)]
+        there = torch.tensor([box is not None for box in boxes])
+        return torch.stack([whole if box is None else box[:4].cpu() for box in boxes]), there
 
     def face_logits(self, pixels_bchw: Tensor, boxes_b4: Tensor) -> Tensor:
         """[b, labels] of the faces in these boxes; differentiable with respect to the pixels."""

@@ -19,9 +19,7 @@ from onbrand.models.packs import Pack
 from onbrand.models.parts import PARTS
 from onbrand.models.perception.parsing import Parsing, load_parsing, mask_of
 
-__all__ = [
-    "FACE_PARTS", "FaceFinder", "ParsedFaces", "crops", "largest", "largest_faces", "load_faces",
-]  # fmt: skip
+__all__ = ["FACE_PARTS", "FaceFinder", "ParsedFaces", "crops", "largest", "load_faces"]
 
 FACE_PARTS = PARTS["head"]
 SMALLEST = 0.0015  # share of the picture's pixels: 5 x 5 of 128 x 128
@@ -73,16 +71,6 @@ def largest(boxes_n5: Tensor) -> Tensor | None:
         return None
     sides = boxes_n5[:, 2:4] - boxes_n5[:, :2]
     return boxes_n5[sides.prod(1).argmax()]
-
-
-def largest_faces(finder: FaceFinder, pixels_bchw: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes [b, 4] of each picture's largest face, the whole picture where there is none, and
-    whether there is one, [b]."""
-    h, w = pixels_bchw.shape[-2:]
-    whole = torch.tensor([0.0, 0.0, w, h])
-    boxes = [largest(found) for found in finder.boxes(pixels_bchw)]
-    there = torch.tensor([box is not None for box in boxes])
-    return torch.stack([whole if box is None else box[:4].cpu() for box in boxes]), there
 
 
 def crops(pixels_bchw: Tensor, boxes_b4: Tensor, size_px: int, margin: float = 0.25) -> Tensor:

@@ -9,15 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.models.packs import Pack
-from onbrand.models.perception.faces import crops, largest_faces, load_faces
 from onbrand.models.perception.network import Classifier, architecture
 
-__all__ = [
-    "HEAD_MARGIN", "Embedder", "Identity", "IdentityEncoder", "load_identity", "mean_identity",
-]  # fmt: skip
-
-HEAD = "head"
-HEAD_MARGIN = 0.3  # of the longer side of a face, around it: for ears and hats
+__all__ = ["Embedder", "Identity", "IdentityEncoder", "load_identity", "mean_identity"]
 
 VISION_TOWERS = (
     "CLIPVisionModelWithProjection", "CLIPModel", "Dinov2Model", "Dinov2WithRegistersModel",
@@ -38,28 +32,11 @@ class Identity(Protocol):
 
 
 class Embedder(Classifier):
-    """A classifier whose logits, normalised, say who is in the picture.
-
-    Where the role's folder has a second one in `head/`, that looks at the head alone, where
-    look-alikes differ most and a whole picture has few pixels: vectors are then of both, each with
-    half a say, and that of a picture without a face has nothing of the second.
-    """
-
-    def __init__(self, pack: Pack, *, device: str = "cpu", part: str = "") -> None:
-        super().__init__(pack, device=device, part=part)
-        near = not part and (pack.role(self.role) / HEAD).is_dir()
-        self.head = type(self)(pack, device=device, part=HEAD) if near else None
-        self.finder = load_faces(pack, device=device) if near else None
+    """A classifier whose logits, normalised, say who is in the picture."""
 
     def embed(self, pixels_bchw: Tensor) -> Tensor:
         """Unit vectors [b, d]; differentiable with respect to the pixels."""
-        whole = F.normalize(self.logits(pixels_bchw), dim=-1)
-        if self.head is None or self.finder is None:
-            return whole
-        boxes, there = largest_faces(self.finder, pixels_bchw.detach())
-        near = crops(pixels_bchw.to(self.device), boxes, self.head.size_px, HEAD_MARGIN)
-        seen = self.head.embed(near) * there.to(whole)[:, None]
-        return F.normalize(torch.cat([whole, seen], dim=1), dim=-1)
+        return F.normalize(self.logits(pixels_bchw), dim=-1)
 
 
 class IdentityEncoder(Embedder):

@@ -43,14 +43,14 @@ def architecture(pack: Pack, role: str) -> str:
     return str(named[0]) if isinstance(named, list) and named else ""
 
 
-def load_role(pack: Pack, role: str, class_name: str, device: str = "cpu", part: str = "") -> Any:
-    """The transformers model of a role (or of a part of it, a subfolder), float32, frozen, eval
-    mode. `class_name` is its class, or an Auto class, which takes all classes of its task.
+def load_role(pack: Pack, role: str, class_name: str, device: str = "cpu") -> Any:
+    """The transformers model of a role, float32, frozen, eval mode. `class_name` is its class, or
+    an Auto class, which takes all classes of its task.
 
     Raises PackError when no pack has the role, WeightsError when it is another kind of model or
     its files are damaged.
     """
-    folder = pack.role(role) / part
+    folder = pack.role(role)
     with quiet_libraries():
         import transformers
 
@@ -103,8 +103,7 @@ def resize(pixels_bchw: Tensor, size_px: int) -> Tensor:
 
 
 class Network:
-    """A role's network (`module`), frozen, and how pixels are made ready for it; or that of a part
-    of the role, which lies in a subfolder of the role's.
+    """A role's network (`module`), frozen, and how pixels are made ready for it.
 
     `statistics` hold where no processor lies beside the weights.
     """
@@ -113,9 +112,9 @@ class Network:
     class_name: ClassVar[str]
     statistics: ClassVar[Statistics] = HALF
 
-    def __init__(self, pack: Pack, *, device: str = "cpu", part: str = "") -> None:
-        self.module: Any = load_role(pack, self.role, self.class_name, device, part)
-        folder = pack.role(self.role) / part
+    def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
+        self.module: Any = load_role(pack, self.role, self.class_name, device)
+        folder = pack.role(self.role)
         self.size_px = processor_size(folder) or image_size(self.module.config)
         self.device = torch.device(device)
         self._mean, self._deviation = normalisation(folder, self.statistics, self.device)
