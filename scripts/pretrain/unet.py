@@ -232,8 +232,8 @@ class Source:
         return told | (self.reward.prompts(step, share) if self.reward else {})
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Train; save averaged weights and sheets as it goes."""
+def options_of(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
     p = parser("unet", steps=30_000, batch=24)
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--every", type=int, default=500, help="steps between saved averages and sheets")
@@ -258,7 +258,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     p.add_argument("--words", type=Path, help="a text_encoder/ to begin with, from words.py")
     reward_options(p)
-    options = p.parse_args(arguments)
+    return p.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train; save averaged weights and sheets as it goes."""
+    options = options_of(arguments)
     prepare(options)
     latents = Latents.open(options)
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
@@ -293,6 +298,8 @@ def main(arguments: list[str] | None = None) -> None:
     def save(done: int) -> None:
         began = time.monotonic()
         seen = {"pictures seen": before + done * options.batch}
+        if options.own:
+            seen["own pictures looked at"] = done * options.own
         (options.out / "scores.json").write_text(json.dumps(seen))
         with loop.averaged(), torch.no_grad():
             joint.eval()

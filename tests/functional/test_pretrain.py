@@ -317,7 +317,7 @@ def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
     again = work / "unet-again" / "pipeline" / "unet" / "config.json"
     assert json.loads(again.read_text())["block_out_channels"] == [16, 16, 16]
     seen = json.loads((work / "unet-again" / "scores.json").read_text())
-    assert seen == {"pictures seen": 50 * 8 + 1 * 2}
+    assert seen == {"pictures seen": 50 * 8 + 1 * 2, "own pictures looked at": 2}
     few = ["--base", str(pocket), "--steps", "2", "--batch", "2", "--num", "2"]
     controlnet.main([*common(work, "controlnet"), *latents[2:], *few])
     assert (work / "controlnet" / "samples" / "000002.png").exists()
