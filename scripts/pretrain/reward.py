@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from diffusers import AutoencoderKL
 from latents import Latents
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModelForImageClassification, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from onbrand.models.packs import open_pack
 from onbrand.models.perception import ExpressionReader, load_expression
@@ -80,7 +81,8 @@ def draw(
 
 
 def moved(pixels_bchw: Tensor, chances_b3: Tensor) -> Tensor:
-    """Every picture shifted and scaled by up to a tenth, by chances in [0, 1]."""
+    """Every picture scaled by up to a tenth and shifted by up to a twentieth of the side, by
+    chances in [0, 1]."""
     scale, across, down = ((chances_b3 * 2 - 1) * 0.1).unbind(1)
     theta = torch.zeros(len(pixels_bchw), 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 + scale
@@ -94,20 +96,14 @@ class Eyes:
 
     def __init__(self, tagger: Tagger, faces: ExpressionReader) -> None:
         self.tagger, self.faces = tagger, faces
-        labels = sorted(tagger.module.config.id2label.items())
-        self.columns = [
-            [i for i, label in labels if label.startswith(f"{name}:")] for name in NAMED
-        ]
 
     @staticmethod
     def open(pack_folder: Path, tagger: Path | None, device: str) -> Eyes:
         """A pack's, or with a tagger that is newer than the pack's."""
         pack = open_pack(str(pack_folder))
-        reader = Tagger(pack, device=device)
         if tagger:
-            newer = AutoModelForImageClassification.from_pretrained(tagger, dtype=torch.float32)
-            reader.module = newer.to(device).requires_grad_(False).eval()
-        return Eyes(reader, load_expression(pack, device=device))
+            pack = replace(pack, roles={**pack.roles, "tagger": tagger})
+        return Eyes(Tagger(pack, device=device), load_expression(pack, device=device))
 
     def wanted(self, attributes: Sequence[dict[str, str]]) -> tuple[Tensor, Tensor]:
         """Where among its group's labels each of NAMED is, [n, NAMED], and the expression, [n]; -1
@@ -123,9 +119,9 @@ class Eyes:
         """Mean cross-entropy of what is named, in nats, and the share that the tagger sees."""
         logits = self.tagger.logits(moved(pixels_bchw, chances_b7[:, :3]))
         off, right = [], []
-        for columns, truth_b in zip(self.columns, tags_bn.T, strict=True):
+        for name, truth_b in zip(NAMED, tags_bn.T, strict=True):
             told = truth_b >= 0
-            part, truth = logits[told][:, columns], truth_b[told]
+            part, truth = logits[told][:, self.tagger.columns[name]], truth_b[told]
             off.append(F.cross_entropy(part, truth, reduction="none"))
             right.append((part.argmax(1) == truth).float())
         told = faces_b >= 0

@@ -91,6 +91,7 @@ def test_the_eyes_ask_for_what_was_named() -> None:
     """True drawings with their own attributes cost less than with others'; a world is asked only
     for what it has."""
     import reward
+    from pictures import to_tensor
 
     eyes = reward.Eyes.open(open_pack("pocket").root, None, "cpu")
     rng = np.random.default_rng(0)
@@ -103,7 +104,7 @@ def test_the_eyes_ask_for_what_was_named() -> None:
         mascot, scene = character(k), random_scene(rng)
         pictures.append(illustrate(mascot, scene, 128, seed=k).pixels)
         facts.append(attributes(mascot, scene))
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pixels = to_tensor(np.stack(pictures))
     tags, faces = eyes.wanted(facts)
     assert faces[:4].tolist() == [-1] * 4
     assert (faces[4:] >= 0).all()

@@ -28,12 +28,13 @@ class AttributeClassifier(Classifier):
     """Reads a picture's attributes: species, colour, pose, expression, …
 
     The labels are "attribute:value"; the logits of one attribute's values compete in a softmax of
-    their own. `attributes` maps each attribute to its values in the order of the labels.
+    their own. `attributes` maps each attribute to its values in the order of the labels, `columns`
+    to where among the logits these are.
     """
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
         super().__init__(pack, device=device)
-        self._columns: dict[str, list[int]] = {}
+        self.columns: dict[str, list[int]] = {}
         values: dict[str, list[str]] = {}
         for index, label in sorted(self.module.config.id2label.items()):
             attribute, mark, value = str(label).partition(":")
@@ -42,7 +43,7 @@ class AttributeClassifier(Classifier):
                     f"the role '{self.role}' of pack '{pack.name}' has a label '{label}'; "
                     "labels have the form attribute:value, such as species:fox."
                 )
-            self._columns.setdefault(attribute, []).append(int(index))
+            self.columns.setdefault(attribute, []).append(int(index))
             values.setdefault(attribute, []).append(value)
         self.attributes = {name: tuple(found) for name, found in values.items()}
 
@@ -51,7 +52,7 @@ class AttributeClassifier(Classifier):
         """Per picture: attribute -> value -> probability; each attribute's values sum to 1."""
         logits = self.logits(pixels_bchw)
         tables: list[dict[str, dict[str, float]]] = [{} for _ in range(len(logits))]
-        for attribute, columns in self._columns.items():
+        for attribute, columns in self.columns.items():
             shares = logits[:, columns].softmax(-1).tolist()
             for table, row in zip(tables, shares, strict=True):
                 table[attribute] = dict(zip(self.attributes[attribute], row, strict=True))
