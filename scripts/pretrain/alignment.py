@@ -25,10 +25,10 @@ import torch.nn.functional as F
 from attributes import GROUPS as READ
 from attributes import targets_of
 from draw import Beside
-from eyes import eye_options, fit, held_out_batches, regnet, relit, resnet, views
+from eyes import eye_options, fit, held_out_batches, regnet, resnet
 from options import WORK, parser, prepare
-from pictures import Pixels, composite, pack_emoji, to_tensor
-from torch import Tensor, nn
+from pictures import Pixels, pack_emoji, to_tensor
+from torch import Generator, Tensor, nn
 from transformers import (
     AutoModel,
     CLIPTextModel,
@@ -37,6 +37,7 @@ from transformers import (
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
 )
+from views import Pictures, laid, relit, views
 from words import build as text_encoder
 
 from onbrand.bench.emoji import HELD_OUT_EVERY, STYLES, emoji_caption
@@ -123,13 +124,11 @@ class Emoji:
         self.rows = every[(every % HELD_OUT_EVERY == 0) == held_out]
         self.names = sorted({thing["text"] for thing in things})
 
-    def picture(self, row: int, rng: np.random.Generator, *, plain: bool = False) -> Pixels:
-        """[128, 128, 3] of a row of `pixels`; plain: on white, where it lies."""
-        if plain:
-            alpha = self.pixels[row][..., 3:].astype(np.float32) / 255
-            flat: Pixels = (self.pixels[row][..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-            return flat
-        return relit(composite(self.pixels[row], rng, 128, (0.7, 1.05)), rng)
+    def picture(self, row: int) -> Pixels:
+        """[128, 128, 3] of a row of `pixels`, on white."""
+        alpha = self.pixels[row][..., 3:].astype(np.float32) / 255
+        flat: Pixels = (self.pixels[row][..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+        return flat
 
     def caption(self, row: int) -> str:
         """What it shows, in which style."""
@@ -218,7 +217,7 @@ def asked_of(
         if rows:
             tests[world] = (held_out_batches(held_out, device, rows=rows), captions)
     rows = [int(r) for r in emoji.rows]
-    pictures = to_tensor(np.stack([emoji.picture(r, rng, plain=True) for r in rows])).to(device)
+    pictures = to_tensor(np.stack([emoji.picture(r) for r in rows])).to(device)
     nouns = [
         distinct(emoji.caption(r), lambda _, row=r: emoji.spoiled(row, rng, styles=False))
         for r in rows
@@ -310,8 +309,9 @@ def main(arguments: list[str] | None = None) -> None:
     tests = asked_of(held_out, others, options.device)
 
     truth, named = targets_of(drawn.labels)[:, : len(GROUPS)], Named()
+    pictures, icons = Pictures.both(drawn, options.device), Pictures(packed[0], options.device)
 
-    def prepare_batch(index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def prepare_batch(index: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((options.seed, index))
         num = round(options.emoji_share * options.batch)
         rows, signs = rng.choice(rows_of, options.batch - num), rng.choice(emoji.rows, num)
@@ -320,14 +320,17 @@ def main(arguments: list[str] | None = None) -> None:
                  for c, r in zip(told, rows, strict=True) for _ in range(WRONG_EACH)]  # fmt: skip
         told += [emoji.caption(r) for r in signs]
         wrong += [emoji.spoiled(r, rng) for r in signs for _ in range(WRONG_EACH)]
-        laid = to_tensor(np.stack([emoji.picture(int(r), rng) for r in signs]))
-        seen = views(drawn, rows, rng, 0.0, options.warp, flip=False)
         known = torch.cat([truth[rows], truth.new_full((num, truth.shape[1]), -1)])
-        return torch.cat([seen, laid]), tokenise(tokenizer, told + wrong), known
+        texts = tokenise(tokenizer, told + wrong)
+        return torch.from_numpy(rows), torch.from_numpy(signs), texts, known
+
+    def see(g: Generator, rows: Tensor, signs: Tensor, *told: Tensor) -> tuple[Tensor, ...]:
+        shown = views(pictures, rows, g, warp=options.warp, flip=False)
+        return torch.cat([shown, relit(laid(icons(signs), (0.7, 1.05), g)[0], g)]), *told
 
     fit("alignment", model, options, prepare_batch,
         lambda model, *batch: loss_of(model, named, *batch),
-        lambda model: measure(model, tests, tokenizer), named)  # fmt: skip
+        lambda model: measure(model, tests, tokenizer), named, see)  # fmt: skip
     tokenizer.save_pretrained(options.out / "model")
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Beside
-from eyes import eye_options, fit, held_out_batches, resnet, views
+from eyes import eye_options, fit, held_out_batches, resnet
 from options import parser, prepare
-from torch import Tensor
+from torch import Generator, Tensor
 from transformers import PreTrainedModel, ResNetForImageClassification
+from views import Pictures, views
 
 from onbrand.illustrator import (
     ATTRIBUTES,
@@ -131,18 +132,22 @@ def main(arguments: list[str] | None = None) -> None:
     truth, batches = targets_of(drawn.labels), held_out_batches(held_out, options.device)
     faulty = (truth[:, FAULT] > 0).numpy()
     spoiled, sound = np.nonzero(faulty)[0], np.nonzero(~faulty)[0]
+    pictures = Pictures.both(drawn, options.device)
     num_spoiled = round(SPOILED * options.batch) if len(spoiled) else 0
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         rows = rng.choice(sound, options.batch)
         rows[:num_spoiled] = rng.choice(spoiled, num_spoiled)
-        # views are never mirrored: left and right are read; backgrounds stay: they are read too
-        return views(drawn, rows, rng, 0.0, options.warp, flip=False), truth[rows]
+        return torch.from_numpy(rows), truth[rows]
+
+    def see(g: Generator, rows: Tensor, known: Tensor) -> tuple[Tensor, ...]:
+        # never mirrored: left and right are read; backgrounds stay: they are read too
+        return views(pictures, rows, g, warp=options.warp, flip=False), known
 
     model = grown(options.start) if options.start else build()
     fit("attributes", model, options, prepare_batch, loss_of,
-        lambda model: measure(model, held_out, batches))  # fmt: skip
+        lambda model: measure(model, held_out, batches), see=see)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ from draw import Beside
 from eyes import eye_options, fit
 from numpy.typing import NDArray
 from options import parser, prepare
-from parsing import view
-from pictures import Pixels, jitter, laid, pack_emoji, to_tensor
-from torch import Tensor
+from pictures import Pixels, pack_emoji
+from torch import Generator, Tensor
 from transformers import ResNetConfig, UperNetConfig, UperNetForSemanticSegmentation
+from views import Move, Pictures, between, laid, parts_moved, relit, some, turned_hue
 from worlds import SIZE_PX
 
 from onbrand.bench.emoji import HELD_OUT_EVERY
@@ -109,24 +109,29 @@ class Things:
     """Pictures with a mask of something in them."""
 
     def __init__(self, drawn: Beside, emoji: Pixels, held_out: bool, warp: float = 1.0) -> None:
-        self.drawn, self.emoji, self.warp = drawn, emoji, warp
+        self.num, self.warp = len(drawn), warp
+        self.pixels, self.parts = Pictures.both(drawn, "cpu")
+        self.emoji = Pictures(emoji, "cpu")
         every = np.arange(len(emoji))
         self.rows = every[(every % HELD_OUT_EVERY == 0) == held_out]
 
-    def draw(self, rng: np.random.Generator, emoji: bool) -> tuple[Pixels, Mask]:
-        """One picture and its mask."""
+    def draw(self, rng: np.random.Generator, emoji: bool) -> tuple[Tensor, Mask]:
+        """One view [1, 3, h, w] and its mask."""
+        g = Generator().manual_seed(int(rng.integers(2**62)))
         while True:
             if emoji:
-                rgba = self.emoji[int(rng.choice(self.rows))]
-                pixels, alpha = laid(rgba, rng, SIZE_PX, (0.4, 1.0))
-                pixels, mask = jitter(pixels, rng), alpha > 0.5
+                rgba = self.emoji(torch.tensor([int(rng.choice(self.rows))])).float()
+                coloured = turned_hue(rgba[:, :3], between(g, 1, 0, 1) * some(g, 1, 0.5))
+                x, opacity = laid(torch.cat([coloured, rgba[:, 3:]], 1), (0.4, 1.0), g)
+                mask: Mask = (opacity[0, 0] > 0.5).numpy()
             else:
-                row = int(rng.integers(len(self.drawn)))
-                pixels, parts = view(self.drawn.pixels(row), self.drawn.parts(row), rng, self.warp)
-                found = thing(parts, rng)
-                mask = found if found is not None else np.zeros(parts.shape, np.bool_)
+                row = torch.tensor([int(rng.integers(self.num))])
+                move = Move.draw(g, 1, self.warp, flip=True)
+                x, parts = move(self.pixels(row)), parts_moved(move, self.parts(row))
+                found = thing(parts[0].numpy().astype(np.uint8), rng)
+                mask = np.zeros((SIZE_PX, SIZE_PX), np.bool_) if found is None else found
             if mask.sum() >= SMALLEST_PX and not mask.all():
-                return pixels, mask
+                return relit(x, g), mask
 
     def batch(
         self, rng: np.random.Generator, num: int, emoji: float, clicks: tuple[int, int]
@@ -136,7 +141,7 @@ class Things:
         least, most = clicks
         made = [clicked(m, rng, int(rng.integers(least, most + 1))) for _, m in drawn]
         points, on = (torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True))
-        pixels = to_tensor(np.stack([p for p, _ in drawn]))
+        pixels = torch.cat([x for x, _ in drawn])
         marks = spots(points, on, (SIZE_PX, SIZE_PX), SIZE_PX)
         masks = torch.from_numpy(np.stack([m for _, m in drawn])).float()
         both = torch.cat([pixels, marks], 1).contiguous(memory_format=torch.channels_last)

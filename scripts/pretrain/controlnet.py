@@ -21,7 +21,7 @@ from diffusers import ControlNetModel
 from halves import stepper
 from latents import Latents, latent_options
 from numpy.typing import NDArray
-from options import parser, prepare, printer
+from options import parser, prepare, printer, train
 from PIL import Image
 from torch import Tensor, nn
 from unet import captions_of, rows_of, schedule
@@ -231,7 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
         (options.out / "scores.json").write_text(json.dumps({"steps": done, **found}))
         print(f"saved at {done} in {time.monotonic() - began:.0f} s: {found}", flush=True)
 
-    loop.run(step, every={options.every: save}, limit_s=options.limit_s)
+    train(loop, step, {options.every: save}, options)
     if loop.step % options.every:  # else it was saved just now
         save(loop.step)
 

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from options import ROOT, WORK
-from safetensors import safe_open
 from transformers import CLIPTextModel, CLIPTokenizer
 from unet import schedule
 
@@ -50,15 +49,12 @@ def mib(folder: Path) -> float:
 
 
 def facts_of(work: Path) -> dict[str, dict[str, Any]]:
-    """Steps and seconds per run, from its checkpoint, and what it measured when it ended."""
+    """Steps and seconds per run, from its log, and what it measured when it ended."""
     facts: dict[str, dict[str, Any]] = {}
     for run in ("vae", "unet", *(folder for folder, _ in ROLES.values())):
-        if not (work / run / "resume.safetensors").exists():
+        if not (lines := read_log(work / run)):
             continue
-        with safe_open(str(work / run / "resume.safetensors"), "pt") as file:
-            loop = json.loads(file.metadata()["loop"])
-        seconds = [line["seconds"] for line in read_log(work / run)]
-        facts[run] = {"steps": loop["step"], "seconds": round(seconds[-1]) if seconds else 0}
+        facts[run] = {"steps": lines[-1]["step"], "seconds": round(lines[-1]["seconds"])}
         measured = work / run / "scores.json"
         if measured.exists():
             scores = json.loads(measured.read_text())

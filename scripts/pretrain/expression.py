@@ -12,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from draw import Drawn
 from eyes import eye_options, fit, regnet, resnet
-from numpy.typing import NDArray
 from options import WORK, parser, prepare
-from parsing import view
-from pictures import Pixels, to_tensor
-from torch import Tensor
+from pictures import to_tensor
+from torch import Generator, Tensor
 from transformers import PreTrainedModel
+from views import Move, Pictures, parts_moved, relit
 
 from onbrand.illustrator import ATTRIBUTES
 from onbrand.illustrator.parsing import face_box
@@ -42,10 +41,10 @@ def build(twin: bool = False) -> PreTrainedModel:
     return regnet(widths, ones, embedding=24, groups_width=24, image_px=CROP_PX, **head)
 
 
-def shaken(box: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Each side moved by up to a twelfth of the box."""
-    sides = np.tile(box[2:] - box[:2], 2)
-    return (box + sides * rng.uniform(-1 / 12, 1 / 12, 4)).astype(np.float32)
+def shaken(boxes_b4: Tensor, g: Generator) -> Tensor:
+    """Each side moved by up to a twelfth of its box."""
+    sides = (boxes_b4[:, 2:] - boxes_b4[:, :2]).repeat(1, 2)
+    return boxes_b4 + sides * (torch.rand(boxes_b4.shape, generator=g) * 2 - 1) / 12
 
 
 def loss_of(
@@ -82,24 +81,23 @@ def main(arguments: list[str] | None = None) -> None:
     rows_of = np.random.default_rng(options.seed).permutation(len(drawn))
     if options.twin:
         rows_of = rows_of[: len(rows_of) * 4 // 5]
-    truth = np.array([EXPRESSIONS.index(x["attributes"]["expression"]) for x in drawn.labels])
+    truth = torch.tensor([EXPRESSIONS.index(x["attributes"]["expression"]) for x in drawn.labels])
+    truth = truth.to(options.device)
+    pixels, parts = Pictures.both(drawn, options.device)
 
-    def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
+    def prepare_batch(index: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((options.seed, index))
-        pictures: list[Pixels] = []
-        boxes: list[NDArray[np.float32]] = []
-        rows: list[int] = []
-        while len(rows) < options.batch:
-            row = int(rng.choice(rows_of))
-            pixels, parts = view(drawn.pixels(row), drawn.parts(row), rng, options.warp)
-            box = face_box(parts)
-            if box is not None:
-                pictures.append(pixels)
-                boxes.append(shaken(np.array(box, np.float32), rng))
-                rows.append(row)
-        places = torch.from_numpy(np.stack(boxes))
-        cut = crops(to_tensor(np.stack(pictures)), places, CROP_PX, MARGIN)
-        return cut, torch.from_numpy(truth[rows])
+        return (torch.from_numpy(rng.choice(rows_of, options.batch * 3 // 2)),)  # some lack a face
+
+    def see(g: Generator, rows: Tensor) -> tuple[Tensor, ...]:
+        move = Move.draw(g, len(rows), options.warp, flip=True)
+        moved = parts_moved(move, parts(rows)).cpu().numpy()
+        found = [(k, box) for k, where in enumerate(moved) if (box := face_box(where)) is not None]
+        found = found[: options.batch]
+        kept = torch.tensor([k for k, _ in found], device=rows.device)
+        boxes = shaken(torch.tensor([box for _, box in found]), g)
+        seen = relit(move(pixels(rows)), g)[kept]
+        return crops(seen, boxes, CROP_PX, MARGIN), truth[rows[kept]]
 
     there = [(i, face_box(held_out.parts(i))) for i in range(len(held_out))]
     seen = [(i, box) for i, box in there if box is not None]
@@ -110,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
         [EXPRESSIONS.index(held_out.labels[i]["attributes"]["expression"]) for i, _ in seen]
     )
     fit("expression", build(options.twin), options, prepare_batch, loss_of,
-        lambda model: measure(model, faces, asked))  # fmt: skip
+        lambda model: measure(model, faces, asked), see=see)  # fmt: skip
 
 
 if __name__ == "__main__":

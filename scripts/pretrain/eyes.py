@@ -1,4 +1,4 @@
-"""What the small eyes share: augmented views of drawn pictures, and the run that trains one."""
+"""What the small eyes share: their bodies, and the run that trains one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from draw import PICTURES_EACH, Beside, Drawn
 from halves import Ahead
 from numpy.typing import NDArray
-from options import WORK, autocast, printer
-from pictures import Pixels, to_tensor
+from options import WORK, autocast, printer, train
+from pictures import to_tensor
 from torch import Tensor, nn
 from transformers import (
     PreTrainedModel,
@@ -25,23 +24,19 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from onbrand.training.engine import Loop, Settings
+from onbrand.training.engine import Loop, Settings, generator
 
 __all__ = [
-    "augment",
     "characters_of",
     "eye_options",
     "fit",
     "held_out_batches",
-    "moved",
     "regnet",
-    "relit",
     "resnet",
-    "views",
-    "without_place",
 ]
 
 Scores = dict[str, float]
+_VIEWS = -11  # the stream of chance that views are made by
 
 
 def eye_options(p: argparse.ArgumentParser) -> None:
@@ -53,90 +48,6 @@ def eye_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--rate", type=float, default=1.5e-3)
     p.add_argument("--blackout", type=float, default=0.4, help="share of views without background")
     p.add_argument("--warp", type=float, default=1.0, help="strength of shift, scale and turn")
-
-
-def bytes_of(pixels: Any) -> Pixels:
-    """What OpenCV returned, as uint8."""
-    return np.asarray(pixels, np.uint8)
-
-
-def augment(
-    pixels: Pixels,
-    parts: Pixels | None,
-    rng: np.random.Generator,
-    blackout: float,
-    warp: float,
-    flip: bool = True,
-) -> Pixels:
-    """One view: background gone at times, moved, scaled, mirrored, re-lit, re-compressed."""
-    pixels = without_place(pixels, parts, rng, blackout)
-    return relit(moved(pixels, rng, warp, flip)[0], rng)
-
-
-def without_place(
-    pixels: Pixels, parts: Pixels | None, rng: np.random.Generator, blackout: float
-) -> Pixels:
-    """The subject on one shade instead of its background, a share of the time."""
-    if parts is not None and rng.random() < blackout:
-        shade = np.zeros(3) if rng.random() < 0.5 else rng.uniform(0, 255, 3)
-        return np.where(parts[..., None] > 0, pixels, shade.astype(np.uint8))
-    return pixels
-
-
-def moved(
-    pixels: Pixels, rng: np.random.Generator, warp: float, flip: bool
-) -> tuple[Pixels, NDArray[np.float64]]:
-    """The picture shifted, scaled, turned and mirrored at times, and the [2, 3] matrix that moves
-    its points along (of negative determinant where it is mirrored)."""
-    side = pixels.shape[0]
-    whole: NDArray[Any] = np.eye(2, 3)
-    if rng.random() < 0.8:
-        factor = 1 + warp * rng.uniform(-0.12, 0.15)
-        whole = cv2.getRotationMatrix2D((side / 2, side / 2), warp * rng.uniform(-8, 8), factor)
-        whole[:, 2] += warp * rng.uniform(-0.07, 0.07, 2) * side
-        pixels = bytes_of(
-            cv2.warpAffine(pixels, whole, (side, side), borderMode=cv2.BORDER_REPLICATE)
-        )
-    if flip and rng.random() < 0.5:
-        pixels = pixels[:, ::-1]
-        whole = np.array([[-1.0], [1.0]]) * whole + [[0, 0, side - 1], [0, 0, 0]]
-    return pixels, np.asarray(whole, np.float64)
-
-
-def relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Blurred or re-compressed, brighter or darker, grainy, each at times."""
-    roll = rng.random()
-    if roll < 0.25:
-        pixels = bytes_of(cv2.GaussianBlur(pixels, (3, 3), float(rng.uniform(0.4, 1.2))))
-    elif roll < 0.5:
-        quality = int(rng.integers(40, 95))
-        jpeg = cv2.imencode(
-            ".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality]
-        )
-        pixels = bytes_of(cv2.imdecode(jpeg[1], cv2.IMREAD_COLOR))
-    if rng.random() < 0.3:
-        gain, lift = rng.uniform(0.88, 1.12), rng.uniform(-12, 12)
-        pixels = (pixels * gain + lift).clip(0, 255).astype(np.uint8)
-    if rng.random() < 0.3:
-        grain = rng.normal(0, rng.uniform(1, 6), pixels.shape)
-        pixels = (pixels + grain).clip(0, 255).astype(np.uint8)
-    return np.ascontiguousarray(pixels)
-
-
-def views(
-    drawn: Drawn | Beside,
-    indices: NDArray[np.int64],
-    rng: np.random.Generator,
-    blackout: float,
-    warp: float = 1.0,
-    flip: bool = True,
-) -> torch.Tensor:
-    """Augmented views of the pictures, [n, 3, 128, 128] in [-1, 1]."""  # fmt: skip
-    out = [
-        augment(drawn.pixels(int(i)), drawn.parts(int(i)), rng, blackout, warp, flip)
-        for i in indices
-    ]
-    return to_tensor(np.stack(out))
 
 
 def resnet(
@@ -194,12 +105,14 @@ def fit(
     loss: Callable[..., tuple[Tensor, Scores]],
     measure: Callable[[PreTrainedModel], Scores],
     heads: nn.Module | None = None,
+    see: Callable[..., tuple[Tensor, ...]] | None = None,
 ) -> None:
     """Train an eye and export it in fp16 with its scores: what all eyes do alike.
 
-    `prepare_batch(step)` gives the tensors that `loss(model, *tensors)` takes; matrices and
-    convolutions inside go to Muon, the first and the last layer to AdamW. `heads`, which `loss`
-    knows of, are trained along and thrown away.
+    `prepare_batch(step)` gives, maybe from a process of its own, the tensors that `loss(model,
+    *tensors)` takes; `see(chances, *tensors)`, if any, first makes views of them on the device.
+    Matrices and convolutions inside go to Muon, the first and the last layer to AdamW. `heads`,
+    which `loss` knows of, are trained along and thrown away.
     """
     if options.start:
         model = type(model).from_pretrained(
@@ -225,11 +138,13 @@ def fit(
     batch = Ahead(prepare_batch, options.workers)
 
     def step(index: int) -> tuple[Tensor, Scores]:
-        tensors = [tensor.to(options.device) for tensor in batch(index)]
+        tensors = tuple(tensor.to(options.device) for tensor in batch(index))
+        if see is not None:
+            tensors = see(generator(options.seed, index, _VIEWS), *tensors)
         with autocast(options):
             return loss(model, *tensors)
 
-    loop.run(step, every={options.every: lambda _: measure(model)}, limit_s=options.limit_s)
+    train(loop, step, {options.every: lambda _: measure(model)}, options)
     scores = measure(model)
     print(scores, flush=True)
     (options.out / "scores.json").write_text(json.dumps(scores))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import torch
 from options import autocast
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 __all__ = ["Ahead", "Halves", "stepper"]
 
@@ -24,22 +26,44 @@ Loss = Callable[[nn.Module, int], tuple[Tensor, dict[str, float]]]
 
 
 class Ahead:
-    """`function(step)` for the steps to come, prepared on threads while the device works."""
+    """`function(step)` for the steps to come, prepared by processes while the device works.
+
+    Forked, so that `function` may be any closure; it must not touch the device. Steps are asked for
+    one after the other.
+    """
 
     def __init__(self, function: Callable[[int], Any], num_workers: int) -> None:
-        self.function = function
-        self.depth = 2 * num_workers
-        self._pool = ThreadPoolExecutor(num_workers) if num_workers else None
-        self._waiting: dict[int, Future[Any]] = {}
+        self.function, self.num_workers = function, num_workers
+        self._made: Iterator[Any] | None = None
 
     def __call__(self, step: int) -> Any:
         """The same as function(step)."""
-        if self._pool is None:
+        if not self.num_workers:
             return self.function(step)
-        for s in range(step, step + self.depth):
-            if s not in self._waiting:
-                self._waiting[s] = self._pool.submit(self.function, s)
-        return self._waiting.pop(step).result()
+        if self._made is None:
+            loader = DataLoader(
+                _Steps(self.function), batch_size=None, sampler=_From(step),
+                num_workers=self.num_workers, multiprocessing_context="fork",
+                prefetch_factor=4,
+            )  # fmt: skip
+            self._made = iter(loader)
+        return next(self._made)
+
+
+class _Steps(Dataset[Any]):
+    def __init__(self, function: Callable[[int], Any]) -> None:
+        self.function = function
+
+    def __getitem__(self, step: int) -> Any:
+        return self.function(step)
+
+
+class _From(Sampler[int]):
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self.first)
 
 
 class Halves:

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Drawn
-from eyes import characters_of, eye_options, fit, held_out_batches, regnet, resnet, views
-from numpy.typing import NDArray
+from eyes import characters_of, eye_options, fit, held_out_batches, regnet, resnet
 from options import WORK, parser, prepare
-from pictures import pack_emoji, to_tensor
+from pictures import pack_emoji
 from strangers import Strangers
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from transformers import PreTrainedModel
+from views import Pictures, views
 
 from onbrand.illustrator import TRAITS, Character
 
@@ -81,9 +81,9 @@ class Traits(nn.Module):
         return torch.stack(losses).sum() / (truth_bt != UNSEEN).sum()
 
 
-def truth_of(drawn: Drawn, indices: NDArray[np.int64]) -> Tensor:
+def truth_of(drawn: Drawn) -> Tensor:
     """[n, traits] index of each picture's true values, UNSEEN where the trait is hidden."""
-    people = [Character(id=0, **drawn.labels[int(i)]["traits"]) for i in indices]
+    people = [Character(id=0, **label["traits"]) for label in drawn.labels]
     rows = [
         [
             values.index(seen) if seen in values else UNSEEN
@@ -159,15 +159,14 @@ def main(arguments: list[str] | None = None) -> None:
             options.out = WORK / "identity-twin"
     prepare(options)
     drawn, held_out = Drawn(options.drawn), Drawn(options.held_out)
-    people = characters_of(drawn)
+    people, every_truth = characters_of(drawn), truth_of(drawn)
     if options.twin:  # another draw of the data: a random four fifths of the characters
         people = np.random.default_rng(options.seed).permutation(people)[: len(people) * 4 // 5]
     batches = held_out_batches(held_out, options.device)
-    strangers = Strangers(*pack_emoji(options.emoji, options.work))
+    strangers = Strangers(*pack_emoji(options.emoji, options.work), options.device)
+    pictures, heads = Pictures.both(drawn, options.device), Traits()
 
-    heads = Traits()
-
-    def prepare_batch(index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def prepare_batch(index: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((options.seed, index))
         triples = index >= options.reading * options.steps
         num = round(options.strangers * options.batch) if triples else 0
@@ -176,17 +175,20 @@ def main(arguments: list[str] | None = None) -> None:
             indices = np.concatenate([rows[:, 1 + index % 3], rows[:, 0], rows[:, 4]])
         else:
             indices = rng.choice(people.ravel(), 3 * options.batch)
-        pictures = views(drawn, indices, rng, options.blackout, options.warp)
-        truth = truth_of(drawn, indices)
+        truth = every_truth[indices]
         if num:
-            unknown = torch.full((3 * num, len(TRAITS)), UNSEEN)
-            others = to_tensor(np.stack(strangers.triples(rng, num, options.warp)))
-            pictures, truth = beside(pictures, others), beside(truth, unknown)
-        return pictures, truth, torch.tensor(triples)
+            truth = beside(truth, torch.full((3 * num, len(TRAITS)), UNSEEN))
+        return torch.from_numpy(indices), strangers.pick(rng, num), truth, torch.tensor(triples)
+
+    def see(g: Generator, rows: Tensor, emoji: Tensor, *known: Tensor) -> tuple[Tensor, ...]:
+        x = views(pictures, rows, g, blackout=options.blackout, warp=options.warp)
+        if len(emoji):
+            x = beside(x, strangers.triples(emoji, g, options.warp))
+        return x, *known
 
     fit("identity", build(options.twin), options, prepare_batch,
         lambda model, *batch: loss_of(model, heads, *batch),
-        lambda model: measure(model, held_out, batches), heads)  # fmt: skip
+        lambda model: measure(model, held_out, batches), heads, see)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The drawn sets and the emoji as fp16 latents of the frozen VAE, encoded when first asked for.
 
-latents.npy [n, 4, s, s] float16 (the distribution's mode) and filled.npy [n] are memory maps, so a
-row is encoded once, whichever script needs it first. Drawn rows come first, then the emoji, laid
-on white and on pale backdrops, their style in the caption. Run as a script it fills every row.
+latents.npy [n, 4, s, s] float16 (the distribution's mode), fine.npy [n, s, s] (cells that show
+small parts) and filled.npy [n] are memory maps: a row is encoded once, whichever script needs it.
+Drawn rows come first, then the emoji, laid on white and on pale backdrops, their style in the
+caption. Run as a script it fills every row.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Latents:
         self.maps: dict[str, NDArray[Any]] = {}
         kinds: dict[str, tuple[tuple[int, ...], type]] = {
             "latents": ((n, 4, self.size, self.size), np.float16),
+            "fine": ((n, self.size, self.size), np.bool_),
             "filled": ((n,), np.bool_),
         }
         root.mkdir(parents=True, exist_ok=True)
@@ -104,6 +106,7 @@ class Latents:
             pixels = np.stack([self.pixels(int(r)) for r in missing])
             modes = self.vae.encode(to_tensor(pixels).to(self.vae.device)).latent_dist.mode()
             self.maps["latents"][missing] = modes.contiguous().half().cpu().numpy()
+            self.maps["fine"][missing] = [self.fine(int(r)) for r in missing]
             self.maps["filled"][missing] = True
         return torch.from_numpy(np.asarray(self.maps["latents"][rows], np.float32))
 
@@ -114,14 +117,19 @@ class Latents:
         return self.drawn.joints(row)
 
     def weights(self, rows: NDArray[np.int64], detail: float) -> Tensor:
-        """[b, 1, s, s] loss weights: `detail` on the FINE parts and a cell around them, else 1."""
-        out = torch.ones(len(rows), 1, self.size, self.size)
-        for k, row in enumerate(rows):
-            if row < self.num_drawn:
-                fine = torch.from_numpy(_FINE[self.drawn.parts(int(row))])[None]
-                cells = F.max_pool2d(fine, 128 // self.size)
-                out[k] += (detail - 1) * F.max_pool2d(cells, 3, stride=1, padding=1)
-        return out
+        """[b, 1, s, s] loss weights: `detail` on the FINE parts and a cell around them, else 1; of
+        rows that were fetched."""
+        fine = torch.from_numpy(np.asarray(self.maps["fine"][rows], np.float32))
+        return 1 + (detail - 1) * fine[:, None]
+
+    def fine(self, row: int) -> NDArray[np.bool_]:
+        """[s, s], a row's cells with FINE parts and those around them; none of an emoji."""
+        if row >= self.num_drawn:
+            return np.zeros((self.size, self.size), np.bool_)
+        fine = torch.from_numpy(_FINE[self.drawn.parts(row)])[None]
+        cells = F.max_pool2d(fine, 128 // self.size)
+        around: NDArray[np.bool_] = F.max_pool2d(cells, 3, stride=1, padding=1)[0].numpy() > 0
+        return around
 
     @staticmethod
     def open(options: argparse.Namespace) -> Latents:

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Beside
-from eyes import eye_options, fit, held_out_batches, moved, relit
+from eyes import eye_options, fit, held_out_batches
 from numpy.typing import NDArray
 from options import parser, prepare
-from pictures import Pixels, to_tensor
-from torch import Tensor
+from torch import Generator, Tensor
 from transformers import ResNetConfig, UperNetConfig, UperNetForSemanticSegmentation
+from views import Move, Pictures, parts_moved, relit
 
+from onbrand.illustrator import PARTS
 from onbrand.illustrator.parsing import PARSED, WORN, parsed
 from onbrand.models.perception import resize
 
-__all__ = ["build", "loss_of", "main", "measure", "view"]
+__all__ = ["build", "loss_of", "main", "measure"]
 
 LOOKS_AT_PX = 192
 PERSON = (*WORN, "background", "skin", "face", "hair", "shoes", "mannequin")
@@ -42,18 +42,6 @@ def build() -> Any:
         image_size=LOOKS_AT_PX, id2label=names, label2id={name: i for i, name in names.items()},
     )  # fmt: skip
     return UperNetForSemanticSegmentation(config).to(memory_format=torch.channels_last)
-
-
-def view(
-    pixels: Pixels, parts: Pixels, rng: np.random.Generator, warp: float
-) -> tuple[Pixels, Pixels]:
-    """A picture and its parts, moved alike; then re-lit."""
-    pixels, matrix = moved(pixels, rng, warp, flip=True)
-    side = pixels.shape[0]
-    where = cv2.warpAffine(
-        parts, matrix, (side, side), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
-    )
-    return relit(pixels, rng), np.asarray(where, np.uint8)
 
 
 def weights_of(drawn: Beside, power: float, num: int = 2000) -> Tensor:
@@ -125,16 +113,22 @@ def main(arguments: list[str] | None = None) -> None:
     batches = held_out_batches(held_out, options.device)
     weights = weights_of(drawn, options.power).to(options.device)
 
-    def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
+    pixels, parts = Pictures.both(drawn, options.device)
+    label = (
+        torch.from_numpy(parsed(np.arange(len(PARTS), dtype=np.uint8))).to(options.device).long()
+    )
+
+    def prepare_batch(index: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((options.seed, index))
-        rows = rng.choice(len(drawn), options.batch)
-        both = [view(drawn.pixels(r), parsed(drawn.parts(r)), rng, options.warp) for r in rows]
-        truth = torch.from_numpy(np.stack([parts for _, parts in both])).long()
-        return to_tensor(np.stack([pixels for pixels, _ in both])), truth
+        return (torch.from_numpy(rng.choice(len(drawn), options.batch)),)
+
+    def see(g: Generator, rows: Tensor) -> tuple[Tensor, ...]:
+        move = Move.draw(g, len(rows), options.warp, flip=True)
+        return relit(move(pixels(rows)), g), label[parts_moved(move, parts(rows))]
 
     fit("parsing", build(), options, prepare_batch,
         lambda model, *batch: loss_of(model, weights, *batch),
-        lambda model: measure(model, held_out, batches))  # fmt: skip
+        lambda model: measure(model, held_out, batches), see=see)  # fmt: skip
 
 
 if __name__ == "__main__":

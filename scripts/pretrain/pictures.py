@@ -26,7 +26,6 @@ __all__ = [
     "evaluation_emoji",
     "evaluation_folder",
     "jitter",
-    "laid",
     "pack_emoji",
     "psnr",
     "read_labels",
@@ -80,13 +79,6 @@ def composite(
     rgba: Pixels, rng: np.random.Generator, size_px: int, scale: tuple[float, float]
 ) -> Pixels:
     """Lay one RGBA picture on a random backdrop: random scale, place, turn and flip; [s, s, 3]."""
-    return laid(rgba, rng, size_px, scale)[0]
-
-
-def laid(
-    rgba: Pixels, rng: np.random.Generator, size_px: int, scale: tuple[float, float]
-) -> tuple[Pixels, NDArray[np.float32]]:
-    """The same, and how opaque the picture is where it lies, [s, s] in [0, 1]."""
     factor = rng.uniform(*scale) * size_px / rgba.shape[0]
     turn = rng.uniform(-15, 15) if rng.random() < 0.3 else 0.0
     side = rgba.shape[0]
@@ -99,8 +91,8 @@ def laid(
     whole = np.concatenate([rgba[..., :3] * alpha, alpha], -1)
     moved = cv2.warpAffine(whole, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
     back = _backdrop(rng, size_px)
-    whole = (moved[..., :3] + back * (1 - moved[..., 3:])).clip(0, 255).astype(np.uint8)
-    return whole, np.asarray(moved[..., 3], np.float32)
+    flat: Pixels = (moved[..., :3] + back * (1 - moved[..., 3:])).clip(0, 255).astype(np.uint8)
+    return flat
 
 
 def jitter(pixels: Pixels, rng: np.random.Generator) -> Pixels:

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 from draw import Beside
-from eyes import eye_options, fit, held_out_batches, moved, relit, without_place
+from eyes import eye_options, fit, held_out_batches
 from numpy.typing import NDArray
 from options import WORK, parser, prepare
-from pictures import to_tensor
-from torch import Tensor
+from torch import Generator, Tensor
 from transformers import (
     ConvNextV2Config,
     ResNetConfig,
     UperNetConfig,
     UperNetForSemanticSegmentation,
 )
+from views import Move, Pictures, relit, without_place
 from worlds import SIZE_PX
 
 from onbrand.illustrator.skeleton import COCO_17
@@ -125,18 +125,22 @@ def main(arguments: list[str] | None = None) -> None:
     if options.twin:
         figures = np.random.default_rng(options.seed).permutation(figures)[: len(figures) * 4 // 5]
 
-    def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((options.seed, index))
-        views, places = [], []
-        for row in rng.choice(figures, options.batch):
-            still = without_place(drawn.pixels(row), drawn.parts(row), rng, options.blackout)
-            view, matrix = moved(still, rng, options.warp, flip=True)
-            views.append(relit(view, rng))
-            places.append(carried(drawn.joints(row), matrix))
-        return to_tensor(np.stack(views)), targets(torch.from_numpy(np.stack(places)))
+    pixels, parts = Pictures.both(drawn, options.device)
+
+    def prepare_batch(index: int) -> tuple[Tensor, ...]:
+        rows = np.random.default_rng((options.seed, index)).choice(figures, options.batch)
+        joints = np.stack([drawn.joints(row) for row in rows])
+        return torch.from_numpy(rows), torch.from_numpy(joints)
+
+    def see(g: Generator, rows: Tensor, joints: Tensor) -> tuple[Tensor, ...]:
+        x = without_place(pixels(rows).float(), parts(rows), g, options.blackout)
+        move = Move.draw(g, len(rows), options.warp, flip=True)
+        pairs = zip(joints.cpu().numpy(), move.matrices(SIZE_PX), strict=True)
+        places = torch.from_numpy(np.stack([carried(one, matrix) for one, matrix in pairs]))
+        return relit(move(x), g), targets(places).to(rows.device)
 
     fit("pose", build(options.twin), options, prepare_batch, loss_of,
-        lambda model: measure(model, held_out, batches))  # fmt: skip
+        lambda model: measure(model, held_out, batches), see=see)  # fmt: skip
 
 
 if __name__ == "__main__":

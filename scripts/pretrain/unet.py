@@ -28,7 +28,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from halves import stepper
 from latents import Latents, latent_options
 from numpy.typing import NDArray
-from options import WORK, parser, prepare, printer
+from options import WORK, parser, prepare, printer, train
 from PIL import Image
 from reward import Reward, reward_options
 from torch import Tensor, nn
@@ -312,7 +312,7 @@ def main(arguments: list[str] | None = None) -> None:
             joint.train()
         print(f"saved at {done} in {time.monotonic() - began:.0f} s", flush=True)
 
-    loop.run(step, every={options.every: save}, limit_s=options.limit_s)
+    train(loop, step, {options.every: save}, options)
     if loop.step % options.every:  # else it was saved just now
         save(loop.step)
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from draw import Drawn
 from halves import Ahead, Halves
-from options import WORK, autocast, parser, prepare, printer
+from options import WORK, autocast, parser, prepare, printer, train
 from pictures import (
     Pixels,
     emoji_batch,
@@ -253,7 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
             return measure(vae, sets)
 
     if not options.export_only:
-        loop.run(step, every={options.every: evaluate}, limit_s=options.limit_s)
+        train(loop, step, {options.every: evaluate}, options)
     with loop.averaged():
         print(measure(vae, sets), flush=True)
         batches = 0 if options.decoder_only else options.fold_batches

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from draw import Beside
-from options import WORK, autocast, parser, prepare, printer
+from options import WORK, autocast, parser, prepare, printer, train
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
         kept = F.mse_loss(states[mascots].float(), before) / before.var()
         return read + kept, {"read": float(read.detach()), "moved": float(kept.detach())}
 
-    loop.run(step, limit_s=options.limit_s)
+    train(loop, step, {}, options)
     model.text_encoder.save_pretrained(options.out / "text_encoder")
     with torch.no_grad():
         rng = np.random.default_rng(0)

@@ -155,20 +155,6 @@ def test_trait_heads_pass_over_what_cannot_be_seen() -> None:
     assert heads(eye, truth).item() == pytest.approx(alone.item(), abs=1e-6)
 
 
-def test_strangers_are_told_apart_by_hue_alone(work: Path) -> None:
-    """A look-alike keeps shape, place and transparency of the positive; only its hue is another."""
-    import strangers
-
-    rgba = np.zeros((32, 32, 4), np.uint8)
-    rgba[8:24, 8:24] = (200, 60, 40, 255)
-    other = strangers.recolour(rgba, np.random.default_rng(0))
-    assert np.array_equal(other[..., 3], rgba[..., 3])
-    inside = other[8:24, 8:24, :3].reshape(-1, 3)
-    assert np.ptp(inside, axis=0).max() == 0
-    assert sorted(inside[0])[-1] == pytest.approx(200, abs=3)
-    assert np.abs(inside[0].astype(int) - (200, 60, 40)).max() > 60
-
-
 def test_thirds_stay_thirds_when_stacks_are_joined() -> None:
     """Anchors, positives and look-alikes of both worlds lie where the loss looks for them."""
     import identity
@@ -185,6 +171,7 @@ def test_faces_weigh_more_than_the_sky(work: Path) -> None:
     drawn = Drawn(work / "drawn")
     rows = latents.Latents.__new__(latents.Latents)
     rows.drawn, rows.num_drawn, rows.size = Beside([drawn]), 1, 32
+    rows.maps = {"fine": np.stack([rows.fine(0), rows.fine(1)])}
     weights = rows.weights(np.array([0, 1]), 4.0)
     assert weights.shape == (2, 1, 32, 32)
     assert set(weights[0].unique().tolist()) == {1.0, 4.0}

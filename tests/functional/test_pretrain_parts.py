@@ -51,19 +51,20 @@ def test_faults_are_read_apart_from_attributes() -> None:
 
 def test_joints_move_with_their_picture() -> None:
     """A white dot stays where its joint is said to be; mirrored, left is right; lost outside."""
-    import eyes
     import pose
+    from views import Move
 
-    pixels = np.zeros((128, 128, 3), np.uint8)
-    pixels[39:42, 59:62] = 255
+    pixels = torch.zeros(1, 1, 128, 128)
+    pixels[..., 39:42, 59:62] = 255
     joints = np.zeros((17, 3), np.float32)
     left, right = pose.COCO_17.index("left_wrist"), pose.COCO_17.index("right_wrist")
     joints[left] = (60, 40, 1)
     joints[0] = (1, 1, 1)
     mirrored = 0
     for seed in range(12):
-        view, matrix = eyes.moved(pixels, np.random.default_rng(seed), 1.0, flip=True)
-        rows, columns = np.nonzero(view[..., 0] > 100)
+        move = Move.draw(torch.Generator().manual_seed(seed), 1, 1.0, flip=True)
+        matrix = move.matrices(128)[0]
+        rows, columns = np.nonzero(move(pixels)[0, 0].numpy() > 100)
         flipped = np.linalg.det(matrix[:, :2]) < 0
         found = pose.carried(joints, matrix)[right if flipped else left]
         assert found == pytest.approx((columns.mean(), rows.mean(), 1), abs=0.6)
