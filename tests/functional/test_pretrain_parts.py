@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+from onbrand.models.diffusion import load_diffusion
+from onbrand.models.packs import open_pack
 
 pytestmark = pytest.mark.usefixtures("pretrain_scripts")
 
@@ -75,6 +79,30 @@ def test_joints_move_with_their_picture() -> None:
     shares = pose.targets(torch.from_numpy(joints)[None])
     assert shares.sum(-1) == pytest.approx(np.ones((1, 17)))
     assert float(shares[0, right, -1]) == 1
+
+
+def test_a_character_is_told_by_its_other_pictures(tmp_path: Path) -> None:
+    """Wherever a set begins: the caption is of the picture that is drawn, and who it is comes from
+    other pictures of that character, never from this one or its look-alike."""
+    import draw
+    import identity_adapter
+    import latents
+
+    draw.main(["--subjects", "2", "--first", "40", "--processes", "1", "--out", str(tmp_path)])
+    labels = draw.Drawn(tmp_path).labels
+    rows = latents.Latents.__new__(latents.Latents)
+    rows.drawn = draw.Beside([draw.Drawn(tmp_path)])
+    told = argparse.Namespace(seed=1, log_snr=0.0)
+    model = load_diffusion(open_pack("pocket"))
+    source = identity_adapter.Source(told, rows, model, torch.eye(len(labels)))
+    for sample in range(30):
+        row, text, who = source.row(0, sample)
+        who_rows = set(who.nonzero()[:, 0].tolist())
+        mates = {5 * (row // 5) + k for k in range(4)}
+        assert who_rows <= mates - {row}
+        kind = labels[row]["traits"]["species"]
+        assert kind in text or "a mascot" in text or not text
+    assert labels[0]["subject"] == 40
 
 
 def test_the_page_shows_only_what_is_there(pretrain_scripts: Path, tmp_path: Path) -> None:
