@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,12 @@ from unet import schedule
 
 from onbrand.training.engine import read_log
 
-__all__ = ["ROLES", "assemble", "main"]
+__all__ = ["HARDWARE", "ROLES", "assemble", "main"]
 
+HARDWARE = (
+    "Hardware: two x86_64 cores, shared with other work, and since revision 11 ten minutes of an\n"
+    "H200 for base, identity, alignment, parsing and attributes (docs/log.md tells each run)."
+)
 POCKET = ROOT / "src" / "onbrand" / "models" / "pocket"
 ROLES = {
     "identity": ("identity", "identity"),
@@ -89,8 +92,7 @@ of the side) and transformers models.
 - fluent-emoji: Fluent Emoji by Microsoft, MIT licence, https://github.com/microsoft/fluentui-emoji
 
 ## How
-`scripts/pretrain/README.md` rebuilds every weight. Hardware: {platform.machine()} virtual machine,
-2 cores, no GPU, shared with other work while it trained.
+`scripts/pretrain/README.md` rebuilds every weight. {HARDWARE}
 
 | run | steps of the last run | seconds | last measured |
 |---|---|---|---|

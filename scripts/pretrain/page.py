@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from export import POCKET, mib
+from export import HARDWARE, POCKET, mib
 from options import ROOT, WORK
 
 from onbrand.bench import render_section
@@ -132,8 +132,8 @@ Uncurated: the first prompts about reserved subjects, the first seeds (`examples
 
 ## How it was trained
 
-On two shared cores of an x86_64 machine, without a GPU. Each row is that role's last run, which
-most went on from earlier ones.
+{HARDWARE} Each row is
+that role's last run, which most went on from earlier ones.
 
 | run | steps | minutes | pictures seen, all runs |
 |---|---|---|---|
