@@ -276,6 +276,17 @@ def test_judging_does_not_depend_on_the_company_a_picture_keeps() -> None:
         assert alone.nearest_distance == pytest.approx(together[number].nearest_distance)
 
 
+def test_real_pictures_are_held_against_their_own_captions() -> None:
+    """The ceiling of alignment is that of those that have a caption; without any it is left out."""
+    bright = [flat("#ffffff"), flat("#808080"), flat("#000000")]
+    told = references(held_out=bright, held_out_texts=["a", "b", ""])
+    found = Judge(EYES, told).measure_real().metrics
+    expected = EYES.align(bright[:2], ["a", "b"]).mean()
+    assert found["alignment"].value == pytest.approx(expected)
+    silent = references(held_out=bright)
+    assert "alignment" not in Judge(EYES, silent).measure_real().metrics
+
+
 def test_alignment_ratio_is_against_the_base_on_the_same_texts() -> None:
     """Half as bright as the base's pictures gives half the ratio."""
     base = ArmPictures("base", [flat("#ffffff"), flat("#ffffff")], ["aa", "bb"])

@@ -77,6 +77,7 @@ class References:
     `held_out_for_memory`: more never-trained pictures for the memorisation threshold alone, where
     they are cheap (drawn characters); the held-out ones serve when it is empty. `objectives` say
     what else is measured (see `onbrand.judging.objective`): the brief's, both, or none.
+    `held_out_texts[i]`: the trigger-free caption of held_out[i], "" where it has none.
     """
 
     train: Sequence[Image.Image]
@@ -85,6 +86,7 @@ class References:
     palette: Sequence[str] = ()
     held_out_for_memory: Sequence[Image.Image] = ()
     objectives: Sequence[Objective] = ()
+    held_out_texts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,8 @@ class Judge:
         """The held-out real pictures by the same rules: the ceiling that arms are read against.
 
         Identity is the mean over pairs of different real pictures, so its error is 0 by definition.
+        Alignment is that of their own captions: these, too, do not name the brand's traits, and a
+        model that shows them cannot fit its prompts better.
         """
         held_out = self.references.held_out
         names = [self.names[k] for k in m.retrieve(self.real, self.centroids)]
@@ -262,6 +266,12 @@ class Judge:
             ),
             "retrieval_fraction": self._mean("retrieval_fraction", right, range(len(right))),
         }
+        captions = self.references.held_out_texts or [""] * len(held_out)
+        told = [(p, t) for p, t in zip(held_out, captions, strict=True) if t]
+        if told:
+            pictures, texts = zip(*told, strict=True)
+            aligned = self.eyes.align(pictures, texts)
+            figures["alignment"] = self._mean("alignment", aligned, range(len(told)))
         palette = self._palette(held_out)
         if palette is not None:
             figures["palette_distance"] = self._mean(

@@ -209,6 +209,10 @@ def open_contest(
             palette=brief.palette,
             held_out_for_memory=held_out_for_memory,
             objectives=objectives or (brief.objective,),
+            held_out_texts=[
+                brief.class_prompt(asset.caption) if asset.caption else ""
+                for asset in dataset.held_out
+            ],
         ),
         expected=expected,
         eyes=eyes,
