@@ -70,6 +70,16 @@ def test_each_connected_head_is_a_face() -> None:
     assert largest(torch.zeros(0, 5)) is None
 
 
+def test_glasses_part_no_face() -> None:
+    """Two pieces with a few pixels between them are one face; the box holds both, no more."""
+    shares = torch.zeros(1, 2, 80, 80)
+    shares[0, 1, 20:30, 20:50] = shares[0, 1, 33:50, 20:50] = 0.8
+    shares[0, 1, 70:76, 20:50] = 0.8
+    shares[0, 0] = 1 - shares[0, 1]
+    (boxes,) = ParsedFaces(Told(("background", "head"), shares)).boxes(pixels(1))
+    assert sorted(boxes[:, :4].tolist()) == [[20, 20, 50, 50], [20, 70, 50, 76]]
+
+
 def test_a_parser_without_faces_is_refused() -> None:
     """Its labels are listed."""
     with pytest.raises(PackError, match="knows sky, road, but none of head"):

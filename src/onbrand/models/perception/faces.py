@@ -22,6 +22,7 @@ from onbrand.models.perception.parsing import Parsing, load_parsing, mask_of
 __all__ = ["FACE_PARTS", "FaceFinder", "ParsedFaces", "crops", "largest", "load_faces"]
 
 FACE_PARTS = PARTS["head"]
+APART = 0.05  # of the longer side: pieces that are nearer are one face
 SMALLEST = 0.0015  # share of the picture's pixels: 5 x 5 of 128 x 128
 
 
@@ -54,14 +55,20 @@ class ParsedFaces:
 
 
 def _boxes(share_hw: Any) -> list[tuple[float, ...]]:
-    """What hangs together above one half."""
-    held = (share_hw > 0.5).astype(np.uint8)
-    num, where, stats, _ = cv2.connectedComponentsWithStats(held, connectivity=8)
+    """What hangs together above one half; glasses or a hat's brim part no face."""
+    held = share_hw > 0.5
+    across = round(APART * max(held.shape)) | 1
+    joined = cv2.morphologyEx(
+        held.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((across, across), np.uint8)
+    )
+    num, where = cv2.connectedComponents(joined, connectivity=8)
     found = []
     for k in range(1, num):
-        x, y, w, h, area = (float(v) for v in stats[k])
-        if area >= SMALLEST * held.size:
-            found.append((x, y, x + w, y + h, float(share_hw[where == k].mean())))
+        mine = held & (where == k)
+        if mine.sum() >= SMALLEST * held.size:
+            rows, columns = np.nonzero(mine)
+            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            found.append((*map(float, box), float(share_hw[mine].mean())))
     return sorted(found, key=lambda box: -box[4])
 
 
