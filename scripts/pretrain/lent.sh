@@ -60,12 +60,12 @@ eye() {  # name, script, seconds, batch, the rest
   grep "^{" "$W/$name.txt" | cut -c1-700
 }
 
-train() {
+train() {  # --steps of identity: about what fits in nine minutes, for --reading is a share of it
   local long=$(($1 - 40)) end=$((SECONDS + $1)) b=$BATCH
   rm -rf "$W"/{plain,unet,base,identity,identity-twin,alignment,alignment-twin,parsing,attributes}
   { base "$end" > "$W/base.txt" 2>&1; grep -v "^unet\|Loading\|Writing\|ImageProcessor" "$W/base.txt" | tail -n 40; grep "^unet" "$W/base.txt" | tail -n 5; } &
-  eye identity identity "$long" "$b" --start "$K/identity" --steps 10000 &
-  eye identity-twin identity "$long" "$b" --twin --start "$K/twins/identity" --steps 10000 &
+  eye identity identity "$long" "$b" --start "$K/identity" --steps 2400 &
+  eye identity-twin identity "$long" "$b" --twin --start "$K/twins/identity" --steps 5000 &
   eye alignment alignment "$long" "$b" --start "$K/alignment" --tokenizer "$K/alignment" &
   eye alignment-twin alignment "$long" "$b" --twin --start "$K/twins/alignment" \
     --tokenizer "$K/twins/alignment" &
