@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from draw import Beside
 from eyes import eye_options, fit, held_out_batches, resnet
 from options import parser, prepare
-from torch import Generator, Tensor
+from torch import Tensor
 from transformers import PreTrainedModel, ResNetForImageClassification
-from views import Pictures, views
+from views import upright
 
 from onbrand.illustrator import (
     ATTRIBUTES,
@@ -132,7 +132,6 @@ def main(arguments: list[str] | None = None) -> None:
     truth, batches = targets_of(drawn.labels), held_out_batches(held_out, options.device)
     faulty = (truth[:, FAULT] > 0).numpy()
     spoiled, sound = np.nonzero(faulty)[0], np.nonzero(~faulty)[0]
-    pictures = Pictures.both(drawn, options.device)
     num_spoiled = round(SPOILED * options.batch) if len(spoiled) else 0
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
@@ -141,13 +140,9 @@ def main(arguments: list[str] | None = None) -> None:
         rows[:num_spoiled] = rng.choice(spoiled, num_spoiled)
         return torch.from_numpy(rows), truth[rows]
 
-    def see(g: Generator, rows: Tensor, known: Tensor) -> tuple[Tensor, ...]:
-        # never mirrored: left and right are read; backgrounds stay: they are read too
-        return views(pictures, rows, g, warp=options.warp, flip=False), known
-
     model = grown(options.start) if options.start else build()
     fit("attributes", model, options, prepare_batch, loss_of,
-        lambda model: measure(model, held_out, batches), see=see)  # fmt: skip
+        lambda model: measure(model, held_out, batches), see=upright(drawn, options))  # fmt: skip
 
 
 if __name__ == "__main__":

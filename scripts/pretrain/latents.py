@@ -68,9 +68,10 @@ class Latents:
             "filled": ((n,), np.bool_),
         }
         root.mkdir(parents=True, exist_ok=True)
+        anew = not all((root / f"{name}.npy").exists() for name in kinds)  # or an older folder's
         for name, (shape, kind) in kinds.items():
             path = root / f"{name}.npy"
-            if not path.exists():
+            if anew:
                 np.lib.format.open_memmap(path, "w+", kind, shape).flush()
             self.maps[name] = np.load(path, mmap_mode="r+")
             if self.maps[name].shape != shape:

@@ -16,9 +16,9 @@ from attributes import GROUPS as READ
 from draw import Beside
 from eyes import eye_options, fit, held_out_batches, regnet
 from options import parser, prepare
-from torch import Generator, Tensor
+from torch import Tensor
 from transformers import PreTrainedModel
-from views import Pictures, views
+from views import upright
 
 from onbrand.models.perception.tags import NONE
 
@@ -92,19 +92,14 @@ def main(arguments: list[str] | None = None) -> None:
     known = [i for i, label in enumerate(held_out.labels) if "attributes" in label]
     batches = held_out_batches(held_out, options.device, rows=known)
     asked = targets_of([held_out.labels[i] for i in known])
-    pictures = Pictures.both(drawn, options.device)
 
     def prepare_batch(index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((options.seed, index))
         which = rng.integers(0, len(told), options.batch)
         return torch.from_numpy(told[which]), truth[which]
 
-    def see(g: Generator, rows: Tensor, known: Tensor) -> tuple[Tensor, ...]:
-        # never mirrored: left and right are told; backgrounds stay: they are told too
-        return views(pictures, rows, g, warp=options.warp, flip=False), known
-
     fit("tagger", build(), options, prepare_batch, loss_of,
-        lambda model: measure(model, asked, batches), see=see)  # fmt: skip
+        lambda model: measure(model, asked, batches), see=upright(drawn, options))  # fmt: skip
 
 
 if __name__ == "__main__":

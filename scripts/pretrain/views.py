@@ -7,6 +7,8 @@ is the same wherever it is made.
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,6 +31,7 @@ __all__ = [
     "some",
     "to_views",
     "turned_hue",
+    "upright",
     "views",
     "without_place",
 ]
@@ -141,6 +144,13 @@ def views(
     turned, mirrored, lit anew."""
     x, parts = pictures[0](rows_b).float(), pictures[1](rows_b)
     return to_views(x, parts, g, blackout=blackout, warp=warp, flip=flip)
+
+
+def upright(drawn: Beside, options: argparse.Namespace) -> Callable[..., tuple[Tensor, ...]]:
+    """`see` of eyes.fit for readers of attributes: (chances, rows, truth) -> views and the truth.
+    Never mirrored: left and right are read; backgrounds stay: they are read too."""
+    pictures = Pictures.both(drawn, options.device)
+    return lambda g, rows, known: (views(pictures, rows, g, warp=options.warp, flip=False), known)
 
 
 def to_views(

@@ -105,6 +105,24 @@ def test_a_character_is_told_by_its_other_pictures(tmp_path: Path) -> None:
     assert labels[0]["subject"] == 40
 
 
+def test_latents_of_an_older_folder_are_made_anew(tmp_path: Path) -> None:
+    """Rows that were encoded before small parts were kept with them do not count as filled."""
+    import draw
+    import latents
+
+    draw.main(["--subjects", "1", "--processes", "1", "--out", str(tmp_path / "drawn")])
+    drawn = draw.Beside([draw.Drawn(tmp_path / "drawn")])
+    vae = load_diffusion(open_pack("pocket")).parts["vae"]
+    nothing = np.zeros((0, 128, 128, 4), np.uint8)
+    root = tmp_path / "latents"
+    known = latents.Latents(root, vae, drawn, nothing, [])
+    known.fetch(np.array([0, 1]))
+    again = latents.Latents(root, vae, drawn, nothing, [])
+    assert again.maps["filled"].tolist() == [True, True, False, False, False]
+    (root / "fine.npy").unlink()
+    assert not latents.Latents(root, vae, drawn, nothing, []).maps["filled"].any()
+
+
 def test_the_page_shows_only_what_is_there(pretrain_scripts: Path, tmp_path: Path) -> None:
     """Stored figures and the curves of logged runs; every picture it links to exists."""
     import re
