@@ -20,6 +20,17 @@ def test_choose_takes_the_most_alike_that_still_follows_prompts() -> None:
     assert "detail is more alike but lost 17 % of the base's prompt alignment" in choice.reason
 
 
+def test_choose_follows_prompts_by_direction_where_it_can() -> None:
+    """Traits on every picture lower the plain alignment; what counts is how pictures differ."""
+    base = BASE | {"directional_alignment": 0.60}
+    marked = {"identity": 0.9, "alignment": 0.20, "directional_alignment": 0.58}
+    deaf = {"identity": 0.95, "alignment": 0.30, "directional_alignment": 0.30}
+    choice = choose({"appearance": marked, "detail": deaf}, base=base)
+    assert choice.stage == "appearance"
+    assert "its alignment is 3 % below the base's" in choice.reason
+    assert "detail is more alike but lost 50 % of the base's prompt alignment" in choice.reason
+
+
 def test_choose_prefers_the_later_stage_when_stages_tie() -> None:
     """Equal likeness goes to the later stage, whose gates have passed; less does not."""
     one = {"identity": 0.803, "alignment": 0.30}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from onbrand.bench.eyes.following import prompts_followed
 from onbrand.errors import DatasetError
 from onbrand.illustrator import RESERVED_IDS, character, illustrate, random_scene
 from onbrand.judging import (
@@ -30,6 +31,9 @@ from onbrand.judging.colour import (
     srgb_to_lab,
     subject_mask,
 )
+from onbrand.models import open_pack
+from onbrand.models.perception import load_alignment
+from onbrand.models.twins import AlignmentTwin
 
 # Sharma, Wu, Dalal 2005, table 1: L1 a1 b1, L2 a2 b2, ΔE00
 SHARMA = """
@@ -88,10 +92,16 @@ def mean_colour(pictures: list[Image.Image]) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def aligned(pictures: list[Image.Image], texts: list[str]) -> np.ndarray:
-    """A scorer for tests: brighter pictures fit longer texts."""
-    bright = np.array([np.asarray(p.convert("L"), float).mean() / 255 for p in pictures])
-    return bright * np.array([len(t) / 10 for t in texts])
+def turned(shares: list[float]) -> np.ndarray:
+    """Unit vectors, 0 to the right and 1 upwards."""
+    angles = np.array(shares) * np.pi / 2
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def aligned(pictures: list[Image.Image], texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Two towers for tests: brighter pictures fit longer texts, of up to ten letters."""
+    bright = [np.asarray(p.convert("L"), float).mean() / 255 for p in pictures]
+    return turned(bright), turned([len(t) / 10 for t in texts])
 
 
 EYES = Eyes(mean_colour, aligned)
@@ -281,20 +291,45 @@ def test_real_pictures_are_held_against_their_own_captions() -> None:
     bright = [flat("#ffffff"), flat("#808080"), flat("#000000")]
     told = references(held_out=bright, held_out_texts=["a", "b", ""])
     found = Judge(EYES, told).measure_real().metrics
-    expected = EYES.align(bright[:2], ["a", "b"]).mean()
+    expected = m.alignment(*EYES.align(bright[:2], ["a", "b"])).mean()
     assert found["alignment"].value == pytest.approx(expected)
     silent = references(held_out=bright)
     assert "alignment" not in Judge(EYES, silent).measure_real().metrics
 
 
 def test_alignment_ratio_is_against_the_base_on_the_same_texts() -> None:
-    """Half as bright as the base's pictures gives half the ratio."""
-    base = ArmPictures("base", [flat("#ffffff"), flat("#ffffff")], ["aa", "bb"])
-    arm = ArmPictures("detail", [flat("#808080"), flat("#808080")], ["aa", "bb"])
+    """Pictures that differ as their texts do have all of the base's; turned round, none of it."""
+    dark, bright = flat("#404040"), flat("#c0c0c0")
+    texts = ["short", "very long"]
+    base = ArmPictures("base", [dark, bright], texts)
+    arm = ArmPictures("detail", [flat("#202020"), flat("#e0e0e0")], texts)
     found = measure(arm, references(), eyes=EYES, base=base).arm.metrics
-    assert found["alignment_ratio"].value == pytest.approx(128 / 255)
-    lone = ArmPictures("detail", [flat("#808080")], ["other"])
-    assert "alignment_ratio" not in measure(lone, references(), eyes=EYES, base=base).arm.metrics
+    assert found["alignment_ratio"].value == pytest.approx(1, abs=0.05)
+    wrong = ArmPictures("detail", [bright, dark], texts)
+    found = measure(wrong, references(), eyes=EYES, base=base).arm.metrics
+    assert found["alignment_ratio"].value == pytest.approx(-1, abs=0.05)
+    other = ArmPictures("detail", [dark], ["other"])
+    assert "alignment_ratio" not in measure(other, references(), eyes=EYES, base=base).arm.metrics
+
+
+def test_one_text_alone_is_compared_by_its_plain_alignment() -> None:
+    """Without a second text there is no direction, and the ratio is that of the cosines."""
+    base = ArmPictures("base", [flat("#ffffff")], ["0123456789"])
+    arm = ArmPictures("detail", [flat("#808080")], ["0123456789"])
+    found = measure(arm, references(), eyes=EYES, base=base).arm.metrics
+    assert "directional_alignment" not in found
+    assert found["alignment_ratio"].value == pytest.approx(np.sin(128 / 255 * np.pi / 2))
+
+
+def test_directional_alignment_leaves_out_what_all_pictures_share() -> None:
+    """A trait on every picture turns it away from every text; the directions stay as they were."""
+    rng = np.random.default_rng(0)
+    texts, trait = rng.normal(size=(8, 16)), rng.normal(size=16) * 3
+    exact, marked, crossed = texts, texts + trait, texts[::-1] + trait
+    assert m.directional_alignment(exact, texts) == pytest.approx(np.ones(8))
+    assert m.directional_alignment(marked, texts) == pytest.approx(np.ones(8))
+    assert m.directional_alignment(crossed, texts).mean() < 0.2
+    assert np.isnan(m.directional_alignment(marked, texts[[0] * 8])).all()
 
 
 def test_attributes_count_what_the_prompt_named() -> None:
@@ -304,6 +339,18 @@ def test_attributes_count_what_the_prompt_named() -> None:
     arm = ArmPictures("x", [flat("#ff0000")], ["a"], expected=wanted)
     found = measure(arm, references(), eyes=eyes).arm.metrics
     assert found["attributes_fraction"].value == 0.5
+
+
+def test_traits_do_not_move_the_alignment_that_arms_are_compared_by() -> None:
+    """True drawings of characters against their plain kind: by directions they follow prompts as
+    well, by the plain cosine they seem not to; a wrong attribute shows twice as much."""
+    for eye in (load_alignment(open_pack("pocket")), AlignmentTwin(open_pack("pocket"))):
+        found = prompts_followed(eye, range(8), size_px=128, seed=7)
+        kept = {name: figure["value"] for name, figure in found.items()}
+        assert kept["directional_alignment_with_traits_ratio"] > 0.95
+        assert kept["alignment_with_traits_ratio"] < 0.95
+        assert kept["directional_alignment_with_one_wrong_ratio"] < 0.76
+        assert kept["alignment_with_one_wrong_ratio"] > 0.8
 
 
 def test_arm_refuses_pictures_without_texts() -> None:
@@ -318,6 +365,8 @@ def test_training_score_has_the_three_numbers_that_gates_use() -> None:
     found = score([flat("#ff0000"), flat("#fe0000")], ["same", "same"])
     assert set(found) == {"identity", "alignment", "diversity"}
     assert found["identity"] == pytest.approx(1, abs=1e-3)
+    two = score([flat("#202020"), flat("#e0e0e0")], ["shrt", "longer"])
+    assert two["directional_alignment"] == pytest.approx([1, 1], abs=1e-4)
 
 
 def test_evaluation_prompts_never_repeat_validation_ones() -> None:

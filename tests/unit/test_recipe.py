@@ -31,7 +31,7 @@ def test_built_in_recipes_teach(name: str) -> None:
     assert (gate.after, gate.metric, gate.not_worse) == (
         "detail",
         "identity",
-        ["alignment", "diversity"],
+        ["directional_alignment", "diversity"],
     )
     text = recipe_file(name).read_text()
     assert text.startswith("#")

@@ -17,7 +17,7 @@ from onbrand.artifacts.folder import (
     write_text_atomic,
 )
 from onbrand.artifacts.identity import Identity, IdentityPicture
-from onbrand.artifacts.judgement import Arm, Judgement, Metric
+from onbrand.artifacts.judgement import Arm, Judgement, Metric, alignment_name
 from onbrand.artifacts.pictures import Picture, Pictures
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Pictures",
     "Skip",
     "StageResult",
+    "alignment_name",
     "fingerprint_bytes",
     "fingerprint_file",
     "read_manifest",

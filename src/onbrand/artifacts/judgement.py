@@ -8,7 +8,7 @@ A metric is {"value", "interval", "bar", "holds", "better"}, in reports and benc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,15 @@ from typing import Any, Literal
 from onbrand.artifacts.folder import not_finite_as_none, read_json, write_json_atomic
 from onbrand.errors import ArtifactError
 
-__all__ = ["Arm", "Judgement", "Metric"]
+__all__ = ["Arm", "Judgement", "Metric", "alignment_name"]
 
 FILE_NAME = "report.json"
+
+
+def alignment_name(figures: Container[str]) -> str:
+    """The figure that tells how prompts are followed where arms are compared: that of directions,
+    which a brand's traits do not move; where all pictures have one text there is only the plain."""
+    return "directional_alignment" if "directional_alignment" in figures else "alignment"
 
 
 @dataclass(frozen=True, slots=True)

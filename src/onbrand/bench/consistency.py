@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from onbrand.artifacts import alignment_name
 from onbrand.bench.crew import at_once
 from onbrand.bench.exam import Settings, drawn_folder, figures, judges, questions, start, train
 from onbrand.bench.probe import kept
@@ -103,15 +104,16 @@ def _learning_rate(
     for found in at_once(try_on, TUNING_IDS, num_workers, emit):
         tried.append(found)
         emit(Advanced(task, len(tried)))
+    follows = alignment_name(tried[0][str(settings.learning_rates[0])])
     means = {
         rate: {
             name: sum(found[str(rate)][name] for found in tried) / len(tried)
-            for name in ("identity", "alignment")
+            for name in ("identity", follows)
         }
         for rate in settings.learning_rates
     }
-    wanted = 0.97 * max(found["alignment"] for found in means.values())
-    best = max(means, key=lambda r: means[r]["identity"] - max(0.0, wanted - means[r]["alignment"]))
+    wanted = 0.97 * max(found[follows] for found in means.values())
+    best = max(means, key=lambda r: means[r]["identity"] - max(0.0, wanted - means[r][follows]))
     write_json_atomic(
         file, {"learning_rate": best, "tried": {str(rate): found for rate, found in means.items()}}
     )

@@ -26,7 +26,9 @@ def summarise(records: Sequence[Result], *, seed: int) -> Result:
     bars = {"retrieval_fraction": 0.90, "alignment_ratio": 0.97, "memorised_fraction": 0.0}
     bars["identity_error"] = min(0.5 * baselines[a]["identity_error"]["value"] for a in BASELINES)
     trainer = {name: m["value"] for name, m in baselines["dreambooth_lora"].items()}
-    bars |= {name: 0.98 * trainer[name] for name in ("alignment", "diversity") if name in trainer}
+    bars |= {name: 0.98 * trainer[name]
+             for name in ("alignment", "directional_alignment", "diversity")
+             if name in trainer}  # fmt: skip
     bars |= {f"{name}_fraction": trainer[f"{name}_fraction"] + 0.10
              for name in ("expression", "pose") if f"{name}_fraction" in trainer}  # fmt: skip
     for name, bar in bars.items():

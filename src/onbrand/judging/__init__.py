@@ -9,7 +9,6 @@ from onbrand.judging.choose import Choice, Verdict, choose, diagnose, verdict, w
 from onbrand.judging.diagnosis import Diagnoser, Finding, excesses, findings
 from onbrand.judging.eyes import (
     Eyes,
-    Score,
     TrainingScorer,
     open_eyes,
     scorer,
@@ -40,7 +39,6 @@ __all__ = [
     "Measured",
     "PictureScore",
     "References",
-    "Score",
     "Take",
     "TrainingScorer",
     "Verdict",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onbrand.artifacts.judgement import Arm, Metric
+from onbrand.artifacts.judgement import Arm, Metric, alignment_name
 from onbrand.judging.diagnosis import findings
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 ALIGNMENT_TOLERANCE = 0.03
-CHOICE_TOLERANCE = 0.15  # traits that prompts do not name cost the base told in words as much
+CHOICE_TOLERANCE = 0.15  # sixteen pictures measure no finer
 RETRIEVAL_BAR = 0.90
 DIVERSITY_FLOOR = 0.5
 IDENTITY_TIE = 0.005
@@ -54,18 +54,20 @@ def choose(
     stages: Mapping[str, Mapping[str, float]], *, base: Mapping[str, float] | None = None
 ) -> Choice:
     """The stage to ship, by training-side scores: highest identity among those that still follow
-    the prompt (alignment within 15 % of the base's) and still vary (half the base's diversity).
+    the prompt (within 15 % of the base's) and still vary (half the base's diversity).
 
-    `stages` maps names, in training order, to {"identity", "alignment", "diversity"?}; `base` holds
-    the same for the untouched base. Ties (0.005) go to the later stage: the recipe has it because
+    `stages` maps names, in training order, to {"identity", "alignment", "directional_alignment"?,
+    "diversity"?}; `base` holds the same for the untouched base. Prompts are followed as the
+    directional alignment says, which a brand's traits do not move; where all pictures have one
+    text there is only the plain one. Ties (0.005) go to the later stage: the recipe has it because
     it helps as a rule, and its gates have seen what it lost. When no stage keeps both, the one with
-    the best alignment is named and `good` is False.
+    the best of these is named and `good` is False.
     """
     if not stages:
         raise ValueError("there is no stage to choose from: train at least one")
     kept = {name: n for name, n in stages.items() if not _lost(n, base)}
     if not kept:
-        name = max(stages, key=lambda s: stages[s].get("alignment", 0.0))
+        name = max(stages, key=lambda s: stages[s].get(alignment_name(base or {}), 0.0))
         lost = _lost(stages[name], base)
         return Choice(name, f"{_said(name)} is the least bad: even it {lost}.", good=False)
     best = max(n["identity"] for n in kept.values())
@@ -91,8 +93,8 @@ def _why(
         rival = max(others, key=lambda s: others[s])
         beats = "beats" if own > others[rival] + IDENTITY_TIE else "equals"
         reason = f"{_said(name)}'s identity {own:.2f} {beats} {rival}'s {others[rival]:.2f}"
-    if base is not None and "alignment" in base:
-        reason += f" and its alignment is {_against(stages[name]['alignment'], base['alignment'])}"
+    if base is not None and (follows := alignment_name(base)) in base:
+        reason += f" and its alignment is {_against(stages[name][follows], base[follows])}"
     passed = [s for s in stages if s not in kept and stages[s]["identity"] > own]
     if passed:
         reason += f"; {passed[-1]} is more alike but {_lost(stages[passed[-1]], base)}"
@@ -103,7 +105,8 @@ def _lost(numbers: Mapping[str, float], base: Mapping[str, float] | None) -> str
     """What a stage lost against the base, as the end of a sentence; "" when nothing."""
     if base is None:
         return ""
-    drop = 1 - numbers.get("alignment", 0.0) / base["alignment"] if base.get("alignment") else 0.0
+    follows = alignment_name(base)
+    drop = 1 - numbers.get(follows, 0.0) / base[follows] if base.get(follows) else 0.0
     if drop > CHOICE_TOLERANCE:
         return f"lost {_percent(drop)} of the base's prompt alignment"
     if "diversity" in numbers and numbers["diversity"] < DIVERSITY_FLOOR * base.get("diversity", 0):
@@ -184,8 +187,8 @@ def verdict(choice: Choice, stages: Mapping[str, Arm], baselines: Mapping[str, A
     """One sentence for the head of the report: the choice, confirmed or vetoed by the twins.
 
     Vetoes: identity not better than prompt_only's, alignment under 0.9 of the base's (or of
-    prompt_only's where that is less: it, too, shows traits that the prompts do not name), or more
-    than one picture in twenty memorised. Smaller shortfalls are said but do not veto.
+    prompt_only's where that is less: long descriptions distract, too), or more than one picture in
+    twenty memorised. Smaller shortfalls are said but do not veto.
     Raises ValueError when the chosen stage was not measured.
     """
     if choice.stage not in stages:

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.judging.indices import drift
-from onbrand.judging.metrics import diversity, identity_scores, layouts
+from onbrand.judging.metrics import (
+    alignment,
+    directional_alignment,
+    diversity,
+    identity_scores,
+    layouts,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -46,14 +52,17 @@ __all__ = [
 Embed = Callable[[Sequence[Image.Image]], NDArray[np.float64]]
 """pictures → [n, d], each row of length 1"""
 
-Align = Callable[[Sequence[Image.Image], Sequence[str]], NDArray[np.float64]]
-"""pictures and a text for each → [n] cosines"""
+Align = Callable[
+    [Sequence[Image.Image], Sequence[str]], tuple[NDArray[np.float64], NDArray[np.float64]]
+]
+"""pictures and a text for each → [n, d] and [n, d] of one space, each row of length 1"""
 
 ReadAttributes = Callable[[Sequence[Image.Image]], list[dict[str, str]]]
 """pictures → what is seen on each: {"pose": "waving", …}"""
 
-Score = Callable[[Sequence[Image.Image], Sequence[str]], dict[str, float]]
-"""pictures and their trigger-free texts → {"identity", "alignment", "diversity"}"""
+Score = Callable[[Sequence[Image.Image], Sequence[str]], dict[str, NDArray[np.float64]]]
+"""pictures and their trigger-free texts → {"identity", "alignment", …}, a value for each text that
+is another, in order (see `TrainingScorer`)"""
 
 
 @dataclass(frozen=True)
@@ -101,17 +110,17 @@ def _batched(
 
 
 def _aligning(scorer: Alignment, size_px: int, batch_size: int) -> Align:
+    look = _batched(scorer.embed_pixels, size_px, batch_size)
 
-    def align(pictures: Sequence[Image.Image], texts: Sequence[str]) -> NDArray[np.float64]:
+    def align(
+        pictures: Sequence[Image.Image], texts: Sequence[str]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         import torch
 
-        rows = []
+        once = list(dict.fromkeys(texts))
         with torch.inference_mode():
-            for start in range(0, len(pictures), batch_size):
-                part = slice(start, start + batch_size)
-                pixels = to_pixels(pictures[part], size_px)
-                rows.append(scorer.score(pixels, list(texts[part])).float().cpu().numpy())
-        return np.concatenate(rows).astype(np.float64) if rows else np.zeros(0)
+            told = scorer.embed_texts(once).float().cpu().numpy().astype(np.float64)
+        return look(pictures), told[[once.index(text) for text in texts]]
 
     return align
 
@@ -220,9 +229,10 @@ class TrainingScorer:
     """The training side's figures for previews, gates and the choice of a stage; never a twin's.
 
     Called with pictures and their trigger-free texts it returns "identity" (mean cosine to the
-    held-out real pictures), "alignment" (mean cosine to the texts), when some text comes twice
-    "diversity" (see metrics), and, where there are training pictures to compare with and the pack
-    has a parser and a pose estimator, the figures of `onbrand.judging.diagnosis`.
+    held-out real pictures), "alignment" (mean cosine to the texts), where there are two texts or
+    more "directional_alignment", where some text comes twice "diversity" (see metrics), and, where
+    there are training pictures to compare with and the pack has a parser and a pose estimator, the
+    figures of `onbrand.judging.diagnosis`.
     """
 
     def __init__(self, score: Score, embed: Embed, diagnoser: Diagnoser | None = None) -> None:
@@ -231,11 +241,17 @@ class TrainingScorer:
     def __call__(
         self, pictures: Sequence[Image.Image], texts: Sequence[str], /
     ) -> dict[str, float]:
-        """The figures."""
-        found = self._score(pictures, texts)
+        """The figures, each the mean over the texts."""
+        found = {name: float(row.mean()) for name, row in self._score(pictures, texts).items()}
         if self._diagnoser is not None:
             found |= self._diagnoser.figures(self._diagnoser.see(pictures))
         return found
+
+    def per_prompt(
+        self, pictures: Sequence[Image.Image], texts: Sequence[str], /
+    ) -> dict[str, NDArray[np.float64]]:
+        """Those that a single text's pictures have, without the diagnoser's, for each text."""
+        return self._score(pictures, texts)
 
     def drift(self, own: Sequence[Image.Image], base: Sequence[Image.Image], /) -> float:
         """prior_drift: how far pictures for the plain class's prompts moved from the base's."""
@@ -271,17 +287,26 @@ def training_scorer(
 
 
 def scorer(embed: Embed, align: Align, held_out: Sequence[Image.Image]) -> Score:
-    """Identity, alignment and diversity by any encoders: the seam that tests use."""
+    """Identity, both alignments and diversity by any encoders: the seam that tests use."""
     real = embed(held_out)
 
-    def score(pictures: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, float]:
+    def score(
+        pictures: Sequence[Image.Image], texts: Sequence[str]
+    ) -> dict[str, NDArray[np.float64]]:
         spread, _ = diversity(layouts(pictures), list(texts))
-        numbers = {
-            "identity": float(identity_scores(embed(pictures), real).mean()),
-            "alignment": float(align(pictures, texts).mean()),
+        seen, told = align(pictures, texts)
+        rows = {
+            "identity": identity_scores(embed(pictures), real),
+            "alignment": alignment(seen, told),
+            "directional_alignment": directional_alignment(seen, told),
         }
-        if len(spread):
-            numbers["diversity"] = float(spread.mean())
-        return numbers
+        once = list(dict.fromkeys(texts))
+        places = [[i for i, other in enumerate(texts) if other == text] for text in once]
+        found = {
+            name: np.array([row[place].mean() for place in places])
+            for name, row in rows.items()
+            if np.isfinite(row).all()
+        }
+        return found | ({"diversity": spread} if len(spread) else {})
 
     return score

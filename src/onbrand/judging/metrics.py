@@ -17,7 +17,9 @@ from onbrand.errors import DatasetError
 from onbrand.judging.colour import srgb_to_lab
 
 __all__ = [
+    "alignment",
     "centroid",
+    "directional_alignment",
     "diversity",
     "edge_f1",
     "frechet_distance",
@@ -77,6 +79,30 @@ def retrieve(generated: Floats, centroids: Floats) -> NDArray[np.int64]:
     has no more chances. Ties go to the earlier identity.
     """
     return np.asarray(np.argmax(generated @ centroids.T, axis=1))
+
+
+def alignment(pictures: Floats, texts: Floats) -> Floats:
+    """Cosine of picture i and text i, as CLIP-T: [n, d], [n, d] → [n].
+
+    What all pictures show and no text names (a brand's traits) counts as error here.
+    """
+    return np.asarray((pictures * texts).sum(axis=1))
+
+
+def directional_alignment(pictures: Floats, texts: Floats) -> Floats:
+    """Cosine of what picture i differs by from the set's mean picture and what text i differs by
+    from its mean text: [n, d], [n, d] → [n]; NaN where all texts are one.
+
+    The cosine of directions of StyleGAN-NADA (Gal et al. 2021, eq. 5), from the mean instead of a
+    source picture. What all pictures share drops out, a brand's traits with it: true drawings of a
+    character keep .98 of what its plain kind has, and one wrong attribute costs three tenths, where
+    `alignment` takes .09 and .15 (`onbrand bench eyes`).
+    """
+    seen, told = pictures - pictures.mean(axis=0), texts - texts.mean(axis=0)
+    lengths = np.linalg.norm(seen, axis=1) * np.linalg.norm(told, axis=1)
+    if np.allclose(told, 0, atol=1e-6):
+        return np.full(len(pictures), np.nan)
+    return np.asarray((seen * told).sum(axis=1) / np.maximum(lengths, 1e-12))
 
 
 def layouts(pictures: Sequence[Image.Image]) -> Floats:

@@ -50,6 +50,7 @@ BETTER: dict[str, Literal["higher", "lower"]] = {
     "identity_error": "lower",
     "retrieval_fraction": "higher",
     "alignment": "higher",
+    "directional_alignment": "higher",
     "alignment_ratio": "higher",
     "diversity": "higher",
     "memorised_fraction": "lower",
@@ -146,8 +147,9 @@ class Measured:
 class Judge:
     """Embeds the references once, then measures any number of arms against them.
 
-    `base` holds the untouched base's pictures for the same texts; its alignment is what
-    `alignment_ratio` divides by. Without it that figure is left out.
+    `base` holds the untouched base's pictures for the same texts; its directional alignment is what
+    `alignment_ratio` divides by, or its plain one where all have one text. Without a base that
+    figure is left out.
     """
 
     def __init__(
@@ -172,14 +174,14 @@ class Judge:
         )
         self.diagnoser = None if eyes.see is None else _diagnoser(eyes.see, references)
         self.base_identity: Floats | None = None
-        self.base_alignment: dict[str, float] = {}
+        self.base_follows: dict[str, float] = {}
         if base is not None:
             if eyes.see is not None:
                 self.base_identity = eyes.embed(base.pictures)
-            aligned = eyes.align(base.pictures, base.texts)
+            follows = list(self._follows(base.pictures, base.texts).values())[-1]
             for text in dict.fromkeys(base.texts):
                 rows = [i for i, other in enumerate(base.texts) if other == text]
-                self.base_alignment[text] = float(aligned[rows].mean())
+                self.base_follows[text] = float(follows[rows].mean())
 
     def measure(self, arm: ArmPictures) -> Measured:
         """Every figure that can be had for this arm, and every picture's own."""
@@ -187,7 +189,7 @@ class Judge:
         identity = m.identity_scores(embedded, self.real)
         found = m.retrieve(embedded, self.centroids)
         right = np.array([self.names[k] == OWN for k in found])
-        aligned = self.eyes.align(arm.pictures, arm.texts)
+        follows = self._follows(arm.pictures, arm.texts)
         layout = m.layouts(arm.pictures)
         near, distance = m.nearest_layout(layout, self.train_layouts)
         memorised = distance < self.memory_threshold
@@ -199,10 +201,10 @@ class Judge:
                 "identity_error", identity, arm.texts, lambda v: m.identity_error(v, self.ceiling)
             ),
             "retrieval_fraction": self._mean("retrieval_fraction", right, arm.texts),
-            "alignment": self._mean("alignment", aligned, arm.texts),
             "memorised_fraction": self._mean("memorised_fraction", memorised, arm.texts),
         }
-        metrics |= self._ratio(aligned, arm.texts)
+        metrics |= {name: self._mean(name, row, arm.texts) for name, row in follows.items()}
+        metrics |= self._ratio(list(follows.values())[-1], arm.texts)
         spread, prompts = m.diversity(layout, list(arm.texts))
         if len(spread):
             metrics["diversity"] = self._mean("diversity", spread, prompts)
@@ -217,7 +219,7 @@ class Judge:
                 identity=float(identity[i]),
                 nearest_name=self.names[found[i]],
                 right=bool(right[i]),
-                alignment=float(aligned[i]),
+                alignment=float(follows["alignment"][i]),
                 nearest_train=int(near[i]),
                 nearest_distance=float(distance[i]),
                 memorised=bool(memorised[i]),
@@ -270,8 +272,8 @@ class Judge:
         told = [(p, t) for p, t in zip(held_out, captions, strict=True) if t]
         if told:
             pictures, texts = zip(*told, strict=True)
-            aligned = self.eyes.align(pictures, texts)
-            figures["alignment"] = self._mean("alignment", aligned, range(len(told)))
+            for name, row in self._follows(pictures, texts).items():
+                figures[name] = self._mean(name, row, range(len(told)))
         palette = self._palette(held_out)
         if palette is not None:
             figures["palette_distance"] = self._mean(
@@ -283,12 +285,22 @@ class Judge:
         wanted = self.references.palette
         return np.array([palette_distance(p, wanted) for p in pictures]) if wanted else None
 
-    def _ratio(self, aligned: Floats, texts: Sequence[str]) -> dict[str, Metric]:
-        """Alignment over the base's own on the same texts, resampled together by text."""
-        own = np.array([self.base_alignment.get(text, np.nan) for text in texts])
+    def _follows(self, pictures: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, Floats]:
+        """How each picture fits its text, plainly and, where there are several texts, by direction:
+        the last one is what arms are compared by."""
+        seen, told = self.eyes.align(pictures, texts)
+        found = {
+            "alignment": m.alignment(seen, told),
+            "directional_alignment": m.directional_alignment(seen, told),
+        }
+        return {name: row for name, row in found.items() if np.isfinite(row).all()}
+
+    def _ratio(self, follows: Floats, texts: Sequence[str]) -> dict[str, Metric]:
+        """How prompts are followed over the base's own, resampled together by text."""
+        own = np.array([self.base_follows.get(text, np.nan) for text in texts])
         if np.isnan(own).any() or own.mean() <= 0:
             return {}
-        pairs = np.stack([aligned, own], axis=1)
+        pairs = np.stack([follows, own], axis=1)
         return {
             "alignment_ratio": self._statistic(
                 "alignment_ratio", pairs, texts, lambda v: float(v[:, 0].mean() / v[:, 1].mean())

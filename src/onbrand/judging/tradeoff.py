@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onbrand.artifacts.judgement import alignment_name
 from onbrand.judging.choose import IDENTITY_TIE, choose
 from onbrand.judging.intervals import bootstrap
 
@@ -53,7 +54,8 @@ def take(figures: Mapping[str, PerPrompt], base: PerPrompt) -> Take:
     if not figures:
         return Take(None, "Nothing was measured: every combination failed.", good=False)
     means = {name: _means(values) for name, values in figures.items()}
-    order = sorted(means, key=lambda name: (means[name]["alignment"], means[name]["identity"]))
+    follows = alignment_name(base)
+    order = sorted(means, key=lambda name: (means[name][follows], means[name]["identity"]))
     choice = choose({name: means[name] for name in order}, base=_means(base))
     if not choice.good:
         return Take(choice.stage, choice.reason, good=False)

@@ -16,6 +16,7 @@ __all__ = ["GATE_METRICS", "Fallback", "Gate", "Validation"]
 GATE_METRICS: Mapping[str, Literal["higher", "lower"]] = {
     "identity": "higher",
     "alignment": "higher",
+    "directional_alignment": "higher",
     "diversity": "higher",
     "shape_doubt": "lower",
     "pose_variety": "higher",

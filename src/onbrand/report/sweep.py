@@ -14,7 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 import onbrand
-from onbrand.artifacts.judgement import Arm
+from onbrand.artifacts.judgement import Arm, alignment_name
 from onbrand.files import write_json_atomic, write_text_atomic
 from onbrand.pixels import write_png
 from onbrand.report.context import Shown
@@ -27,7 +27,6 @@ from onbrand.sheet import contact_sheet
 __all__ = ["SweepContext", "SweepRow", "build_sweep_page", "write_sweep"]
 
 SHOWN_PX, LEAST_COLUMNS = 160, 6
-X, Y = "alignment", "identity"
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,9 @@ def _plot(context: SweepContext) -> str:
 
 
 def _dot(row: SweepRow) -> Dot | None:
-    if row.arm is None or not {X, Y} <= set(row.arm.metrics):
+    if row.arm is None or not {"alignment", "identity"} <= set(row.arm.metrics):
         return None
-    x, y = row.arm.metrics[X], row.arm.metrics[Y]
+    x, y = row.arm.metrics[alignment_name(row.arm.metrics)], row.arm.metrics["identity"]
     return Dot(
         str(row.number), row.label, x.value, y.value, x.interval, y.interval,
         row.front, row.chosen, row.usable,

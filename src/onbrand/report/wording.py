@@ -38,9 +38,21 @@ MEASURES: dict[str, Measure] = {
     "retrieval_fraction": Measure(
         "Retrieval", "the brand is nearest among 19 others and their one-trait look-alikes", "share"
     ),
-    "alignment": Measure("Alignment", "how well the picture fits the prompt (cosine)", "small"),
+    "alignment": Measure(
+        "Alignment",
+        "how well the picture fits the prompt (cosine); the brand's traits, which no prompt names, "
+        "lower it",
+        "small",
+    ),
+    "directional_alignment": Measure(
+        "Alignment of directions",
+        "how pictures differ against how their prompts do (cosine): what all share drops out",
+        "small",
+    ),
     "alignment_ratio": Measure(
-        "Alignment against base", "as a share of the untouched base's on the same prompts", "share"
+        "Alignment against base",
+        "of directions, as a share of the untouched base's on the same prompts",
+        "share",
     ),
     "diversity": Measure(
         "Diversity", "how pictures of one prompt differ (0 = all the same layout)", "cosine"
@@ -145,6 +157,17 @@ MEASURES: dict[str, Measure] = {
         "Captions, mascots", "the true one among 20 with one attribute changed", "share"
     ),
     "captions_emoji_fraction": Measure("Captions, emoji", "the noun among 20", "share"),
+    **{
+        f"{name}_with_{other}_ratio": Measure(f"{label} kept, {words}", of, "share")
+        for name, label in (
+            ("alignment", "Alignment"),
+            ("directional_alignment", "Alignment of directions"),
+        )
+        for other, words, of in (
+            ("traits", "traits", "a character truly drawn, over its plain kind (100 % is right)"),
+            ("one_wrong", "one wrong", "one named attribute drawn wrong, over none (low is keen)"),
+        )
+    },
     "pa_fraction": Measure(
         "Look-alikes told (PA)", "margins above 0, same scene, one trait changed", "share"
     ),

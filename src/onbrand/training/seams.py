@@ -33,7 +33,7 @@ class Sampler(Protocol):
 class Scorer(Protocol):
     """Figures of pictures by the training-side encoders; texts[i] is trigger-free.
 
-    Returns identity, alignment and diversity (judging.training_scorer fits).
+    Returns identity, alignments and diversity (judging.training_scorer fits).
     """
 
     def __call__(

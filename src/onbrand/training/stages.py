@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["ARMS", "base_metrics", "failed_gate", "loss_curves", "plan", "train"]
 
 ARMS = ("onbrand", dreambooth.NAME)
-CHOOSING = ("identity", "alignment", "diversity")  # what a stage is chosen by
+CHOOSING = ("identity", "directional_alignment", "diversity")  # what a stage is chosen by
 
 
 def train(

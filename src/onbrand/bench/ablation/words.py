@@ -13,8 +13,8 @@ __all__ = ["GROUPS", "row_cells", "row_heads", "row_tables"]
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "What each brings": (
-        "identity", "retrieval_fraction", "alignment", "diversity", "expression_fraction",
-        "pose_fraction",
+        "identity", "retrieval_fraction", "alignment", "directional_alignment", "diversity",
+        "expression_fraction", "pose_fraction",
     ),
     "Part by part": (
         "head_identity", "ears_identity", "eyes_identity", "mark_identity", "outfit_identity",

@@ -89,7 +89,9 @@ def _words(look: Look) -> Both:
 
 
 def _alignment(look: Look) -> Both:
+    from onbrand.bench.eyes.following import prompts_followed
     from onbrand.bench.eyes.sight import batches, captions_beaten, captions_told
+    from onbrand.illustrator import RESERVED_IDS
 
     emoji = held_out_emoji(look.data / "fluent-emoji")[: look.num]
     figures: list[Figures] = []
@@ -110,6 +112,8 @@ def _alignment(look: Look) -> Both:
                 found["captions_emoji_fraction"] = captions_told(
                     eye, shown.split(25), lines, look.seed
                 )
+            some = list(RESERVED_IDS)[: max(1, look.num // 8)]
+            found |= prompts_followed(eye, some, look.size_px, look.seed)
         figures.append(found)
     return figures[0], figures[1]
 

@@ -33,7 +33,7 @@ from onbrand.road.sweeps.plan import DONE_NAME, Plan, model_folder
 from onbrand.road.sweeps.settings import Drawing
 
 if TYPE_CHECKING:
-    from onbrand.judging import Score
+    from onbrand.judging import TrainingScorer
     from onbrand.models.diffusion import DiffusionModel
 
 __all__ = ["Attempts"]
@@ -47,7 +47,7 @@ class Attempts:
     pack: Pack
     dataset: Dataset
     brief: Brief
-    score: Score
+    scorer: TrainingScorer
     emit: Listener
     texts: list[str] = field(init=False)
     seeds: list[int] = field(init=False)
@@ -203,14 +203,10 @@ class Attempts:
         the brief's own text, whatever words a combination adds, so that all answer one question."""
         from onbrand.judging import bootstrap
 
-        num, columns = len(self.seeds), dict[str, list[float]]()
-        for index, text in enumerate(self.texts):
-            pictures = [shots.open(index * num + k) for k in range(num)]
-            for figure, value in self.score(
-                pictures, [self.brief.class_prompt(text)] * num
-            ).items():
-                columns.setdefault(figure, []).append(value)
-        per_prompt = {figure: tuple(values) for figure, values in columns.items()}
+        asked = [self.brief.class_prompt(text) for text in self.texts for _ in self.seeds]
+        pictures = [shots.open(index) for index in range(len(asked))]
+        found = self.scorer.per_prompt(pictures, asked)
+        per_prompt = {figure: tuple(row.tolist()) for figure, row in found.items()}
         metrics = {
             figure: Metric(sum(values) / len(values), bootstrap(values))
             for figure, values in per_prompt.items()

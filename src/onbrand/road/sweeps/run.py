@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
-from onbrand.artifacts import Dataset
+from onbrand.artifacts import Dataset, alignment_name
 from onbrand.errors import DatasetError
 from onbrand.events import Advanced, Event, Finished, Listener, Noted, Started, Warned, silent
 from onbrand.models import open_pack
@@ -135,7 +135,10 @@ def _front(done: Sequence[Trial]) -> list[int]:
     from onbrand.judging import pareto_front
 
     points = [
-        (trial.arm.metrics["alignment"].value, trial.arm.metrics["identity"].value)
+        (
+            trial.arm.metrics[alignment_name(trial.arm.metrics)].value,
+            trial.arm.metrics["identity"].value,
+        )
         for trial in done
         if trial.arm is not None
     ]
