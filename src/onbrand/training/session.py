@@ -329,7 +329,7 @@ class Session:
             num_steps=plan.num_steps,
             num_pictures_seen=plan.num_pictures_seen,
             folder=f"stages/{folder.name}",
-            seconds=round(seconds, 1),
+            seconds=round(seconds, 3),
             code=made_by(),
             best_step=best_step,
         )

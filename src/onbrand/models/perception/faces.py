@@ -50,7 +50,7 @@ class ParsedFaces:
     @torch.no_grad()
     def boxes(self, pixels_bchw: Tensor) -> list[Tensor]:
         """See `FaceFinder.boxes`."""
-        shares = mask_of(self.parsing, pixels_bchw, self.names).cpu().numpy()
+        shares = mask_of(self.parsing, pixels_bchw, self.names).float().cpu().numpy()
         return [torch.tensor(_boxes(share), dtype=torch.float32).reshape(-1, 5) for share in shares]
 
 
