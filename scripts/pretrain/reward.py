@@ -1,19 +1,16 @@
 """What unet.py --own adds: the base looks at what it draws, and is told what its prompts named.
 
 Squared error rewards what most pictures share; whether a coat is a coat is little of it. Some
-prompts a step are drawn from noise in NUM_STEPS DDIM steps with guidance, and the pack's
-training-side eyes look at them: cross-entropy of the attributes that a prompt names, through the
-tagger, and of a mascot's expression, through the reader of faces. The gradient reaches the network
-at LEARNS of the steps by way of what these add to the picture, never through its input: DRTune
-(arXiv 2405.00760), a kin of ReFL (arXiv 2304.05977) that teaches the early steps, too, which
-decide the layout. The tagger sees every picture moved a little: single pixels must not please it.
-The attribute reader that grades the base has no part in this.
+prompts a step are drawn from noise (onbrand.training.drawing: DRTune), and the pack's training-side
+eyes look at them: cross-entropy of the attributes that a prompt names, through the tagger, and of a
+mascot's expression, through the reader of faces. The tagger sees every picture moved a little:
+single pixels must not please it. The attribute reader that grades the base has no part in this.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,19 +24,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
+from onbrand.models.families.variance import VariancePreserving
 from onbrand.models.packs import open_pack
 from onbrand.models.perception import ExpressionReader, load_expression
 from onbrand.models.perception.tags import Tagger
+from onbrand.training.drawing import draw_x0, learning_steps
 from onbrand.training.engine import generator, noise
 from onbrand.training.lenses import jittered
 from onbrand.training.losses import expression_distance
 
-__all__ = ["Eyes", "Reward", "draw", "moved", "reward_options"]
+__all__ = ["Eyes", "Reward", "moved", "reward_options"]
 
-NUM_STEPS = 5
-LEARNS = 2
 GUIDANCE = 4.0  # as pictures are sampled
-WORLDS = {"species": 0.4, "product_kind": 0.2, "garment_kind": 0.4}  # by what only they have
+WORLDS = {"species": 0.3, "product_kind": 0.25, "garment_kind": 0.45}  # by what only they have
 NAMED = (
     "species", "colour", "pose", "prop", "product_kind", "product_colour", "product_pattern",
     "garment_kind", "garment_colour", "garment_pattern", "person", "person_pose",
@@ -55,29 +52,6 @@ def reward_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--own", type=int, default=0, help="prompts a step that are drawn and looked at")
     p.add_argument("--own-weight", type=float, default=0.05, help="of what the eyes say of them")
     p.add_argument("--tagger", type=Path, help="a newer model/ of tagger.py to look with")
-
-
-def draw(
-    joint: Any, x_t: Tensor, words: Tensor, empty: Tensor, alphas_t: Tensor, learns: Collection[int]
-) -> Tensor:
-    """Clean latents [b, 4, s, s] of prompts' words [b, tokens, d], from the noise x_t.
-
-    With v prediction a DDIM step from angle p to angle q (cos p the root of alpha bar) is
-    x_q = cos(p - q) x_p - sin(p - q) v: the gradient passes through this sum, and reaches the
-    network in the steps of `learns` alone, there not through x_p.
-    """
-    num = len(alphas_t)
-    times = [num * (NUM_STEPS - k) // NUM_STEPS - 1 for k in range(NUM_STEPS)]
-    angles = [*torch.acos(alphas_t[times].sqrt()).tolist(), 0.0]
-    for k, t in enumerate(times):
-        given, t_b = x_t.detach(), torch.full((len(x_t),), t, device=x_t.device)
-        with torch.set_grad_enabled(k in learns):
-            v = joint.unet(given, t_b, encoder_hidden_states=words).sample.float()
-        with torch.no_grad():
-            away = joint.unet(given, t_b, encoder_hidden_states=empty).sample.float()
-        turn = torch.tensor(angles[k] - angles[k + 1])
-        x_t = turn.cos() * x_t - turn.sin() * (away + GUIDANCE * (v - away))
-    return x_t
 
 
 def moved(pixels_bchw: Tensor, chances_b3: Tensor) -> Tensor:
@@ -141,7 +115,8 @@ class Reward:
         self, options: argparse.Namespace, latents: Latents, tokenizer: CLIPTokenizer,
         alphas_t: Tensor,
     ) -> None:  # fmt: skip
-        self.options, self.tokenizer, self.alphas_t = options, tokenizer, alphas_t
+        self.options, self.tokenizer = options, tokenizer
+        self.process = VariancePreserving(alphas_t, "v_prediction")
         self.vae: AutoencoderKL = latents.vae.requires_grad_(False)
         self.size, self.labels = latents.size, latents.drawn.labels
         self.eyes = Eyes.open(options.start, options.tagger, options.device)
@@ -165,14 +140,13 @@ class Reward:
             max_length=77, return_tensors="pt",
         ).input_ids  # fmt: skip
         tags, faces = self.eyes.wanted([attributes for _, attributes in told])
-        when = torch.randperm(NUM_STEPS, generator=generator(seed, step, _WHEN))
         return {
             "own": noise((4, self.size, self.size), seed + 1, step, mine),
             "own_tokens": tokens,
             "tags": tags,
             "faces": faces,
             "chances": torch.rand((o.own, 7), generator=generator(seed, step, _VIEWS))[list(mine)],
-            "learns": when[:LEARNS],
+            "learns": torch.tensor(learning_steps(generator(seed, step, _WHEN))),
         }
 
     def _told(self, seed: int, step: int, sample: int) -> tuple[str, dict[str, str]]:
@@ -184,9 +158,15 @@ class Reward:
     def loss(self, joint: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Numbers]:
         """Weighted; its numbers are of this step's pictures."""
         words = joint.get_submodule("text_encoder")(batch["own_tokens"])[0]
-        empty = words[-1:].detach().expand(len(words) - 1, -1, -1)
-        clean = draw(
-            joint, batch["own"], words[:-1], empty, self.alphas_t, batch["learns"].tolist()
+        network: Callable[..., Any] = joint.get_submodule("unet")
+        told, empty = words[:-1], words[-1:].detach().expand(len(words) - 1, -1, -1)
+        clean = draw_x0(
+            self.process,
+            lambda x_t, t_b: network(x_t, t_b, encoder_hidden_states=told).sample,
+            lambda x_t, t_b: network(x_t, t_b, encoder_hidden_states=empty).sample,
+            batch["own"],
+            guidance=GUIDANCE,
+            learns=batch["learns"].tolist(),
         )
         pixels = self.vae.decode(clean / float(self.vae.config.scaling_factor)).sample
         off, numbers = self.eyes(pixels, batch["tags"], batch["faces"], batch["chances"])

@@ -137,14 +137,16 @@ def test_each_loss_alone_moves_the_weights(
     assert all(name in line for line in log)
 
 
-def test_only_named_expressions_count_in_own_pictures(
+def test_only_what_is_named_counts_in_own_pictures(
     dataset: Dataset, tiny_pack: Pack, tmp_path: Path
 ) -> None:
-    """Of captions that name no expression the reader knows, nothing is asked: the loss is 0."""
+    """Of captions that name nothing the eyes know, nothing is asked: the losses are 0."""
     untold = replace(dataset, assets=[replace(a, tags=[]) for a in dataset.assets])
-    model = run(untold, recipe_of(losses={"own_expression": 1.0}), tiny_pack, tmp_path / "model")
+    losses = {"own_expression": 1.0, "own_tags": 1.0}
+    model = run(untold, recipe_of(losses=losses), tiny_pack, tmp_path / "model")
     (log,) = training.loss_curves(model.root).values()
     assert [line["own_expression"] for line in log] == [0.0] * len(log)
+    assert [line["own_tags"] for line in log] == [0.0] * len(log)
 
 
 def test_regularised_weights_stay_nearer_to_the_base(

@@ -23,7 +23,7 @@ __all__ = [
 SEEN_LOSSES: tuple[str, ...] = ("perceptual", "semantic", "identity", "pose", "expression")
 """Losses that look at the decoded estimate of the clean picture."""
 
-OWN_LOSSES: tuple[str, ...] = ("own_identity", "own_expression")
+OWN_LOSSES: tuple[str, ...] = ("own_identity", "own_expression", "own_tags")
 """Losses that look at pictures which the model draws itself, of the samples' prompts."""
 
 STAGE_LOSSES: dict[str, tuple[str, ...]] = {
@@ -41,6 +41,7 @@ LOSS_ROLES: dict[str, str] = {
     "expression": "expression",
     "own_identity": "identity",
     "own_expression": "expression",
+    "own_tags": "tagger",
 }
 """A loss that looks through one of the pack's models -> the role of that model."""
 
@@ -79,7 +80,7 @@ class Stage(Settings):
     `reconstruction` takes squared errors or absolute ones; `losses` adds to it, by weight; those
     that look at decoded estimates (SEEN_LOSSES) look at samples with a timestep of at most
     `loss_max_timestep` (of 1000), on every `every`-th step. On those OWN_LOSSES have each sample's
-    prompt drawn, which costs some eight plain steps.
+    prompt drawn, which costs some ten plain steps.
     `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise levels alike, or
     oftener the middle, where shapes and marks are decided ("logit_normal").
     `head_weight` is how much more the head counts in reconstruction; by itself, what the brief's

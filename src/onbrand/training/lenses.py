@@ -38,6 +38,7 @@ __all__ = [
     "Lens",
     "Targets",
     "brand_reference",
+    "cropped",
     "jittered",
     "open_lenses",
     "vae_features",
@@ -136,7 +137,7 @@ def _identity(session: Session, examples: Examples) -> Lens:
     reference = brand_reference(session, encoder)
 
     def look(seen: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
-        views = (seen, _cropped(seen, seed, step))
+        views = (seen, cropped(seen, seed, step))
         return torch.stack([identity_distance(encoder.embed(v), reference) for v in views]).mean(0)
 
     return look
@@ -179,7 +180,7 @@ def jittered(boxes_b4: Tensor, chances_b4: Tensor) -> Tensor:
     return boxes_b4 + (chances_b4 * 2 - 1).to(boxes_b4) * FACE_JITTER * sides
 
 
-def _cropped(pixels_bchw: Tensor, seed: int, step: int) -> Tensor:
+def cropped(pixels_bchw: Tensor, seed: int, step: int) -> Tensor:
     """A part of every picture, the same for all, at full size."""
     height, width = pixels_bchw.shape[-2:]
     share, down, right = torch.rand(3, generator=generator(seed, step, _VIEW)).tolist()

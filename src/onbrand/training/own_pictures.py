@@ -1,13 +1,12 @@
 """The losses that look at pictures which the model draws itself, from noise, within a step.
 
     own = open_own(session, stage, examples)
-    own(batch, seed, step)      # {"own_identity": …, "own_expression": …}
+    own(batch, seed, step)      # {"own_identity": …, "own_expression": …, "own_tags": …}
 
 An estimate of a noised training picture (looks.py) still shows what that picture showed; here every
-mistake is the model's own. It draws each sample's prompt from the sample's noise in NUM_STEPS DDIM
-steps (arXiv 2010.02502, eta 0) with guidance, and the gradient runs through one of the last LAST of
-them: ReFL (arXiv 2304.05977) with DRaFT's truncation (arXiv 2309.17400). Reconstruction beside it
-is what keeps the model from pleasing the eyes alone. The evaluation twins are not reachable here.
+mistake is the model's own: it draws each sample's prompt from the sample's noise (drawing.py).
+Reconstruction beside it is what keeps the model from pleasing the eyes alone. The evaluation twins
+are not reachable here.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from onbrand.errors import PackError
 from onbrand.recipe import OWN_LOSSES, Stage
 from onbrand.training.batches import Batch
 from onbrand.training.cache import Examples, in_order
+from onbrand.training.drawing import draw_x0, learning_steps
 from onbrand.training.engine import generator
-from onbrand.training.lenses import jittered, open_lenses
+from onbrand.training.lenses import cropped, jittered, open_lenses
 from onbrand.training.losses import expression_distance
 from onbrand.training.session import Session
 
 if TYPE_CHECKING:
-    from onbrand.models.diffusion import Conditioning, DiffusionModel
+    from onbrand.models.diffusion import Conditioning
 
-__all__ = ["Own", "Regard", "draw_x0", "open_own"]
+__all__ = ["Own", "Regard", "open_own"]
 
-NUM_STEPS = 5
-LAST = 3
-_WHICH = -7  # stream of the step that gets the gradient
+_WHICH = -7  # stream of the steps that learn
 _FACES = 1_000_000  # and of jittered faces, a sample's number added
 
 Regard = Callable[[Tensor, Batch, int, int], Tensor]
@@ -52,19 +51,20 @@ class Own:
         """What these samples add to each loss's mean over the step's, before its weight."""
         if not batch.num_brand:
             return {}
-        session, num = self.session, batch.num_brand
-        told = batch.embeddings[:num]
-        chances = torch.rand((), generator=generator(seed, step, _WHICH))
-        with session.mixed():
+        model, num = self.session.model, batch.num_brand
+        told, guidance = batch.embeddings[:num], self.session.recipe.validation.guidance
+        nothing = _nothing(self.session, told)
+        guided = guidance != 1 and model.reads_negative
+        with self.session.mixed():
             clean = draw_x0(
-                session.model,
+                model,
+                lambda x_t, t_b: model.predict(x_t, t_b, told),
+                (lambda x_t, t_b: model.predict(x_t, t_b, nothing)) if guided else None,
                 batch.noise[:num],
-                told,
-                _nothing(session, told),
-                guidance=session.recipe.validation.guidance,
-                last=NUM_STEPS - 1 - int(chances * LAST),
+                guidance=guidance,
+                learns=learning_steps(generator(seed, step, _WHICH)),
             )
-        seen = session.model.decode(clean)
+        seen = model.decode(clean)
         return {
             name: batch.brand_mean(regard(seen, batch, seed, step))
             for name, regard in self.regards.items()
@@ -73,51 +73,11 @@ class Own:
 
 def open_own(session: Session, stage: Stage, examples: Examples) -> Own | None:
     """None for a stage without own losses. Raises PackError when the pack lacks an eye."""
-    makers = {"own_identity": _identity, "own_expression": _expression}
+    makers = {"own_identity": _identity, "own_expression": _expression, "own_tags": _tags}
     names = [name for name in OWN_LOSSES if stage.weight(name)]
     if not names:
         return None
     return Own(session, {name: makers[name](session, stage, examples) for name in names})
-
-
-def draw_x0(
-    model: DiffusionModel,
-    x_t: Tensor,
-    told: Conditioning,
-    nothing: Conditioning,
-    *,
-    guidance: float,
-    last: int,
-    num_steps: int = NUM_STEPS,
-) -> Tensor:
-    """The clean latents [b, c, h, w] that the model has in mind at step `last` (from 0) of drawing
-    `told` from the noise x_t; a gradient runs through that step's network alone, and there not
-    through what guidance pushes away from."""
-    steps = [model.num_timesteps * (num_steps - k) // num_steps - 1 for k in range(last + 1)]
-    for k, t in enumerate(steps):
-        t_b = torch.full((len(x_t),), t, device=x_t.device)
-        with torch.set_grad_enabled(k == last):
-            output = model.predict(x_t, t_b, told).float()
-            if guidance != 1 and model.reads_negative:
-                with torch.no_grad():
-                    away = model.predict(x_t, t_b, nothing).float()
-                output = away + guidance * (output - away)
-            clean = model.estimate_x0(output, x_t, t_b)
-        if k < last:
-            x_t = _less_noisy(model, x_t, clean, t_b, torch.full_like(t_b, steps[k + 1]))
-    return clean
-
-
-def _less_noisy(
-    model: DiffusionModel, x_t: Tensor, clean: Tensor, t_b: Tensor, next_b: Tensor
-) -> Tensor:
-    """DDIM's step: the noise that x_t and the estimate imply, at the next level.
-
-    x_t = a·x0 + s·noise in every family, so that a and s are what becomes of ones and zeros.
-    """
-    ones, zeros = torch.ones_like(clean), torch.zeros_like(clean)
-    signal, spread = model.add_noise(ones, zeros, t_b), model.add_noise(zeros, ones, t_b)
-    return model.add_noise(clean, (x_t - signal * clean) / spread, next_b)
 
 
 def _nothing(session: Session, told: Conditioning) -> Conditioning:
@@ -153,12 +113,47 @@ def _expression(session: Session, stage: Stage, examples: Examples) -> Regard:
     return regard
 
 
-def _named(tags: Sequence[Sequence[str]], labels: Sequence[str]) -> Tensor:
-    """[pictures, labels]: 1 for the expression that a picture's tags name, in rows that name one of
-    the labels; 0 elsewhere."""
+def _tags(session: Session, stage: Stage, examples: Examples) -> Regard:
+    """Whether it shows what the caption names, of two views as of who it is: cross-entropy in nats,
+    mean over the attributes that the caption names and the tagger knows; 0 where there are none."""
+    from onbrand.models.perception import load_tagger
+    from onbrand.models.perception.tags import AttributeClassifier
+
+    tagger = load_tagger(session.pack)
+    if not isinstance(tagger, AttributeClassifier):
+        raise PackError(
+            f"the tagger of pack '{session.pack.name}' writes captions, which have no gradient: "
+            "own_tags needs one that tells attributes. Take own_tags out of the recipe."
+        )
+    assets = in_order(session.dataset, stage.only)
+    wanted = {
+        name: _named([a.tags for a in assets], values, name)
+        for name, values in tagger.attributes.items()
+    }
+
+    def regard(seen: Tensor, batch: Batch, seed: int, step: int) -> Tensor:
+        rows = [picture for picture, _ in batch.contents]
+        asked = {name: table[rows].to(seen.device) for name, table in wanted.items()}
+        num = torch.stack([shares.sum(1) for shares in asked.values()]).sum(0)
+        views = [tagger.logits(view) for view in (seen, cropped(seen, seed, step))]
+        off = [
+            -(shares * logits[:, tagger.columns[name]].log_softmax(-1)).sum(1)
+            for name, shares in asked.items()
+            for logits in views
+        ]
+        return torch.stack(off).sum(0) / (len(views) * num.clamp_min(1))
+
+    return regard
+
+
+def _named(
+    tags: Sequence[Sequence[str]], labels: Sequence[str], attribute: str = "expression"
+) -> Tensor:
+    """[pictures, labels]: 1 for the value of the attribute that a picture's tags name, in rows that
+    name one of the labels; 0 elsewhere."""
     named = torch.zeros(len(tags), len(labels))
     for picture, told in enumerate(tags):
-        known = [label for label in labels if f"expression:{label}" in told]
+        known = [label for label in labels if f"{attribute}:{label}" in told]
         if known:
             named[picture, labels.index(known[0])] = 1.0
     return named

@@ -8,7 +8,7 @@ v = √ᾱ_t·ε − √(1−ᾱ_t)·x0 (Salimans and Ho 2022, arXiv 2202.00512)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
@@ -17,50 +17,22 @@ from onbrand.models.diffusion import DiffusionModel, quiet_libraries
 from onbrand.models.packs import Pack
 from onbrand.models.samplers import open_sampler
 
-__all__ = ["VarianceModel"]
+__all__ = ["VarianceModel", "VariancePreserving"]
 
 DPM_SOLVER = "DPMSolverMultistepScheduler"
 PREDICTIONS = ("epsilon", "v_prediction")
 
 
-class VarianceModel(DiffusionModel):
-    """A U-Net on a variance-preserving schedule.
+class VariancePreserving:
+    """The schedule's maths alone, for who holds a network and no pack.
 
-    `scheduler` is a DDIMScheduler with the pack's schedule, `alphas_cumprod` [T] float32.
+    `alphas_cumprod` is ᾱ [T], float32; `prediction_type` is one of PREDICTIONS.
     """
 
-    rescales_guidance = True
-
-    def __init__(self, pack: Pack, parts: Mapping[str, Any]) -> None:
-        scheduler = parts["scheduler"]
-        super().__init__(pack, {k: v for k, v in parts.items() if k != "scheduler"})
-        self.prediction_type = str(scheduler.config.prediction_type)
-        self._solves = type(scheduler).__name__ == DPM_SOLVER
-        self._schedule = _schedule(dict(scheduler.config))
-        self.scheduler = _ddim(self._schedule)
-        self.num_timesteps = int(self.scheduler.config.num_train_timesteps)
-        self.alphas_cumprod = cast(Tensor, self.scheduler.alphas_cumprod).float()
-        if self.prediction_type not in PREDICTIONS:
-            raise PackError(
-                f"pack '{pack.name}' predicts '{self.prediction_type}'; this version trains "
-                f"{' and '.join(PREDICTIONS)} models of its family ({self.family.title})."
-            )
-        if self.prediction_type == "epsilon" and float(self.alphas_cumprod[-1]) == 0.0:
-            raise PackError(
-                f"pack '{pack.name}' predicts noise on a schedule whose last step is pure noise "
-                "(rescale_betas_zero_snr): it cannot tell x0 there. Correct one of the two."
-            )
-
-    @property
-    def unit_px(self) -> int:
-        """What the side of a sampled picture must be a multiple of: the U-Net halves it."""
-        levels = max(0, len(self.network.config.block_out_channels) - 1)
-        return int(self.vae_factor * 2**levels)
-
-    @property
-    def zero_terminal_snr(self) -> bool:
-        """Whether the last timestep is pure noise (Lin et al. 2023, arXiv 2305.08891)."""
-        return float(self.alphas_cumprod[-1]) == 0.0
+    def __init__(self, alphas_cumprod: Tensor, prediction_type: str) -> None:
+        self.alphas_cumprod = alphas_cumprod.float()
+        self.prediction_type = prediction_type
+        self.num_timesteps = len(alphas_cumprod)
 
     def add_noise(self, x0: Tensor, noise: Tensor, t_b: Tensor) -> Tensor:
         """x_t = √ᾱ·x0 + √(1−ᾱ)·ε, float32; t_b are timesteps [b] in [0, num_timesteps)."""
@@ -89,14 +61,54 @@ class VarianceModel(DiffusionModel):
         alphas = self.alphas_cumprod.to(t_b.device)[t_b]
         return alphas / (1 - alphas)
 
-    def network_time(self, t_b: Tensor) -> Tensor:
-        """The timesteps themselves."""
-        return t_b
-
     def _coefficients(self, t_b: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         alphas = self.alphas_cumprod.to(like.device)[t_b.to(like.device)]
         alphas = alphas.reshape(-1, *([1] * (like.ndim - 1)))
         return alphas.sqrt(), (1 - alphas).sqrt()
+
+
+class VarianceModel(VariancePreserving, DiffusionModel):
+    """A U-Net on a variance-preserving schedule.
+
+    `scheduler` is a DDIMScheduler with the pack's schedule, `alphas_cumprod` [T] float32.
+    """
+
+    rescales_guidance = True
+
+    def __init__(self, pack: Pack, parts: Mapping[str, Any]) -> None:
+        scheduler = parts["scheduler"]
+        DiffusionModel.__init__(self, pack, {k: v for k, v in parts.items() if k != "scheduler"})
+        self._solves = type(scheduler).__name__ == DPM_SOLVER
+        self._schedule = _schedule(dict(scheduler.config))
+        self.scheduler = _ddim(self._schedule)
+        VariancePreserving.__init__(
+            self, self.scheduler.alphas_cumprod, str(scheduler.config.prediction_type)
+        )
+        if self.prediction_type not in PREDICTIONS:
+            raise PackError(
+                f"pack '{pack.name}' predicts '{self.prediction_type}'; this version trains "
+                f"{' and '.join(PREDICTIONS)} models of its family ({self.family.title})."
+            )
+        if self.prediction_type == "epsilon" and float(self.alphas_cumprod[-1]) == 0.0:
+            raise PackError(
+                f"pack '{pack.name}' predicts noise on a schedule whose last step is pure noise "
+                "(rescale_betas_zero_snr): it cannot tell x0 there. Correct one of the two."
+            )
+
+    @property
+    def unit_px(self) -> int:
+        """What the side of a sampled picture must be a multiple of: the U-Net halves it."""
+        levels = max(0, len(self.network.config.block_out_channels) - 1)
+        return int(self.vae_factor * 2**levels)
+
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """Whether the last timestep is pure noise (Lin et al. 2023, arXiv 2305.08891)."""
+        return float(self.alphas_cumprod[-1]) == 0.0
+
+    def network_time(self, t_b: Tensor) -> Tensor:
+        """The timesteps themselves."""
+        return t_b
 
     def sampler(self, name: str = "") -> Any:
         """A fresh sampler (it is state of one request): the pack's DPM-Solver, else DDIM; or the
