@@ -22,6 +22,7 @@ from onbrand.illustrator import ATTRIBUTES
 from onbrand.illustrator.parsing import face_box
 from onbrand.models.perception.expression import MARGIN
 from onbrand.models.perception.faces import crops
+from onbrand.training.lenses import jittered
 
 __all__ = ["EXPRESSIONS", "build", "loss_of", "main", "measure"]
 
@@ -39,12 +40,6 @@ def build(twin: bool = False) -> PreTrainedModel:
         return resnet((24, 40, 56, 64), embedding=24, image_px=CROP_PX, **head)
     widths, ones = (24, 48, 96, 120), (1, 1, 1, 1)
     return regnet(widths, ones, embedding=24, groups_width=24, image_px=CROP_PX, **head)
-
-
-def shaken(boxes_b4: Tensor, g: Generator) -> Tensor:
-    """Each side moved by up to a twelfth of its box."""
-    sides = (boxes_b4[:, 2:] - boxes_b4[:, :2]).repeat(1, 2)
-    return boxes_b4 + sides * (torch.rand(boxes_b4.shape, generator=g) * 2 - 1) / 12
 
 
 def loss_of(
@@ -95,7 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
         found = [(k, box) for k, where in enumerate(moved) if (box := face_box(where)) is not None]
         found = found[: options.batch]
         kept = torch.tensor([k for k, _ in found], device=rows.device)
-        boxes = shaken(torch.tensor([box for _, box in found]), g)
+        boxes = torch.tensor([box for _, box in found])
+        boxes = jittered(boxes, torch.rand(boxes.shape, generator=g))
         seen = relit(move(pixels(rows)), g)[kept]
         return crops(seen, boxes, CROP_PX, MARGIN), truth[rows[kept]]
 

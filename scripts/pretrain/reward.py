@@ -23,6 +23,7 @@ from latents import Latents
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
+from views import Move
 
 from onbrand.models.families.variance import VariancePreserving
 from onbrand.models.packs import open_pack
@@ -33,7 +34,7 @@ from onbrand.training.engine import generator, noise
 from onbrand.training.lenses import jittered
 from onbrand.training.losses import expression_distance
 
-__all__ = ["Eyes", "Reward", "moved", "reward_options"]
+__all__ = ["Eyes", "Reward", "near", "reward_options"]
 
 GUIDANCE = 4.0  # as pictures are sampled
 WORLDS = {"species": 0.3, "product_kind": 0.25, "garment_kind": 0.45}  # by what only they have
@@ -54,15 +55,11 @@ def reward_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--tagger", type=Path, help="a newer model/ of tagger.py to look with")
 
 
-def moved(pixels_bchw: Tensor, chances_b3: Tensor) -> Tensor:
-    """Every picture scaled by up to a tenth and shifted by up to a twentieth of the side, by
-    chances in [0, 1]."""
+def near(chances_b3: Tensor) -> Move:
+    """Scaled by up to a tenth, shifted by up to a twentieth of the side, by chances in [0, 1]."""
     scale, across, down = ((chances_b3 * 2 - 1) * 0.1).unbind(1)
-    theta = torch.zeros(len(pixels_bchw), 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1 + scale
-    theta[:, 0, 2], theta[:, 1, 2] = across, down
-    grid = F.affine_grid(theta.to(pixels_bchw), list(pixels_bchw.shape), align_corners=False)
-    return F.grid_sample(pixels_bchw, grid, padding_mode="border", align_corners=False)
+    still = torch.zeros_like(scale)
+    return Move.of(1 + scale, still, torch.stack([across, down], -1), still > 0)
 
 
 class Eyes:
@@ -91,7 +88,7 @@ class Eyes:
         self, pixels_bchw: Tensor, tags_bn: Tensor, faces_b: Tensor, chances_b7: Tensor
     ) -> tuple[Tensor, Numbers]:
         """Mean cross-entropy of what is named, in nats, and the share that the tagger sees."""
-        logits = self.tagger.logits(moved(pixels_bchw, chances_b7[:, :3]))
+        logits = self.tagger.logits(near(chances_b7[:, :3])(pixels_bchw))
         off, right = [], []
         for name, truth_b in zip(NAMED, tags_bn.T, strict=True):
             told = truth_b >= 0

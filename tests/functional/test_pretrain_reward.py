@@ -28,10 +28,10 @@ def test_views_are_near_and_the_middle_one_is_the_picture() -> None:
     import reward
 
     pixels = torch.rand((2, 3, 40, 40), generator=generator(0, 0, 0))
-    still = reward.moved(pixels, torch.full((2, 3), 0.5))
+    still = reward.near(torch.full((2, 3), 0.5))(pixels)
     assert torch.allclose(still, pixels, atol=1e-5)
-    aside = reward.moved(pixels, torch.tensor([[0.5, 1.0, 0.5]] * 2))
-    assert torch.allclose(aside[..., :38], pixels[..., 2:], atol=1e-5)
+    aside = reward.near(torch.tensor([[0.5, 1.0, 0.5]] * 2))(pixels)
+    assert torch.allclose(aside[..., 2:], pixels[..., :38], atol=1e-5)
 
 
 def test_the_eyes_ask_for_what_was_named() -> None:

@@ -64,6 +64,12 @@ ROWS: Mapping[str, Row] = {
         {**BOTH, "own_identity": 1.0, "own_expression": 0.5},
         about="its own drawings, who they show and with what face",
     ),
+    "own_tags": Row(
+        "third",
+        BOTH,
+        {**BOTH, "own_identity": 1.0, "own_tags": 0.3},
+        about="its own drawings, who they show and whether as the caption names",
+    ),
     "all": Row(
         "both",
         {**BOTH, "pose": 3.0, "expression": 0.1},
