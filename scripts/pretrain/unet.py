@@ -95,6 +95,7 @@ def schedule() -> DDIMScheduler:
     )  # fmt: skip
 
 
+PLAIN, OWN = "pictures seen", "own pictures looked at"
 SNR = schedule().alphas_cumprod / (1 - schedule().alphas_cumprod)
 
 
@@ -293,13 +294,12 @@ def main(arguments: list[str] | None = None) -> None:
     )  # fmt: skip
     loop.resume()
     step = stepper(joint, source, partial(both, reward) if reward else loss_of, options)
-    before = seen_by(options.start) if options.start else 0
+    before = seen_by(options.start)
 
     def save(done: int) -> None:
         began = time.monotonic()
-        seen = {"pictures seen": before + done * options.batch}
-        if options.own:
-            seen["own pictures looked at"] = done * options.own
+        more = {PLAIN: done * options.batch, OWN: done * options.own}
+        seen = {name: before.get(name, 0) + num for name, num in more.items()}
         (options.out / "scores.json").write_text(json.dumps(seen))
         with loop.averaged(), torch.no_grad():
             joint.eval()
@@ -317,11 +317,11 @@ def main(arguments: list[str] | None = None) -> None:
         save(loop.step)
 
 
-def seen_by(pack: Path) -> int:
+def seen_by(pack: Path | None) -> dict[str, int]:
     """How many pictures the base of a pack has seen, as far as its facts say."""
-    facts = pack / "facts.json"
-    told = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
-    return int(told.get("unet", {}).get("pictures seen", 0))
+    facts = pack / "facts.json" if pack else None
+    told = json.loads(facts.read_text("utf-8")) if facts and facts.exists() else {}
+    return {name: int(told.get("unet", {}).get(name, 0)) for name in (PLAIN, OWN)}
 
 
 def write(joint: Joint, folder: Path, done: int) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from onbrand.bench.emoji import STYLES, Emoji, emoji_caption, held_out_emoji, nouns
 from onbrand.bench.eyes.draws import WORLDS, Seen, draw
+from onbrand.bench.eyes.following import prompts_followed
 from onbrand.bench.eyes.identity import drawn_margins, part_margins
 from onbrand.bench.eyes.real import (
     emoji_styles,
@@ -34,6 +35,9 @@ from onbrand.bench.eyes.sight import (
 from onbrand.bench.eyes.sturdy import steadiness
 from onbrand.illustrator import PARTS
 from onbrand.illustrator.parsing import PARSED, WORN, face_box, parsed
+from onbrand.models import open_pack
+from onbrand.models.perception import load_alignment
+from onbrand.models.twins import AlignmentTwin
 
 SIDE = 64
 
@@ -323,3 +327,15 @@ def test_batches_cover_all(drawn: dict[str, list[Seen]]) -> None:
     assert pixels.shape == (32, 3, SIDE, SIDE)
     assert float(pixels.abs().max()) <= 1
     assert torch.equal(pixels[0], pixels[4])
+
+
+def test_traits_do_not_move_the_alignment_that_arms_are_compared_by() -> None:
+    """True drawings of characters against their plain kind: by directions they follow prompts as
+    well, by the plain cosine they seem not to; a wrong attribute shows twice as much."""
+    for eye in (load_alignment(open_pack("pocket")), AlignmentTwin(open_pack("pocket"))):
+        found = prompts_followed(eye, range(8), size_px=128, seed=7)
+        kept = {name: figure["value"] for name, figure in found.items()}
+        assert kept["directional_alignment_with_traits_ratio"] > 0.95
+        assert kept["alignment_with_traits_ratio"] < 0.95
+        assert kept["directional_alignment_with_one_wrong_ratio"] < 0.76
+        assert kept["alignment_with_one_wrong_ratio"] > 0.8
