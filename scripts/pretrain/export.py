@@ -1,8 +1,8 @@
 """Assembles the pocket pack: src/onbrand/models/pocket, swapped in as a whole.
 
 Takes what is trained so far; an eye that was not trained here stays as the old pack has it, and
-so do the facts of whatever was not. Writes fp16 safetensors, the scheduler, vocabulary.json,
-pack.toml and the model card.
+so do the facts of whatever was not. Writes safetensors (fp16; the eyes' matrices and kernels as
+float8), the scheduler, vocabulary.json, pack.toml and the model card.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from options import ROOT, WORK
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 from unet import schedule
 
@@ -46,9 +47,23 @@ ROLES = {
 }  # role: (folder of the run, folder in the pack)
 
 
+NO_EYES = ("controlnet", "identity_adapter")
+
+
 def mib(folder: Path) -> float:
     """Size of the safetensors under a folder, MiB."""
     return sum(f.stat().st_size for f in folder.rglob("*.safetensors")) / 2**20
+
+
+def in_eight_bits(folder: Path) -> None:
+    """Round matrices and kernels to float8 (e4m3, OCP 8-bit floating point): half the size, and
+    every eye sees what it saw in fp16 (docs/log.md). from_pretrained widens them again."""
+    for file in folder.glob("*.safetensors"):
+        kept = {
+            name: tensor.to(torch.float8_e4m3fn) if tensor.ndim >= 2 else tensor
+            for name, tensor in load_file(file).items()
+        }
+        save_file(kept, file, metadata={"format": "pt"})
 
 
 def facts_of(work: Path) -> dict[str, dict[str, Any]]:
@@ -101,7 +116,9 @@ of the side) and transformers models.
 PSNR in dB (gopher: inside its alpha; it was never trained on). `pa`, `retrieval`, `one_word` and
 accuracies are shares on held-out characters. Scores of generated pictures are in docs/benchmarks.
 
-## Size, MiB fp16
+## Size, MiB
+fp16; the eyes' matrices and kernels are float8 (e4m3), which any from_pretrained widens.
+
 | part | MiB |
 |---|---|
 {parts}
@@ -141,6 +158,8 @@ def assemble(
             source = old / to
         if source.exists():
             shutil.copytree(source, fresh / to)
+            if role not in NO_EYES:
+                in_eight_bits(fresh / to)
             there[role] = to
     roles = "".join(f'{role} = "{to}"\n' for role, to in there.items())
     (fresh / "pack.toml").write_text(

@@ -123,7 +123,8 @@ Uncurated: the first prompts about reserved subjects, the first seeds (`examples
 
 {pictures}
 
-## Size, MiB fp16
+## Size, MiB
+fp16; the eyes' matrices and kernels are float8 (e4m3).
 
 | part | MiB |
 |---|---|

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 pytestmark = pytest.mark.usefixtures("pretrain_scripts")
 
@@ -282,6 +283,28 @@ def test_from_nothing_to_a_pack_that_opens(pocket: Path) -> None:
     assert pack.num_px == 128
     assert "MIT" in (pocket / "README.md").read_text()
     assert not list(pocket.parent.glob("pocket.*"))
+
+
+def test_exported_eyes_are_rounded_to_eight_bits_and_widened_again(
+    work: Path, pocket: Path
+) -> None:
+    """Kernels are stored as float8 within a sixteenth of their value, norms as they were; what is
+    opened computes in float32."""
+    from onbrand.models.packs import open_pack
+    from onbrand.models.perception import load_pose
+
+    was = load_file(work / "pose" / "model" / "model.safetensors")
+    stored = load_file(pocket / "pose" / "model.safetensors")
+    for name, tensor in stored.items():
+        if tensor.ndim < 2:
+            assert torch.equal(tensor, was[name])
+            continue
+        assert tensor.dtype == torch.float8_e4m3fn
+        off = (tensor.float() - was[name].float()).abs()
+        assert (off <= was[name].float().abs() / 16 + 2**-10).all()
+    opened = dict(load_pose(open_pack(pocket)).module.named_parameters())
+    assert all(parameter.dtype == torch.float32 for parameter in opened.values())
+    assert all(torch.equal(opened[name], t.float()) for name, t in stored.items() if name in opened)
 
 
 def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
