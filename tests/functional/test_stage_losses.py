@@ -13,6 +13,7 @@ import torch
 from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
 from PIL import Image
 from safetensors.torch import load_file
+from tiny_hub import build_caption
 from torch import Tensor
 
 from onbrand import training
@@ -264,6 +265,14 @@ def test_a_loss_whose_eye_is_missing_is_refused(
     blind_pack = replace(tiny_pack, roles=roles, fallback=None)
     with pytest.raises(PackError, match="'pose'"):
         run(dataset, recipe_of(losses={"pose": 1.0}), blind_pack, tmp_path / "model")
+
+
+def test_a_captioner_teaches_no_tags(dataset: Dataset, tiny_pack: Pack, tmp_path: Path) -> None:
+    """Words have no gradient: refused before any work, though the pack has the role."""
+    told = replace(tiny_pack, roles={**tiny_pack.roles, "tagger": build_caption(tmp_path / "blip")})
+    with pytest.raises(PackError, match="writes captions"):
+        run(dataset, recipe_of(losses={"own_tags": 1.0}), told, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_losses_belong_to_kinds_of_stages() -> None:

@@ -130,7 +130,12 @@ def check_figures(brand: Path) -> None:
     found = json.loads((brand / "sweep" / "sweep.json").read_text())
     assert found["axes"] == {RATE: [1e-3, 5e-4], BATCH: [2, 3]}
     for one in found["combinations"]:
-        assert set(one["metrics"]) == {"identity", "alignment", "diversity"}
+        assert set(one["metrics"]) == {
+            "identity",
+            "alignment",
+            "directional_alignment",
+            "diversity",
+        }
         for name, metric in one["metrics"].items():
             assert set(metric) == {"value", "interval", "bar", "holds", "better"}
             assert metric["value"] == pytest.approx(np.mean(one["per_prompt"][name]))

@@ -31,6 +31,19 @@ def test_choose_follows_prompts_by_direction_where_it_can() -> None:
     assert "detail is more alike but lost 50 % of the base's prompt alignment" in choice.reason
 
 
+@pytest.mark.parametrize("followed", [-0.05, 0.0])
+def test_a_base_that_follows_nothing_has_nothing_to_lose(followed: float) -> None:
+    """Directions of a weak base can be opposite: the better stage is not refused for it, and a
+    stage that turns away from a good one has lost all of it, no more."""
+    weak = BASE | {"directional_alignment": followed}
+    better = {"identity": 0.8, "alignment": 0.30, "directional_alignment": 0.30}
+    assert choose({"detail": better}, base=weak).good
+    away = better | {"directional_alignment": -0.2}
+    choice = choose({"detail": away}, base=BASE | {"directional_alignment": 0.6})
+    assert not choice.good
+    assert "lost 100 % of the base's prompt alignment" in choice.reason
+
+
 def test_choose_prefers_the_later_stage_when_stages_tie() -> None:
     """Equal likeness goes to the later stage, whose gates have passed; less does not."""
     one = {"identity": 0.803, "alignment": 0.30}

@@ -112,3 +112,18 @@ def test_not_worse_knows_which_way_is_worse() -> None:
         found = judge_gates([one], {"identity": 0.9, "validation_loss": loss}, before)
         assert found is not None
         assert found.passed is passes
+
+
+def test_the_plain_alignment_stands_in_where_there_is_one_text() -> None:
+    """Pictures of one prompt have no directions: the gate still reads how they follow it."""
+    by_direction = gate(not_worse=["directional_alignment"])
+    for alignment, passes in ((0.30, True), (0.20, False)):
+        metrics = {"identity": 0.9, "alignment": alignment}
+        verdict = judge_gates([by_direction], metrics, BEFORE)
+        assert verdict is not None
+        assert verdict.passed is passes
+    both = BEFORE | {"directional_alignment": 0.6}
+    marked = {"identity": 0.9, "alignment": 0.20, "directional_alignment": 0.6}
+    verdict = judge_gates([by_direction], marked, both)
+    assert verdict is not None
+    assert verdict.passed

@@ -128,6 +128,22 @@ def test_heat_distance_pulls_a_joint_towards_its_place() -> None:
     assert logits.detach().flatten().argmax().item() == 4 * 8 + 5
 
 
+def test_attribute_distance_is_the_mean_of_what_is_named() -> None:
+    """Two groups, of two and three values: both named, one named, none; only what is named has a
+    gradient."""
+    pose = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]).log().requires_grad_(True)
+    prop = torch.tensor([[0.2, 0.3, 0.5], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2]]).log()
+    named_pose = torch.tensor([[1.0, 0], [0, 1], [0, 0]])
+    named_prop = torch.tensor([[0.0, 0, 1], [0, 0, 0], [0, 0, 0]])
+    got = losses.attribute_distance([(pose, named_pose), (prop, named_prop)])
+    wanted = [-(math.log(0.9) + math.log(0.5)) / 2, -math.log(0.5), 0.0]
+    assert got.tolist() == pytest.approx(wanted, abs=1e-6)
+    got.sum().backward()
+    assert pose.grad is not None
+    assert pose.grad[2].abs().max() == 0
+    assert pose.grad[0].abs().max() > 0
+
+
 def test_expression_distance_is_a_divergence_and_silent_without_a_face() -> None:
     """KL(p‖q) by hand; 0 for the same shares; nothing and no gradient where there is no face."""
     logits = torch.tensor([[0.0, 0.0], [0.0, 0.0]], requires_grad=True)

@@ -47,18 +47,16 @@ def test_identity_has_a_gradient_and_feature_maps(tiny_pack: Pack) -> None:
     assert not any(p.requires_grad for p in encoder.module.parameters())
 
 
-def test_alignment_is_a_cosine_of_each_pair(tiny_pack: Pack) -> None:
-    """Scores lie in [-1, 1], pair i with i, and do not depend on the batch."""
+def test_alignment_is_a_cosine_of_unit_vectors(tiny_pack: Pack) -> None:
+    """Scores lie in [-1, 1], tell texts apart, and do not depend on the batch."""
     scorer = AlignmentScorer(tiny_pack)
-    scores = scorer.score(pixels(), TEXTS)
-    assert scores.shape == (3,)
+    scores = scorer.embed_pixels(pixels()) @ scorer.embed_texts(TEXTS).T
+    assert scores.shape == (3, 3)
     assert float(scores.abs().max()) <= 1
     for i, text in enumerate(TEXTS):
-        alone = scorer.score(pixels()[i : i + 1], [text])
-        torch.testing.assert_close(alone[0], scores[i], atol=1e-6, rtol=1e-5)
-    assert float((scores - scorer.score(pixels(), TEXTS[::-1]))[0].abs()) > 1e-6
-    with pytest.raises(ValueError, match="3 pictures but 1 texts"):
-        scorer.score(pixels(), TEXTS[:1])
+        alone = scorer.embed_pixels(pixels()[i : i + 1]) @ scorer.embed_texts([text]).T
+        torch.testing.assert_close(alone[0, 0], scores[i, i], atol=1e-6, rtol=1e-5)
+    assert float((scores[0, 0] - scores[0, 2]).abs()) > 1e-6
 
 
 def test_attributes_are_read_by_their_labels(tiny_pack: Pack) -> None:
@@ -108,4 +106,4 @@ def test_a_borrowed_scorer_brings_its_own_tokenizer(
     """With a fallback pack's role, the text is read by that pack's tokenizer."""
     borrowed = AlignmentScorer(open_pack(tiny_hub_base, fallback=str(tiny_pack_folder)))
     own = AlignmentScorer(tiny_pack)
-    torch.testing.assert_close(borrowed.score(pixels(), TEXTS), own.score(pixels(), TEXTS))
+    torch.testing.assert_close(borrowed.embed_texts(TEXTS), own.embed_texts(TEXTS))

@@ -62,6 +62,19 @@ def test_the_most_alike_that_still_follows_is_taken() -> None:
     )
 
 
+def test_directions_count_where_all_have_them() -> None:
+    """A combination that shows the brand on every picture is not passed over for it; one whose
+    pictures stopped differing as their prompts do is."""
+    base = BASE | {"directional_alignment": [0.60] * 3}
+    tried = {
+        "combination 1": figures(0.80, 0.20) | {"directional_alignment": [0.58] * 3},
+        "combination 2": figures(0.90, 0.30) | {"directional_alignment": [0.30] * 3},
+    }
+    found = take(tried, base)
+    assert (found.name, found.good) == ("combination 1", True)
+    assert "combination 2 is more alike but lost 50 %" in found.reason
+
+
 def test_among_near_ties_the_better_aligned_is_taken() -> None:
     """Identity within 0.005 counts as equal, wherever the combination stands; doubt is said."""
     near = {"combination 1": figures(0.800, 0.31), "combination 2": figures(0.803, 0.29)}

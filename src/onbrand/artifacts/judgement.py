@@ -22,8 +22,9 @@ FILE_NAME = "report.json"
 
 
 def alignment_name(figures: Container[str]) -> str:
-    """The figure that tells how prompts are followed where arms are compared: that of directions,
-    which a brand's traits do not move; where all pictures have one text there is only the plain."""
+    """The figure that tells how prompts are followed where arms are compared, of those that the
+    arm compared with has: that of directions, which a brand's traits do not move; where all
+    pictures have one text there is only the plain one."""
     return "directional_alignment" if "directional_alignment" in figures else "alignment"
 
 

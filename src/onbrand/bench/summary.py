@@ -18,7 +18,8 @@ def summarise(records: Sequence[Result], *, seed: int) -> Result:
     """The bench's JSON object from the characters' records: means, intervals by character, bars.
 
     The identity error's bar is half of prompt_only's and of dreambooth_lora's; against the latter
-    alignment and diversity may lose 2 %, and expression and pose are to be read 10 points oftener.
+    both alignments and diversity may lose 2 %, and expression and pose are to be read 10 points
+    oftener.
     Arms that a character lacks (a stage behind a failed gate) are left out of that character alone.
     """
     metrics = _arm_metrics(records, OURS, seed)

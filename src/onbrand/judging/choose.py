@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 ALIGNMENT_TOLERANCE = 0.03
-CHOICE_TOLERANCE = 0.15  # sixteen pictures measure no finer
+CHOICE_TOLERANCE = 0.10  # sixteen pictures measure no finer
 RETRIEVAL_BAR = 0.90
 DIVERSITY_FLOOR = 0.5
 IDENTITY_TIE = 0.005
@@ -54,7 +54,7 @@ def choose(
     stages: Mapping[str, Mapping[str, float]], *, base: Mapping[str, float] | None = None
 ) -> Choice:
     """The stage to ship, by training-side scores: highest identity among those that still follow
-    the prompt (within 15 % of the base's) and still vary (half the base's diversity).
+    the prompt (within 10 % of the base's) and still vary (half the base's diversity).
 
     `stages` maps names, in training order, to {"identity", "alignment", "directional_alignment"?,
     "diversity"?}; `base` holds the same for the untouched base. Prompts are followed as the
@@ -106,7 +106,8 @@ def _lost(numbers: Mapping[str, float], base: Mapping[str, float] | None) -> str
     if base is None:
         return ""
     follows = alignment_name(base)
-    drop = 1 - numbers.get(follows, 0.0) / base[follows] if base.get(follows) else 0.0
+    whole = base.get(follows, 0.0)  # a base that follows nothing has nothing to lose
+    drop = 1 - max(0.0, numbers.get(follows, 0.0)) / whole if whole > 0 else 0.0
     if drop > CHOICE_TOLERANCE:
         return f"lost {_percent(drop)} of the base's prompt alignment"
     if "diversity" in numbers and numbers["diversity"] < DIVERSITY_FLOOR * base.get("diversity", 0):
@@ -218,7 +219,9 @@ def _veto(arm: Arm, baselines: Mapping[str, Arm]) -> str:
     ratio = values.get("alignment_ratio", 1.0)
     usual = _values(baselines.get("prompt_only")).get("alignment_ratio", 1.0)
     if ratio < 0.9 * min(1.0, usual):
-        return f"{arm.name} follows prompts at only {_percent(ratio)} of the base's strength"
+        return (
+            f"{arm.name} follows prompts at only {_percent(ratio)} of the base's strength"
+        )
     memorised = values.get("memorised_fraction", 0.0)
     if memorised > 0.05:
         return f"{_percent(memorised)} of {arm.name}'s pictures repeat a training picture"
@@ -253,7 +256,7 @@ def _sentence(stage: str, stages: Mapping[str, Arm], baselines: Mapping[str, Arm
 
 
 def _against(own: float, base: float) -> str:
-    change = own / base - 1 if base else 0.0
+    change = max(0.0, own) / base - 1 if base > 0 else 0.0
     if change > ALIGNMENT_TOLERANCE:
         return f"{_percent(change)} above the base's"
     if change >= -ALIGNMENT_TOLERANCE:
@@ -262,7 +265,7 @@ def _against(own: float, base: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.0f} %"
+    return f"{max(0.0, share) * 100:.0f} %"
 
 
 def _said(name: str) -> str:

@@ -250,7 +250,7 @@ class TrainingScorer:
     def per_prompt(
         self, pictures: Sequence[Image.Image], texts: Sequence[str], /
     ) -> dict[str, NDArray[np.float64]]:
-        """Those that a single text's pictures have, without the diagnoser's, for each text."""
+        """The same without the diagnoser's, a value for each text."""
         return self._score(pictures, texts)
 
     def drift(self, own: Sequence[Image.Image], base: Sequence[Image.Image], /) -> float:

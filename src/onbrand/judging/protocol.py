@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onbrand.artifacts.judgement import Arm, Metric
+from onbrand.artifacts.judgement import Arm, Metric, alignment_name
 from onbrand.brief import Objective
 from onbrand.illustrator import action, random_scene
 from onbrand.judging import metrics as m
@@ -175,13 +175,15 @@ class Judge:
         self.diagnoser = None if eyes.see is None else _diagnoser(eyes.see, references)
         self.base_identity: Floats | None = None
         self.base_follows: dict[str, float] = {}
+        self.follows = "alignment"
         if base is not None:
             if eyes.see is not None:
                 self.base_identity = eyes.embed(base.pictures)
-            follows = list(self._follows(base.pictures, base.texts).values())[-1]
+            found = self._follows(base.pictures, base.texts)
+            self.follows = alignment_name(found)
             for text in dict.fromkeys(base.texts):
                 rows = [i for i, other in enumerate(base.texts) if other == text]
-                self.base_follows[text] = float(follows[rows].mean())
+                self.base_follows[text] = float(found[self.follows][rows].mean())
 
     def measure(self, arm: ArmPictures) -> Measured:
         """Every figure that can be had for this arm, and every picture's own."""
@@ -204,7 +206,7 @@ class Judge:
             "memorised_fraction": self._mean("memorised_fraction", memorised, arm.texts),
         }
         metrics |= {name: self._mean(name, row, arm.texts) for name, row in follows.items()}
-        metrics |= self._ratio(list(follows.values())[-1], arm.texts)
+        metrics |= self._ratio(follows.get(self.follows), arm.texts)
         spread, prompts = m.diversity(layout, list(arm.texts))
         if len(spread):
             metrics["diversity"] = self._mean("diversity", spread, prompts)
@@ -256,8 +258,8 @@ class Judge:
         """The held-out real pictures by the same rules: the ceiling that arms are read against.
 
         Identity is the mean over pairs of different real pictures, so its error is 0 by definition.
-        Alignment is that of their own captions: these, too, do not name the brand's traits, and a
-        model that shows them cannot fit its prompts better.
+        Alignment is that of their own captions: these, too, do not name the brand's traits, so that
+        a model that shows them cannot have a better plain one.
         """
         held_out = self.references.held_out
         names = [self.names[k] for k in m.retrieve(self.real, self.centroids)]
@@ -286,8 +288,8 @@ class Judge:
         return np.array([palette_distance(p, wanted) for p in pictures]) if wanted else None
 
     def _follows(self, pictures: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, Floats]:
-        """How each picture fits its text, plainly and, where there are several texts, by direction:
-        the last one is what arms are compared by."""
+        """How each picture fits its text, plainly and, where there are several texts, by direction.
+        Directions share their means: intervals over a few texts are too narrow, not too wide."""
         seen, told = self.eyes.align(pictures, texts)
         found = {
             "alignment": m.alignment(seen, told),
@@ -295,10 +297,10 @@ class Judge:
         }
         return {name: row for name, row in found.items() if np.isfinite(row).all()}
 
-    def _ratio(self, follows: Floats, texts: Sequence[str]) -> dict[str, Metric]:
+    def _ratio(self, follows: Floats | None, texts: Sequence[str]) -> dict[str, Metric]:
         """How prompts are followed over the base's own, resampled together by text."""
         own = np.array([self.base_follows.get(text, np.nan) for text in texts])
-        if np.isnan(own).any() or own.mean() <= 0:
+        if follows is None or np.isnan(own).any() or own.mean() <= 0:
             return {}
         pairs = np.stack([follows, own], axis=1)
         return {

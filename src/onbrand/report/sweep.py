@@ -127,10 +127,11 @@ def _sheet(context: SweepContext) -> Image.Image | None:
 
 def _plot(context: SweepContext) -> str:
     dots = [dot for row in context.rows if (dot := _dot(row)) is not None]
+    base = context.base.arm.metrics if context.base.arm else {}
     return tradeoff_svg(
         dots,
         _dot(context.base),
-        "alignment: follows the prompt",
+        f"{measure(alignment_name(base)).label}: follows the prompt",
         "identity: is it the brand",
     )
 

@@ -62,7 +62,11 @@ def check(
 
 
 def _need_roles(stage: Stage, pack: Pack) -> None:
-    """Refuse a loss that looks through a role which the pack, its fallback included, lacks."""
+    """Refuse a loss that looks through a role which the pack, its fallback included, lacks, or has
+    in a form that teaches nothing."""
+    from onbrand.models.perception.network import architecture
+    from onbrand.models.perception.tags import CAPTIONER
+
     for loss in (name for name, term in stage.losses.items() if term.weight):
         role = LOSS_ROLES.get(loss)
         if role is None:
@@ -74,6 +78,12 @@ def _need_roles(stage: Stage, pack: Pack) -> None:
                 f"stage {stage.kind!r} has the loss {loss!r}, which looks through the role "
                 f"{role!r}: {error} Or take the loss out of the recipe."
             ) from error
+        if loss == "own_tags" and architecture(pack, role) == CAPTIONER:
+            raise PackError(
+                f"stage {stage.kind!r} has the loss {loss!r}, but the tagger of pack "
+                f"'{pack.name}' writes captions, which have no gradient: it needs one that tells "
+                "attributes. Take the loss out of the recipe."
+            )
 
 
 def warn_of_cut_captions(session: Session) -> None:

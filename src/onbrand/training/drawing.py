@@ -52,13 +52,12 @@ def draw_x0(
     *,
     guidance: float,
     learns: Collection[int],
-    num_steps: int = NUM_STEPS,
 ) -> Tensor:
     """The clean latents [b, c, h, w] that `told` draws from the noise, led off from what `away`
     predicts (None: no guidance); a gradient runs through `told` at the steps in `learns` (from 0).
     """
     num = process.num_timesteps
-    times = [num * (num_steps - k) // num_steps - 1 for k in range(num_steps)]
+    times = [num * (NUM_STEPS - k) // NUM_STEPS - 1 for k in range(NUM_STEPS)]
     x_t = noise
     for k, t in enumerate(times):
         given, t_b = x_t.detach(), torch.full((len(x_t),), t, device=x_t.device)
@@ -69,7 +68,7 @@ def draw_x0(
                 other = away(given, t_b).float()
             output = other + guidance * (output - other)
         clean = process.estimate_x0(output, x_t, t_b)
-        if k + 1 < num_steps:
+        if k + 1 < NUM_STEPS:
             x_t = _less_noisy(process, x_t, clean, t_b, torch.full_like(t_b, times[k + 1]))
     return clean
 

@@ -19,6 +19,7 @@ from safetensors.torch import save
 from onbrand.events import Noted
 from onbrand.files import write_bytes_atomic, write_json_atomic
 from onbrand.recipe import GATE_METRICS
+from onbrand.training.gates import figure_of
 
 if TYPE_CHECKING:
     from onbrand.training.engine import Loop
@@ -75,7 +76,7 @@ class EarlyStop:
     def _look(self, step: int) -> dict[str, float]:
         name = self._settings.stop_metric
         numbers = self._session.look(name, f"{self._folder.name}-{step:05d}")
-        value = numbers.get(name, math.nan)
+        value = figure_of(name, numbers)
         self._seen.append((step, value))
         if self._best()[0] == step:
             tensors = {

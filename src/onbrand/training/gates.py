@@ -12,9 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from onbrand.artifacts import alignment_name
 from onbrand.recipe import GATE_METRICS, Gate
 
-__all__ = ["Verdict", "judge_gates"]
+__all__ = ["Verdict", "figure_of", "judge_gates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class Verdict:
 
     passed: bool
     sentence: str
+
+
+def figure_of(name: str, figures: Mapping[str, float]) -> float:
+    """The figure, NaN where it is missing. Where all pictures have one text the plain alignment
+    stands in for that of directions."""
+    if name == "directional_alignment":
+        name = alignment_name(figures)
+    return figures.get(name, math.nan)
 
 
 def judge_gates(
@@ -44,8 +53,7 @@ def judge_gates(
         good, note = _bound(gate, metrics, base or {})
         (reached if good else missed).append(note)
         for name in gate.not_worse:
-            was = before.get(name, math.nan)
-            now = metrics.get(name, math.nan)
+            was, now = figure_of(name, before), figure_of(name, metrics)
             good = math.isnan(was) or not _worse(name, now, was, abs(was) * gate.tolerance)
             note = f"{name} {was:.3f} → {now:.3f}"
             (reached if good else missed).append(note if good else f"{note} is worse")
@@ -56,13 +64,13 @@ def judge_gates(
 
 def _bound(gate: Gate, metrics: Mapping[str, float], base: Mapping[str, float]) -> tuple[bool, str]:
     """Whether the gate's own bound holds, and the figure beside it."""
-    value = metrics.get(gate.metric, math.nan)
+    value = figure_of(gate.metric, metrics)
     higher = gate.at_least is not None
     bound = gate.at_least if gate.at_least is not None else gate.at_most
     assert bound is not None
     words = f"{bound:g}"
     if gate.of_base:
-        theirs = base.get(gate.metric, math.nan)
+        theirs = figure_of(gate.metric, base)
         words = f"{bound:g} × the base's {theirs:.3f}"
         bound *= theirs
     good = value >= bound if higher else value <= bound

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 __all__ = [
+    "attribute_distance",
     "critic_loss",
     "expression_distance",
     "feature_distance",
@@ -132,6 +133,19 @@ def expression_distance(logits_bk: Tensor, share_bk: Tensor, there_b: Tensor) ->
     cross = -(share_bk * functional.log_softmax(logits_bk.float(), dim=1)).sum(1)
     least = -(share_bk * share_bk.clamp_min(1e-12).log()).sum(1)
     return (cross - least) * there_b.float()
+
+
+def attribute_distance(groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Cross-entropy [b], in nats, mean over the attributes that are named; 0 where none is.
+
+    A group is an attribute's (logits [b, values], named [b, values]): 1 for the value that is
+    named, a row of zeros where the attribute is not.
+    """
+    off = [
+        -(named * functional.log_softmax(logits.float(), dim=1)).sum(1) for logits, named in groups
+    ]
+    num = torch.stack([named.sum(1) for _, named in groups]).sum(0)
+    return torch.stack(off).sum(0) / num.clamp_min(1)
 
 
 def weight_change(changes: Sequence[tuple[Tensor, Tensor, float, float]]) -> Tensor:

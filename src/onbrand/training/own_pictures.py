@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from onbrand.errors import PackError
 from onbrand.recipe import OWN_LOSSES, Stage
 from onbrand.training.batches import Batch
 from onbrand.training.cache import Examples, in_order
 from onbrand.training.drawing import draw_x0, learning_steps
 from onbrand.training.engine import generator
 from onbrand.training.lenses import cropped, jittered, open_lenses
-from onbrand.training.losses import expression_distance
+from onbrand.training.losses import attribute_distance, expression_distance
 from onbrand.training.session import Session
 
 if TYPE_CHECKING:
@@ -53,8 +52,8 @@ class Own:
             return {}
         model, num = self.session.model, batch.num_brand
         told, guidance = batch.embeddings[:num], self.session.recipe.validation.guidance
-        nothing = _nothing(self.session, told)
         guided = guidance != 1 and model.reads_negative
+        nothing = _nothing(self.session, told) if guided else told
         with self.session.mixed():
             clean = draw_x0(
                 model,
@@ -100,7 +99,8 @@ def _expression(session: Session, stage: Stage, examples: Examples) -> Regard:
     from onbrand.models.perception import load_expression
 
     reader = load_expression(session.pack)
-    wanted = _named([a.tags for a in in_order(session.dataset, stage.only)], reader.labels)
+    tags = [a.tags for a in in_order(session.dataset, stage.only)]
+    wanted = _named(tags, "expression", reader.labels)
 
     def regard(seen: Tensor, batch: Batch, seed: int, step: int) -> Tensor:
         boxes, there = reader.faces(seen.detach())
@@ -114,41 +114,29 @@ def _expression(session: Session, stage: Stage, examples: Examples) -> Regard:
 
 
 def _tags(session: Session, stage: Stage, examples: Examples) -> Regard:
-    """Whether it shows what the caption names, of two views as of who it is: cross-entropy in nats,
-    mean over the attributes that the caption names and the tagger knows; 0 where there are none."""
-    from onbrand.models.perception import load_tagger
-    from onbrand.models.perception.tags import AttributeClassifier
+    """Whether it shows what the caption names and the tagger knows, in two views as of who it is:
+    whole and cropped."""
+    from onbrand.models.perception.tags import Tagger
 
-    tagger = load_tagger(session.pack)
-    if not isinstance(tagger, AttributeClassifier):
-        raise PackError(
-            f"the tagger of pack '{session.pack.name}' writes captions, which have no gradient: "
-            "own_tags needs one that tells attributes. Take own_tags out of the recipe."
-        )
+    tagger = Tagger(session.pack)
     assets = in_order(session.dataset, stage.only)
     wanted = {
-        name: _named([a.tags for a in assets], values, name)
+        name: _named([a.tags for a in assets], name, values)
         for name, values in tagger.attributes.items()
     }
 
     def regard(seen: Tensor, batch: Batch, seed: int, step: int) -> Tensor:
         rows = [picture for picture, _ in batch.contents]
         asked = {name: table[rows].to(seen.device) for name, table in wanted.items()}
-        num = torch.stack([shares.sum(1) for shares in asked.values()]).sum(0)
         views = [tagger.logits(view) for view in (seen, cropped(seen, seed, step))]
-        off = [
-            -(shares * logits[:, tagger.columns[name]].log_softmax(-1)).sum(1)
-            for name, shares in asked.items()
-            for logits in views
-        ]
-        return torch.stack(off).sum(0) / (len(views) * num.clamp_min(1))
+        return attribute_distance(
+            [(v[:, tagger.columns[name]], shares) for name, shares in asked.items() for v in views]
+        )
 
     return regard
 
 
-def _named(
-    tags: Sequence[Sequence[str]], labels: Sequence[str], attribute: str = "expression"
-) -> Tensor:
+def _named(tags: Sequence[Sequence[str]], attribute: str, labels: Sequence[str]) -> Tensor:
     """[pictures, labels]: 1 for the value of the attribute that a picture's tags name, in rows that
     name one of the labels; 0 elsewhere."""
     named = torch.zeros(len(tags), len(labels))

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Dataset
+from onbrand.artifacts.judgement import alignment_name
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError, RecipeError
 from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.files import write_json_atomic
-from onbrand.recipe import Recipe, Stage
+from onbrand.recipe import GATE_METRICS, Recipe, Stage
 from onbrand.training import dreambooth
 from onbrand.training.cache import Store
 from onbrand.training.checks import check, warn_of_cut_captions
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["ARMS", "base_metrics", "failed_gate", "loss_curves", "plan", "train"]
 
 ARMS = ("onbrand", dreambooth.NAME)
-CHOOSING = ("identity", "directional_alignment", "diversity")  # what a stage is chosen by
 
 
 def train(
@@ -233,7 +233,9 @@ def _open_history(
             ),
             "size": session.size_px,
         },
-        looks=digest([session.validation_prompts(), recipe.validation.model_dump()]),
+        looks=digest(  # a figure that is new is measured on what was trained before, too
+            [session.validation_prompts(), recipe.validation.model_dump(), list(GATE_METRICS)]
+        ),
         stages=[_stage_facts(session, p, i, learning_rate) for i, p in enumerate(plans)],
         emit=session.emit,
         read_only=not session.workers.is_first,
@@ -329,7 +331,8 @@ def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
             "reason": f"No stage passed its gate ({first} {failed[0].gate}): look before you ship.",
         }
     last = good[-1]
-    figures = ", ".join(f"{k} {last.metrics[k]:.3f}" for k in CHOOSING if k in last.metrics)
+    chosen_by = ("identity", alignment_name(last.metrics), "diversity")
+    figures = ", ".join(f"{k} {last.metrics[k]:.3f}" for k in chosen_by if k in last.metrics)
     if failed:
         reason = f"{last.name} is the last good stage: {failed[0].name} {failed[0].gate}."
     elif len(stages) < num_planned:

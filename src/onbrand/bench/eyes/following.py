@@ -62,7 +62,10 @@ def prompts_followed(
                 ("one_wrong", means["wrong"] / means["true"]),
             ):
                 kept.setdefault(f"{name}_with_{other}_ratio", []).append(ratio)
-    return {name: mean_metric(values, seed=seed) for name, values in kept.items()}
+    return {
+        name: mean_metric(values, better="lower" if "one_wrong" in name else "higher", seed=seed)
+        for name, values in kept.items()
+    }
 
 
 def _scenes(rng: np.random.Generator) -> list[Scene]:

@@ -29,13 +29,9 @@ class Alignment(Protocol):
         """Unit vectors [b, d] of texts; each text alone decides its vector."""
         ...
 
-    def score(self, pixels_bchw: Tensor, texts: Sequence[str]) -> Tensor:
-        """Cosine [b] in [-1, 1] between picture i and text i. ValueError when the counts differ."""
-        ...
-
 
 class TwoTowers(Network, ABC):
-    """What all dual encoders share: the tokenizer beside the weights, and the cosine."""
+    """What all dual encoders share: the tokenizer beside the weights."""
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
         super().__init__(pack, device=device)
@@ -61,12 +57,6 @@ class TwoTowers(Network, ABC):
     @abstractmethod
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """See `Alignment.embed_texts`."""
-
-    def score(self, pixels_bchw: Tensor, texts: Sequence[str]) -> Tensor:
-        """See `Alignment.score`."""
-        if len(pixels_bchw) != len(texts):
-            raise ValueError(f"{len(pixels_bchw)} pictures but {len(texts)} texts")
-        return (self.embed_pixels(pixels_bchw) * self.embed_texts(texts)).sum(-1)
 
 
 class AlignmentScorer(TwoTowers):

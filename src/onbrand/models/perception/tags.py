@@ -11,9 +11,10 @@ from onbrand.errors import WeightsError
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Classifier, architecture
 
-__all__ = ["NONE", "AttributeClassifier", "Tagger", "Tagging", "load_tagger"]
+__all__ = ["CAPTIONER", "NONE", "AttributeClassifier", "Tagger", "Tagging", "load_tagger"]
 
 NONE = "none"
+CAPTIONER = "BlipForConditionalGeneration"
 
 
 class Tagging(Protocol):
@@ -88,7 +89,7 @@ class Tagger(AttributeClassifier):
 
 def load_tagger(pack: Pack, *, device: str = "cpu") -> Tagging:
     """The pack's tagger: an attribute classifier, or BLIP, whose caption's words are the tags."""
-    if architecture(pack, "tagger") == "BlipForConditionalGeneration":
+    if architecture(pack, "tagger") == CAPTIONER:
         from onbrand.models.perception.hub import Captioner
 
         return Captioner(pack, device=device)

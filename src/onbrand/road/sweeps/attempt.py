@@ -16,7 +16,7 @@ from onbrand.errors import ModelError, OnbrandError, PromptError, TrainingError,
 from onbrand.events import Listener, Noted
 from onbrand.files import write_json_atomic
 from onbrand.models import Pack
-from onbrand.recipe import Recipe
+from onbrand.recipe import GATE_METRICS, Recipe
 from onbrand.road.learn import train_into
 from onbrand.road.picture import (
     Request,
@@ -145,7 +145,8 @@ class Attempts:
 
     def _looks(self, recipe: Recipe) -> str:
         """What says how a training ended, beside the training: its gates and what they look at."""
-        return recipe.model_dump_json(include={"gate", "validation"}) + json.dumps(self.texts)
+        told = recipe.model_dump_json(include={"gate", "validation"})
+        return told + json.dumps([self.texts, list(GATE_METRICS)])
 
     def _tell_time(self, seconds_per_picture: float) -> None:
         """After the first training: how long the others will take."""
