@@ -219,9 +219,7 @@ def _veto(arm: Arm, baselines: Mapping[str, Arm]) -> str:
     ratio = values.get("alignment_ratio", 1.0)
     usual = _values(baselines.get("prompt_only")).get("alignment_ratio", 1.0)
     if ratio < 0.9 * min(1.0, usual):
-        return (
-            f"{arm.name} follows prompts at only {_percent(ratio)} of the base's strength"
-        )
+        return f"{arm.name} follows prompts at only {_percent(ratio)} of the base's strength"
     memorised = values.get("memorised_fraction", 0.0)
     if memorised > 0.05:
         return f"{_percent(memorised)} of {arm.name}'s pictures repeat a training picture"
