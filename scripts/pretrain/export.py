@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 from unet import schedule
 
+from onbrand.bench.eyes.look import EYES
 from onbrand.training.engine import read_log
 
 __all__ = ["HARDWARE", "ROLES", "assemble", "main"]
@@ -45,9 +46,6 @@ ROLES = {
     "controlnet": ("controlnet", "controlnet"),
     "identity_adapter": ("identity_adapter", "identity_adapter"),
 }  # role: (folder of the run, folder in the pack)
-
-
-NO_EYES = ("controlnet", "identity_adapter")
 
 
 def mib(folder: Path) -> float:
@@ -164,7 +162,7 @@ def assemble(
             source = old / to
         if source.exists():
             shutil.copytree(source, fresh / to)
-            if role not in NO_EYES:
+            if role in EYES:
                 in_eight_bits(fresh / to)
             there[role] = to
     roles = "".join(f'{role} = "{to}"\n' for role, to in there.items())

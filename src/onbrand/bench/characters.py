@@ -24,7 +24,7 @@ from onbrand.illustrator import (
 )
 from onbrand.pixels import write_png
 
-__all__ = ["draw_brand", "drawn_pictures", "named_attributes", "quick_recipe"]
+__all__ = ["draw_brand", "drawn_pictures", "named_attributes", "new_scenes", "quick_recipe"]
 
 NUM_VALIDATION_PROMPTS = 4
 
@@ -54,8 +54,9 @@ def _scenes(num: int, rng: np.random.Generator, taken: Sequence[Scene] = ()) -> 
     return scenes
 
 
-def _new_scenes(num: int, taken: Sequence[Scene], rng: np.random.Generator) -> list[Scene]:
-    """Scenes whose pose, place and prop come together in no scene of `taken`."""
+def new_scenes(num: int, taken: Sequence[Scene], rng: np.random.Generator) -> list[Scene]:
+    """Scenes whose prompts differ, seen from the front and whole, for prompts do not say otherwise;
+    their pose, place and prop come together in no scene of `taken`."""
     known = {(scene.pose, scene.place, scene.prop) for scene in taken}
     scenes: list[Scene] = []
     while len(scenes) < num:
@@ -100,7 +101,7 @@ def draw_brand(
         if pose is not None:  # chances of its own, so that the prompts below stay as they are
             words = caption(who, shown, np.random.default_rng([seed, number]), subject=subject)
         write_text_atomic(path.with_suffix(".txt"), words + "\n")
-    asked = _new_scenes(NUM_VALIDATION_PROMPTS + num_prompts, scenes, rng)
+    asked = new_scenes(NUM_VALIDATION_PROMPTS + num_prompts, scenes, rng)
     evaluation = asked[NUM_VALIDATION_PROMPTS:]
     write_json_atomic(
         out / "expected.json",

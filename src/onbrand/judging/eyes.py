@@ -20,6 +20,7 @@ from onbrand.judging.metrics import (
     alignment,
     directional_alignment,
     diversity,
+    group_means,
     identity_scores,
     layouts,
 )
@@ -300,12 +301,8 @@ def scorer(embed: Embed, align: Align, held_out: Sequence[Image.Image]) -> Score
             "alignment": alignment(seen, told),
             "directional_alignment": directional_alignment(seen, told),
         }
-        once = list(dict.fromkeys(texts))
-        places = [[i for i, other in enumerate(texts) if other == text] for text in once]
         found = {
-            name: np.array([row[place].mean() for place in places])
-            for name, row in rows.items()
-            if np.isfinite(row).all()
+            name: group_means(row, texts)[0] for name, row in rows.items() if np.isfinite(row).all()
         }
         return found | ({"diversity": spread} if len(spread) else {})
 

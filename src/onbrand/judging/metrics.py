@@ -23,6 +23,7 @@ __all__ = [
     "diversity",
     "edge_f1",
     "frechet_distance",
+    "group_means",
     "identity_error",
     "identity_scores",
     "layout_distance",
@@ -172,6 +173,13 @@ def diversity(layout: Floats, groups: Sequence[str]) -> tuple[Floats, list[str]]
         values.append(float(layout_distance(rows, rows)[np.triu_indices(len(rows), k=1)].mean()))
         names.append(name)
     return np.array(values), names
+
+
+def group_means(values: Floats, groups: Sequence[str]) -> tuple[Floats, list[str]]:
+    """The mean of each group's values, [n] → ([g], group names [g]), in order of appearance."""
+    names = list(dict.fromkeys(groups))
+    rows = [[i for i, group in enumerate(groups) if group == name] for name in names]
+    return np.array([values[row].mean() for row in rows]), names
 
 
 def edge_f1(drawn: Image.Image, wanted: Image.Image, tolerance_px: int = 2) -> float:

@@ -181,9 +181,8 @@ class Judge:
                 self.base_identity = eyes.embed(base.pictures)
             found = self._follows(base.pictures, base.texts)
             self.follows = alignment_name(found)
-            for text in dict.fromkeys(base.texts):
-                rows = [i for i, other in enumerate(base.texts) if other == text]
-                self.base_follows[text] = float(found[self.follows][rows].mean())
+            means, told = m.group_means(found[self.follows], base.texts)
+            self.base_follows = dict(zip(told, means.tolist(), strict=True))
 
     def measure(self, arm: ArmPictures) -> Measured:
         """Every figure that can be had for this arm, and every picture's own."""

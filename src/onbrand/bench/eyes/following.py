@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from onbrand.bench.characters import new_scenes
 from onbrand.bench.record import Result, mean_metric
-from onbrand.illustrator import ATTRIBUTES, Character, Scene, action, character, random_scene
+from onbrand.illustrator import ATTRIBUTES, Character, Scene, action, character
 from onbrand.illustrator import illustrate as draw
 from onbrand.judging import metrics as m
 from onbrand.judging.eyes import to_pixels
@@ -43,7 +44,7 @@ def prompts_followed(
     for identity in identities:
         who = character(identity)
         rng = np.random.default_rng([seed, identity, 0xF0])
-        scenes = _scenes(rng)
+        scenes = new_scenes(NUM_PROMPTS, [], rng)
         texts = eye.embed_texts([f"a {who.colour} {who.species}, {action(s)}" for s in scenes])
         told = texts.float().cpu().numpy().astype(np.float64)
         spoiled = [_spoiled(scene, number, rng) for number, scene in enumerate(scenes)]
@@ -66,15 +67,6 @@ def prompts_followed(
         name: mean_metric(values, better="lower" if "one_wrong" in name else "higher", seed=seed)
         for name, values in kept.items()
     }
-
-
-def _scenes(rng: np.random.Generator) -> list[Scene]:
-    """Scenes whose prompts differ, seen from the front and whole: prompts do not say otherwise."""
-    scenes: dict[str, Scene] = {}
-    while len(scenes) < NUM_PROMPTS:
-        scene = replace(random_scene(rng), view="front", framing="full body")
-        scenes.setdefault(action(scene), scene)
-    return list(scenes.values())
 
 
 def _spoiled(scene: Scene, number: int, rng: np.random.Generator) -> Scene:
