@@ -1,9 +1,9 @@
 """Role alignment: does the picture show what the words say?
 
 A VisionTextDualEncoderModel over a small tokenizer of its own, trained to pick a picture's caption
-among the batch's and among its own with one attribute word changed (a red fox for a blue fox, a mug
-for a teapot): the errors that a generator makes. Pictures are drawn ones of all worlds and emoji,
-whose wrong captions name another thing or style. Both towers begin as readers of attributes: the
+among the batch's and among its own with one attribute changed (a red fox for a blue fox, a mug for
+no mug): the errors that a generator makes. Pictures are drawn ones of all worlds and emoji, whose
+untrue captions name another thing or style. Both towers begin as readers of attributes: the
 picture's as a classifier (--vision), the words' as words.py left it (--words).
 Linear heads that both towers share read the attributes from either vector while they learn, and are
 thrown away: contrast alone took them from neither.
@@ -14,8 +14,6 @@ other data: four fifths of the pictures.
 
 from __future__ import annotations
 
-import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,80 +37,17 @@ from transformers import (
 )
 from views import Pictures, laid, relit, views
 from words import build as text_encoder
+from worlds import WORLDS, captions_of, world_of
 
 from onbrand.bench.emoji import HELD_OUT_EVERY, STYLES, emoji_caption
-from onbrand.illustrator import ATTRIBUTES, FASHION_ATTRIBUTES, PRODUCT_ATTRIBUTES, TRAITS
 
-__all__ = ["Emoji", "build", "loss_of", "main", "measure", "spoil", "world_of"]
+__all__ = ["Emoji", "build", "loss_of", "main", "measure"]
 
-WRONG_EACH = 4  # spoiled captions of each picture
+WRONG_EACH = 4  # untrue captions of each picture
 AMONG = 20  # captions, when measured
+NOTHING = "a photo of nothing"  # where no more untrue ones are to be had
 READ_SCALE, READ_WEIGHT = 10.0, 2.0
 GROUPS = {name: values for name, values in READ.items() if name != "fault"}
-_PLACES = {
-    "place": ("meadow", "forest", "beach", "city street", "snowy hills", "market", "cosy room",
-              "desert", "mountains"),
-    "hour": ("by day", "at sunset", "at night"),
-}  # fmt: skip
-_PRINTS = ("stripes", "dots", "checks", "stars")
-WORDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "mascots": {
-        "species": TRAITS["species"],
-        "colour": TRAITS["colour"],
-        "outfit": tuple(w for w in TRAITS["outfit"] if w != "none"),
-        "accessory": tuple(w for w in TRAITS["accessory"] if w != "none"),
-        "pose": ATTRIBUTES["pose"],
-        "manner": ("happily", "laughing", "sadly", "angrily", "looking surprised", "sleepily",
-                   "winking", "calmly"),
-        "face": ("a happy smile", "a laughing face", "a sad face", "an angry face",
-                 "a surprised face", "a sleepy face", "a wink", "a calm face"),
-        "prop": tuple(w for w in ATTRIBUTES["prop"] if w != "none"),
-        **_PLACES,
-    },
-    "products": {
-        "kind": PRODUCT_ATTRIBUTES["product_kind"],
-        "colour": PRODUCT_ATTRIBUTES["product_colour"],
-        "print": _PRINTS,
-        "stand": ("seamless paper", "a wooden table", "a stone podium", "a linen cloth"),
-        **_PLACES,
-    },
-    "fashion": {
-        "kind": FASHION_ATTRIBUTES["garment_kind"],
-        "colour": FASHION_ATTRIBUTES["garment_colour"],
-        "print": _PRINTS,
-        "person": ("woman", "man", "mannequin"),
-        "pose": FASHION_ATTRIBUTES["person_pose"],
-        **_PLACES,
-    },
-}  # fmt: skip
-_FIND = {
-    (world, group): re.compile(
-        r"\b(" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")\b"
-    )
-    for world, groups in WORDS.items()
-    for group, words in groups.items()
-}
-
-
-def world_of(label: dict[str, Any]) -> str | None:
-    """The world of a drawn picture; None of a spoiled one, which is not learned from here."""
-    told = label.get("attributes", {})
-    marks = {"species": "mascots", "product_kind": "products", "garment_kind": "fashion"}
-    return next((world for mark, world in marks.items() if mark in told), None)
-
-
-def spoil(caption: str, world: str, rng: np.random.Generator) -> str:
-    """The caption with one attribute's word changed, so that it is no longer true."""
-    groups = WORDS[world]
-    present = [group for group in groups if _FIND[world, group].search(caption)]
-    if not present:
-        return "a photo of nothing"
-    group = present[int(rng.integers(len(present)))]
-    hits = list(_FIND[world, group].finditer(caption))
-    hit = hits[int(rng.integers(len(hits)))]
-    others = [word for word in groups[group] if word != hit.group()]
-    word = others[int(rng.integers(len(others)))]
-    return caption[: hit.start()] + word + caption[hit.end() :]
 
 
 class Emoji:
@@ -134,7 +69,16 @@ class Emoji:
         """What it shows, in which style."""
         return emoji_caption(self.things[row]["text"], self.things[row]["style"])
 
-    def spoiled(self, row: int, rng: np.random.Generator, *, styles: bool = True) -> str:
+    def captions(
+        self, row: int, rng: np.random.Generator, num: int, *, styles: bool = True
+    ) -> list[str]:
+        """The true one, then num - 1 different untrue ones."""
+        found = {self.caption(row): None}
+        while len(found) < num:
+            found.setdefault(self._untrue(row, rng, styles))
+        return list(found)
+
+    def _untrue(self, row: int, rng: np.random.Generator, styles: bool) -> str:
         """Another thing in its style, or, one time in five, the same in another style."""
         thing = self.things[row]
         if styles and rng.random() < 0.2:
@@ -208,31 +152,20 @@ def asked_of(
     """Held-out pictures of each world and emoji, each with its caption and 19 wrong ones."""
     rng = np.random.default_rng(0)
     tests = {}
-    for world in WORDS:
+    for world in WORLDS:
         rows = [i for i, label in enumerate(held_out.labels) if world_of(label) == world][:num]
-        captions = [
-            distinct(held_out.labels[i]["captions"][0], partial(spoil, world=world, rng=rng))
-            for i in rows
-        ]
+        captions = [filled(captions_of(held_out.labels[i], rng, AMONG), AMONG) for i in rows]
         if rows:
             tests[world] = (held_out_batches(held_out, device, rows=rows), captions)
     rows = [int(r) for r in emoji.rows]
     pictures = to_tensor(np.stack([emoji.picture(r) for r in rows])).to(device)
-    nouns = [
-        distinct(emoji.caption(r), lambda _, row=r: emoji.spoiled(row, rng, styles=False))
-        for r in rows
-    ]
+    nouns = [emoji.captions(r, rng, AMONG, styles=False) for r in rows]
     return {**tests, "emoji": (list(pictures.split(50)), nouns)}
 
 
-def distinct(true: str, wrong: Any) -> list[str]:
-    """The true caption, then 19 different wrong ones (fewer where no more are to be had)."""
-    found = {true: None}
-    for _ in range(50 * AMONG):
-        found.setdefault(wrong(true))
-        if len(found) == AMONG:
-            break
-    return (list(found) + ["a photo of nothing"] * AMONG)[:AMONG]
+def filled(captions: list[str], num: int) -> list[str]:
+    """With what no picture shows, where there are fewer."""
+    return captions + [NOTHING] * (num - len(captions))
 
 
 class Named(nn.Module):
@@ -256,10 +189,10 @@ class Named(nn.Module):
 def loss_of(
     model: PreTrainedModel, named: Named, x_bchw: Tensor, tokens_ns: Tensor, truth_bg: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """Contrastive among the batch's captions and the spoiled ones, each against its own, and the
+    """Contrastive among the batch's captions and the untrue ones, each against its own, and the
     attributes read from pictures and true captions alike.
 
-    Row i of the first n captions is picture i's; rows n + 4i to n + 4i + 3 are its spoiled ones.
+    Row i of the first n captions is picture i's; rows n + 4i to n + 4i + 3 are its untrue ones.
     """
     n = len(x_bchw)
     pictures = picture_vectors(model, x_bchw).float()
@@ -302,8 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.words:
         state = CLIPTextModel.from_pretrained(options.words, dtype=torch.float32).state_dict()
         model.text_model.load_state_dict(state)
-    worlds = [world_of(label) for label in drawn.labels]
-    rows_of = np.array([i for i, world in enumerate(worlds) if world])
+    rows_of = np.array([i for i, label in enumerate(drawn.labels) if world_of(label)])
     if options.twin:
         rows_of = np.random.default_rng(options.seed).permutation(rows_of)[: len(rows_of) * 4 // 5]
     tests = asked_of(held_out, others, options.device)
@@ -315,13 +247,12 @@ def main(arguments: list[str] | None = None) -> None:
         rng = np.random.default_rng((options.seed, index))
         num = round(options.emoji_share * options.batch)
         rows, signs = rng.choice(rows_of, options.batch - num), rng.choice(emoji.rows, num)
-        told = [drawn.labels[r]["captions"][int(rng.integers(3))] for r in rows]
-        wrong = [spoil(c, str(worlds[r]), rng)
-                 for c, r in zip(told, rows, strict=True) for _ in range(WRONG_EACH)]  # fmt: skip
-        told += [emoji.caption(r) for r in signs]
-        wrong += [emoji.spoiled(r, rng) for r in signs for _ in range(WRONG_EACH)]
+        among = 1 + WRONG_EACH
+        told = [filled(captions_of(drawn.labels[r], rng, among), among) for r in rows]
+        told += [emoji.captions(r, rng, among) for r in signs]
         known = torch.cat([truth[rows], truth.new_full((num, truth.shape[1]), -1)])
-        texts = tokenise(tokenizer, told + wrong)
+        own, wrong = [row[0] for row in told], [text for row in told for text in row[1:]]
+        texts = tokenise(tokenizer, own + wrong)
         return torch.from_numpy(rows), torch.from_numpy(signs), texts, known
 
     def see(g: Generator, rows: Tensor, signs: Tensor, *told: Tensor) -> tuple[Tensor, ...]:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from draw import Drawn
 from eyes import characters_of, eye_options, fit, held_out_batches, regnet, resnet
+from numpy.typing import NDArray
 from options import WORK, parser, prepare
 from pictures import pack_emoji
 from strangers import Strangers
@@ -24,7 +25,7 @@ from torch import Generator, Tensor, nn
 from transformers import PreTrainedModel
 from views import Pictures, views
 
-from onbrand.illustrator import TRAITS, Character
+from onbrand.illustrator import TRAITS, Character, indistinguishable
 
 __all__ = ["Traits", "build", "loss_of", "main", "measure", "nearid_loss"]
 
@@ -81,6 +82,13 @@ class Traits(nn.Module):
         return torch.stack(losses).sum() / (truth_bt != UNSEEN).sum()
 
 
+def shown_doubles(drawn: Drawn, people: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of these rows of `characters_of` those whose look-alike can be told in its scene."""
+    hidden = [indistinguishable(drawn.pixels(row[0]), drawn.pixels(row[4])) for row in people]
+    shown: NDArray[np.int64] = people[~np.array(hidden)]
+    return shown
+
+
 def truth_of(drawn: Drawn) -> Tensor:
     """[n, traits] index of each picture's true values, UNSEEN where the trait is hidden."""
     people = [Character(id=0, **label["traits"]) for label in drawn.labels]
@@ -119,15 +127,14 @@ def measure(model: PreTrainedModel, held_out: Drawn, batches: list[Tensor]) -> d
     """On held-out characters: PA (the look-alike in the same scene), also by the trait in which it
     differs, and retrieval among all of them and their look-alikes."""
     model.eval()
-    vectors = torch.cat([embed(model, b) for b in batches])[
-        torch.from_numpy(characters_of(held_out))
-    ]
+    people = shown_doubles(held_out, characters_of(held_out))
+    vectors = torch.cat([embed(model, b) for b in batches])[torch.from_numpy(people)]
     model.train()
     positive, double, anchors = vectors[:, 0], vectors[:, 4], vectors[:, 1:4]
     s_own = (anchors * positive[:, None]).sum(-1)
     s_double = (positive * double).sum(-1)[:, None].expand_as(s_own)
     nearer = (s_own > s_double).float().mean(1).cpu()
-    changed = [held_out.labels[i]["changed_trait"] for i in characters_of(held_out)[:, 4]]
+    changed = [held_out.labels[i]["changed_trait"] for i in people[:, 4]]
     by_trait = {
         f"pa_{name}": float(nearer[[c == name for c in changed]].mean())
         for name in sorted(set(changed))
@@ -162,6 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
     people, every_truth = characters_of(drawn), truth_of(drawn)
     if options.twin:  # another draw of the data: a random four fifths of the characters
         people = np.random.default_rng(options.seed).permutation(people)[: len(people) * 4 // 5]
+    doubled = shown_doubles(drawn, people)
     batches = held_out_batches(held_out, options.device)
     strangers = Strangers(*pack_emoji(options.emoji, options.work), options.device)
     pictures, heads = Pictures.both(drawn, options.device), Traits()
@@ -171,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
         triples = index >= options.reading * options.steps
         num = round(options.strangers * options.batch) if triples else 0
         if triples:
-            rows = people[rng.permutation(len(people))[: options.batch - num]]
+            rows = doubled[rng.permutation(len(doubled))[: options.batch - num]]
             indices = np.concatenate([rows[:, 1 + index % 3], rows[:, 0], rows[:, 4]])
         else:
             indices = rng.choice(people.ravel(), 3 * options.batch)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,26 @@ from onbrand.illustrator import (
     TRAITS,
     Character,
     FashionPicture,
+    FashionScene,
     Fault,
+    Garment,
     Illustration,
+    Person,
+    Product,
     ProductPicture,
     Scene,
+    Shot,
     attributes,
     caption,
     fashion_attributes,
     fashion_caption,
+    fashion_captions,
     fashion_faults,
     illustrate,
     illustrate_fashion,
     illustrate_product,
     lookalikes,
+    mascot_captions,
     mascot_faults,
     pretraining_character,
     pretraining_garment,
@@ -38,6 +46,7 @@ from onbrand.illustrator import (
     pretraining_product,
     product_attributes,
     product_caption,
+    product_captions,
     product_faults,
     random_fashion_scene,
     random_scene,
@@ -45,7 +54,7 @@ from onbrand.illustrator import (
 )
 from onbrand.illustrator.character import reserved_signatures
 
-__all__ = ["PICTURES_EACH", "SIZE_PX", "WORLDS", "people_and_scenes"]
+__all__ = ["PICTURES_EACH", "SIZE_PX", "WORLDS", "captions_of", "people_and_scenes", "world_of"]
 
 PICTURES_EACH = 5
 SIZE_PX = 128
@@ -82,26 +91,35 @@ def mascots(index: int) -> Iterator[tuple[Picture, Label]]:
         )
 
 
+def _shots(index: int) -> Iterator[tuple[Product, Shot, list[str]]]:
+    """The five (product, shot, captions) of the index-th pretraining product."""
+    what, rng = pretraining_product(index), np.random.default_rng((index, 0xD5A4))
+    for _ in range(PICTURES_EACH):
+        shot = random_shot(rng)
+        yield what, shot, [product_caption(what, shot, rng) for _ in range(CAPTIONS_EACH)]
+
+
 def products(index: int) -> Iterator[tuple[Picture, Label]]:
     """Labels: attributes, captions."""
-    what, rng = pretraining_product(index), np.random.default_rng((index, 0xD5A4))
-    for j in range(PICTURES_EACH):
-        shot = random_shot(rng)
-        words = [product_caption(what, shot, rng) for _ in range(CAPTIONS_EACH)]
-        seed = PICTURES_EACH * index + j
+    for j, (what, shot, words) in enumerate(_shots(index)):
         label = {"attributes": product_attributes(what, shot), "captions": words}
-        yield illustrate_product(what, shot, SIZE_PX, seed), label
+        yield illustrate_product(what, shot, SIZE_PX, PICTURES_EACH * index + j), label
+
+
+def _worn(index: int) -> Iterator[tuple[Person, Garment, FashionScene, list[str]]]:
+    """The five (person, garment, scene, captions) of the index-th pretraining person."""
+    who, rng = pretraining_person(index), np.random.default_rng((index, 0xD5A5))
+    for j in range(PICTURES_EACH):
+        what, scene = pretraining_garment(PICTURES_EACH * index + j), random_fashion_scene(rng)
+        words = [fashion_caption(who, what, scene, rng) for _ in range(CAPTIONS_EACH)]
+        yield who, what, scene, words
 
 
 def fashion(index: int) -> Iterator[tuple[Picture, Label]]:
     """Labels: attributes, captions."""
-    who, rng = pretraining_person(index), np.random.default_rng((index, 0xD5A5))
-    for j in range(PICTURES_EACH):
-        seed = PICTURES_EACH * index + j
-        what, scene = pretraining_garment(seed), random_fashion_scene(rng)
-        words = [fashion_caption(who, what, scene, rng) for _ in range(CAPTIONS_EACH)]
+    for j, (who, what, scene, words) in enumerate(_worn(index)):
         label = {"attributes": fashion_attributes(who, what, scene), "captions": words}
-        yield illustrate_fashion(who, what, scene, SIZE_PX, seed), label
+        yield illustrate_fashion(who, what, scene, SIZE_PX, PICTURES_EACH * index + j), label
 
 
 def faults(index: int) -> Iterator[tuple[Picture, Label]]:
@@ -138,3 +156,26 @@ WORLDS: dict[str, Callable[[int], Iterator[tuple[Picture, Label]]]] = {
     "fashion": fashion,
     "faults": faults,
 }
+
+
+def world_of(label: Label) -> str | None:
+    """The world of a drawn picture; None of a spoiled one."""
+    told = label.get("attributes", {})
+    marks = {"species": "mascots", "product_kind": "products", "garment_kind": "fashion"}
+    return next((world for mark, world in marks.items() if mark in told), None)
+
+
+def captions_of(label: Label, rng: np.random.Generator, num: int) -> list[str]:
+    """A true caption of a drawn picture that is not spoiled, then at most num - 1 that one changed
+    attribute makes untrue."""
+    index, j, wording = label["subject"], label["row"] % PICTURES_EACH, int(rng.integers(2**31))
+    match world_of(label):
+        case "mascots":
+            who, scene, _ = next(islice(people_and_scenes(index), j, None))
+            return mascot_captions(who, scene, rng, num, wording)
+        case "products":
+            thing, shot, _ = next(islice(_shots(index), j, None))
+            return product_captions(thing, shot, rng, num, wording)
+        case _:
+            person, garment, look, _ = next(islice(_worn(index), j, None))
+            return fashion_captions(person, garment, look, rng, num, wording)

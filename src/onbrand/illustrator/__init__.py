@@ -10,6 +10,7 @@ styles and colours are shared by all.
 from __future__ import annotations
 
 from onbrand.illustrator.canvas import PARTS, STYLES
+from onbrand.illustrator.captions import fashion_captions, mascot_captions, product_captions
 from onbrand.illustrator.character import (
     RESERVED_IDS,
     TRAITS,
@@ -19,7 +20,12 @@ from onbrand.illustrator.character import (
     lookalikes,
     pretraining_character,
 )
-from onbrand.illustrator.draw import Illustration, illustrate, mascot_faults
+from onbrand.illustrator.draw import (
+    Illustration,
+    illustrate,
+    indistinguishable,
+    mascot_faults,
+)
 from onbrand.illustrator.fashion import (
     FASHION_ATTRIBUTES,
     FashionPicture,
@@ -94,12 +100,15 @@ __all__ = [
     "describe_product",
     "fashion_attributes",
     "fashion_caption",
+    "fashion_captions",
     "fashion_faults",
     "garment",
     "illustrate",
     "illustrate_fashion",
     "illustrate_product",
+    "indistinguishable",
     "lookalikes",
+    "mascot_captions",
     "mascot_faults",
     "person",
     "pretraining_character",
@@ -109,6 +118,7 @@ __all__ = [
     "product",
     "product_attributes",
     "product_caption",
+    "product_captions",
     "product_faults",
     "random_fashion_scene",
     "random_scene",
