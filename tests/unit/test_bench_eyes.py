@@ -169,6 +169,21 @@ def test_look_alikes_are_told_by_who_not_by_where() -> None:
     assert same["pa_fraction"]["value"] == 0
 
 
+def test_look_alikes_that_nobody_could_tell_do_not_count() -> None:
+    """An eye that sees every change that shows, in any scene, tells all look-alikes, though in some
+    scenes what was changed is hidden and the drawing is the same."""
+
+    def perfect(pixels: torch.Tensor) -> torch.Tensor:
+        scenes = pixels.unflatten(0, (2, -1))  # the character, then its look-alikes
+        apart = (scenes - scenes[:, :1]).abs().amax((2, 3, 4)) > 0.1
+        return torch.stack([~apart, apart], -1).float().flatten(0, 1)
+
+    found = drawn_margins(perfect, 8, SIDE, 0)
+    assert 0 < found["lookalikes_hidden_fraction"]["value"] < 0.2
+    assert found["pa_fraction"]["value"] == 1
+    assert found["ssr_fraction"]["value"] == 1
+
+
 def test_a_changed_part_is_told_by_its_own_vector() -> None:
     """An encoder of nothing but the mean colour under the mask tells some parts, the right answer
     being none where it says the same of all."""

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,23 @@ def test_a_time_limit_stops_and_saves(tmp_path: Path) -> None:
     loop = loop_in(tmp_path, model)
     assert not loop.run(stepper(model), limit_s=0.0)
     assert loop.checkpoint_path.exists()
+
+
+def test_the_log_ends_with_the_last_step_however_a_run_ends(tmp_path: Path) -> None:
+    """Lines come every fifty steps; step 3, after which time or stop() ended a run, has one too."""
+    model = network()
+    for name, limit_s in (("time", 0.05), ("stop", None)):
+        loop = loop_in(tmp_path / name, model, num_steps=10**6, log_every=50)
+
+        def slow(index: int, loop: Loop = loop) -> tuple[Tensor, dict[str, float]]:
+            time.sleep(0.02)
+            if index == 2 and loop.folder.name == "stop":
+                loop.stop()
+            return stepper(model)(index)
+
+        loop.run(slow, limit_s=limit_s)
+        assert 0 < loop.step < 50
+        assert read_log(loop.folder)[-1]["step"] == loop.step
 
 
 def test_orthogonal_matrices_have_singular_values_near_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from dataclasses import fields, replace
 
 import numpy as np
@@ -22,7 +23,9 @@ from onbrand.illustrator import (
     character,
     describe,
     illustrate,
+    indistinguishable,
     lookalikes,
+    mascot_captions,
     pretraining_character,
     random_scene,
 )
@@ -76,6 +79,42 @@ def test_a_lookalike_differs_in_the_one_trait_it_names(identity: int) -> None:
         assert changed == [double.changed_trait]
         other = illustrate(double, scene, 128, seed=1).pixels
         assert (np.abs(own.astype(int) - other).max(axis=2) > 12).sum() > 25
+
+
+def test_drawings_are_indistinguishable_where_the_scene_hides_the_change() -> None:
+    """A sleeper's eyes have no shape; awake they do, and a colour shows always."""
+    person = replace(character(0), eyes="dot")
+    other = replace(person, eyes="sparkling")
+    for expression, hidden in (("sleepy", True), ("happy", False)):
+        scene = Scene(expression=expression)
+        one, two = (illustrate(who, scene, 128, seed=1).pixels for who in (person, other))
+        assert indistinguishable(one, two) == hidden
+    painted = replace(person, colour=next(c for c in TRAITS["colour"] if c != person.colour))
+    pixels = [illustrate(who, Scene(), 128, seed=1).pixels for who in (person, painted)]
+    assert not indistinguishable(*pixels)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_captions_are_untrue_by_one_attribute(seed: int) -> None:
+    """Twenty different ones, of which the first alone says nothing but what is drawn; one that
+    only leaves words out is not among them."""
+    who, scene = character(seed), random_scene(np.random.default_rng(seed))
+    true, *others = mascot_captions(who, scene, np.random.default_rng(seed), 20, wording=seed)
+    assert true == caption(who, scene, np.random.default_rng((seed, 0xCA)))
+    assert len(set(others) - {true}) == 19
+    for text in others:
+        said = Counter(text.replace(",", "").split()) - Counter(true.replace(",", "").split())
+        assert set(said) - {"a", "an"}, f"{text} is as true as {true}"
+
+
+def test_any_attribute_may_be_the_untrue_one() -> None:
+    """With one untrue caption each, colours, poses, places… all have their turn."""
+    who, scene = character(2), Scene(prop="cup", place="beach")
+    changed = set()
+    for seed in range(60):
+        true, other = mascot_captions(who, scene, np.random.default_rng(seed), 2, wording=1)
+        changed |= set(true.replace(",", "").split()) - set(other.replace(",", "").split())
+    assert {who.colour, who.species, "cup", "beach", "day", "standing"} <= changed
 
 
 @pytest.mark.parametrize("name", list(ATTRIBUTES))

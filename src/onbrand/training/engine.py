@@ -195,12 +195,13 @@ class Loop:
         self._truncate_log()
         self.emit(Started(self.task, goal, "steps"))
         began = mark = time.monotonic()
+
+        def goes_on() -> bool:
+            within = limit_s is None or mark - began < limit_s
+            return self.step < goal and not self._stopped and within
+
         with interrupt_flag() as interrupted:
-            while (
-                self.step < goal
-                and not self._stopped
-                and (limit_s is None or mark - began < limit_s)
-            ):
+            while goes_on():
                 numbers = self._update(step, blame)
                 self.step += 1
                 now = time.monotonic()
@@ -209,7 +210,7 @@ class Loop:
                 for period, function in (every or {}).items():
                     if self.step % period == 0:
                         extra |= dict(function(self.step) or {})
-                self._record(numbers, extra, last=self.step == goal)
+                self._record(numbers, extra, last=not goes_on())
                 period = self.settings.checkpoint_every
                 stopping = self._workers.any(interrupted.is_set())
                 if stopping or (period and self.step % period == 0):
