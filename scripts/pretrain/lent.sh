@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Spends the minutes of a lent GPU (README.md, "On a GPU lent for some minutes"):
 #   lent.sh draw            draws the sets, on all cores
-#   lent.sh train SECONDS   trains the base and the eyes beside each other for so long; what they
-#                           made is left in $OUT in parts that may travel
+#   lent.sh train SECONDS [ROLE …]   trains the base and the eyes, or those named, beside each other
+#                           for so long; what they made is left in $OUT in parts that may travel
 # It rehearses on a CPU: DEVICE=cpu SUBJECTS=40 BATCH=8 OUT=/tmp/out lent.sh draw, then train 60.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -61,24 +61,35 @@ eye() {  # name, script, seconds, batch, the rest
 }
 
 train() {  # --steps of identity: about what fits in nine minutes, for --reading is a share of it
-  local long=$(($1 - 40)) end=$((SECONDS + $1)) b=$BATCH
+  local long=$(($1 - 40)) end=$((SECONDS + $1)) b=$BATCH name
+  shift
+  [ $# -gt 0 ] || set -- base identity identity-twin alignment alignment-twin parsing attributes
   rm -rf "$W"/{plain,unet,base,identity,identity-twin,alignment,alignment-twin,parsing,attributes}
-  { base "$end" > "$W/base.txt" 2>&1; grep -v "^unet\|Loading\|Writing\|ImageProcessor" "$W/base.txt" | tail -n 40; grep "^unet" "$W/base.txt" | tail -n 5; } &
-  eye identity identity "$long" "$b" --start "$K/identity" --steps 2400 &
-  eye identity-twin identity "$long" "$b" --twin --start "$K/twins/identity" --steps 5000 &
-  eye alignment alignment "$long" "$b" --start "$K/alignment" --tokenizer "$K/alignment" &
-  eye alignment-twin alignment "$long" "$b" --twin --start "$K/twins/alignment" \
-    --tokenizer "$K/twins/alignment" &
-  eye parsing parsing "$long" "$b" --start "$K/parsing" --power 0.25 &
-  eye attributes attributes "$long" "$b" --start "$K/twins/attributes" &
+  for name in "$@"; do
+    case $name in
+      base) { base "$end" > "$W/base.txt" 2>&1
+        grep -v "^unet\|Loading\|Writing\|ImageProcessor" "$W/base.txt" | tail -n 40
+        grep "^unet" "$W/base.txt" | tail -n 5; } & ;;
+      identity) eye $name identity "$long" "$b" --start "$K/identity" --steps 2400 & ;;
+      identity-twin)
+        eye $name identity "$long" "$b" --twin --start "$K/twins/identity" --steps 5000 & ;;
+      alignment)
+        eye $name alignment "$long" "$b" --start "$K/alignment" --tokenizer "$K/alignment" & ;;
+      alignment-twin) eye $name alignment "$long" "$b" --twin --start "$K/twins/alignment" \
+        --tokenizer "$K/twins/alignment" & ;;
+      parsing) eye $name parsing "$long" "$b" --start "$K/parsing" --power 0.25 & ;;
+      attributes) eye $name attributes "$long" "$b" --start "$K/twins/attributes" & ;;
+      *) echo "no role $name" >&2; exit 2 ;;
+    esac
+  done
   wait
   nvidia-smi --query-gpu=name,memory.used --format=csv,noheader 2>/dev/null
   for name in plain unet; do
-    tar -C "$W" -cf - $name/pipeline $name/log.jsonl $name/scores.json | split -b 15M - "$OUT/$name.tar."
+    [ ! -d "$W/$name" ] || tar -C "$W" -cf - $name/pipeline $name/log.jsonl $name/scores.json | split -b 15M - "$OUT/$name.tar."
   done
   (cd "$W" && tar -czf "$OUT/eyes.tgz" */model */log.jsonl */scores.json ./*.txt)
   ls -l "$OUT"
 }
 
 unpack
-case $1 in draw) draw ;; train) train "$2" ;; *) exit 2 ;; esac
+case $1 in draw) draw ;; train) train "${@:2}" ;; *) exit 2 ;; esac
