@@ -31,7 +31,7 @@ from onbrand.bench.reconstruct import psnr_db
 from onbrand.bench.record import machine, mean_metric, metric
 from onbrand.bench.summary import summarise
 from onbrand.brief import Brief
-from onbrand.errors import ArtifactError
+from onbrand.errors import ArtifactError, InputError
 from onbrand.events import Advanced, Event, Finished
 from onbrand.illustrator import RESERVED_IDS
 from onbrand.models.packs import Pack
@@ -296,25 +296,32 @@ def test_a_result_is_compared_with_a_stored_one(tmp_path: Path) -> None:
     """Outside of each other's intervals counts, within one does not; seconds and sizes never do."""
 
     def with_metrics(**values: float) -> dict[str, object]:
-        return {
-            "metrics": {
-                name: metric(value, (value - 0.1, value + 0.1), better="lower" if "error" in name
-                             else "higher")
-                for name, value in values.items()
-            }
-        }  # fmt: skip
+        told = {
+            name: metric(
+                value, (value - 0.1, value + 0.1), better="lower" if "error" in name else "higher"
+            )
+            for name, value in values.items()
+        }
+        return {"name": "pack", "quick": False, "metrics": told}
 
-    stored = with_metrics(identity=0.5, identity_error=0.4, seconds_per_picture=1, pack_mib=30)
-    found = with_metrics(
-        identity=0.55, identity_error=0.2, alignment=0.3, seconds_per_picture=9, pack_mib=40
-    )
-    seen = compare(found, stored)
+    before = {"identity": 0.5, "identity_error": 0.4, "seconds_per_picture": 1, "pack_mib": 30,
+              "pictures_per_second": 90}  # fmt: skip
+    after = {"identity": 0.55, "identity_error": 0.2, "alignment": 0.3, "seconds_per_picture": 9,
+             "pack_mib": 40, "pictures_per_second": 9}  # fmt: skip
+    stored = with_metrics(**before)
+    seen = compare(with_metrics(**after), stored)
     assert (seen.better, seen.worse, seen.new) == (("identity_error",), (), ("alignment",))
-    assert seen.improved
-    assert compare(with_metrics(identity=0.3), stored).worse == ("identity",)
-    assert not compare(with_metrics(identity=0.3, alignment=1), stored).improved
-    sure = {"metrics": {"place": metric(1.0, (1.0, 1.0))}}  # 200 of 200, which no resample changes
-    assert compare({"metrics": {"place": metric(0.99, (0.975, 1.0))}}, sure).worse == ()
+    assert not seen.gone
+    assert not seen.lost
+    assert compare(with_metrics(**{**before, "identity": 0.3}), stored).worse == ("identity",)
+    assert compare(with_metrics(identity=0.5), stored).gone == tuple(before)[1:]
+    assert compare(with_metrics(identity=0.5), stored).lost
+    sure = with_metrics() | {"metrics": {"place": metric(1.0, (1.0, 1.0))}}  # all of 200
+    nearly = with_metrics() | {"metrics": {"place": metric(0.99, (0.975, 1.0))}}
+    assert compare(nearly, sure).worse == ()
+    for other in ({"name": "eyes"}, {"quick": True}):
+        with pytest.raises(InputError, match="cannot be compared"):
+            compare(with_metrics(**after), {**stored, **other})
     (tmp_path / "pack.json").write_text(json.dumps(stored))
     assert read_result(tmp_path / "pack.json") == stored
     (tmp_path / "pack.json").write_text("[]")

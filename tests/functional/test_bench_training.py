@@ -92,12 +92,17 @@ def test_speed_is_measured_side_by_side(tiny_pack_folder: Path, tmp_path: Path) 
 
 
 def test_stored_figures_keep_the_commit_that_measured_them() -> None:
-    """A part measured earlier stays, through several runs; one measured now is now's."""
-    first = {"commit": "a", "metrics": {"kills": 1}}
-    second = with_stored({"commit": "b", "metrics": {"speed": 2}}, first)
-    third = with_stored({"commit": "c", "metrics": {"speed": 3}}, second)
+    """A part measured earlier stays, through several runs; one measured now is now's. Of another
+    pack nothing stays, nor of a quick run."""
+    facts = {"pack": {"fingerprint": "1"}, "seed": 7, "quick": False}
+    first = {**facts, "commit": "a", "metrics": {"kills": 1}}
+    second = with_stored({**facts, "commit": "b", "metrics": {"speed": 2}}, first)
+    third = with_stored({**facts, "commit": "c", "metrics": {"speed": 3}}, second)
     assert third["metrics"] == {"kills": 1, "speed": 3}
     assert third["measured_at"] == {"kills": "a"}
+    for other in ({"pack": {"fingerprint": "2"}}, {"seed": 8}, {"quick": True}):
+        made = {**facts, **other, "commit": "d", "metrics": {"speed": 4}}
+        assert with_stored(made, third) == made
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:

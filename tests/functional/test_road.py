@@ -14,7 +14,14 @@ from PIL import Image
 
 import onbrand as ob
 from onbrand import generation, road
-from onbrand.errors import ArtifactError, InputError, PackError, PromptError, StorageError
+from onbrand.errors import (
+    ArtifactError,
+    DatasetError,
+    InputError,
+    PackError,
+    PromptError,
+    StorageError,
+)
 from onbrand.events import Event, Skipped, Started, Warned
 from onbrand.generation import sample
 from onbrand.models.diffusion import load_diffusion
@@ -98,6 +105,33 @@ def test_a_folder_that_is_no_brand_is_refused_with_advice(tmp_path: Path) -> Non
     for call in calls:
         with pytest.raises(InputError, match="onbrand new"):
             call()
+
+
+def test_nothing_is_measured_on_what_may_have_been_learned(brand: Path) -> None:
+    """After pictures came or went, the split is another: the report says to train again, and before
+    anything is drawn. The words of the report are those that the model was taught."""
+    text = (brand / "brief.toml").read_text()
+    (brand / "brief.toml").write_text(text.replace('trigger = "kuro"', 'trigger = "zorblax"'))
+    assert road.open_contest(brand).brief.trigger == "kuro"
+    (brand / "pictures" / "0.png").unlink()
+    ob.curate(brand)
+    told: list[Event] = []
+    with pytest.raises(DatasetError, match=r"changed since it was trained.*onbrand train"):
+        ob.report(brand, emit=told.append)
+    with pytest.raises(DatasetError, match="changed since it was trained"):
+        road.train_baseline(brand)
+    assert not [event for event in told if isinstance(event, Started)]
+
+
+def test_a_single_picture_is_not_trained_on(tmp_path: Path, tiny_pack_folder: Path) -> None:
+    """Nothing could be measured: said in one line, before the base draws anything."""
+    folder = begin(tmp_path, tiny_pack_folder)
+    for file in sorted((folder / "pictures").glob("[1-9].*")):
+        file.unlink()
+    told: list[Event] = []
+    with pytest.raises(DatasetError, match=r"1 picture in .*none of them held out"):
+        ob.train(folder, emit=told.append)
+    assert "drawing" not in " ".join(e.task for e in told if isinstance(e, Started))
 
 
 def test_an_impossible_request_is_refused_before_any_work(brand: Path) -> None:

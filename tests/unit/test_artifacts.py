@@ -81,14 +81,14 @@ def test_the_fingerprint_follows_content_only(tmp_path: Path) -> None:
 
 
 def test_a_lost_picture_says_what_to_do(tmp_path: Path) -> None:
-    """A picture that is gone or damaged is an ArtifactError that says: curate again."""
+    """A picture that is gone or damaged is an ArtifactError that says: train again."""
     dataset = tiny_dataset(tmp_path)
     asset = dataset.assets[0]
     dataset.path(asset).write_bytes(dataset.path(asset).read_bytes()[:60])
-    with pytest.raises(ArtifactError, match="curate again"):
+    with pytest.raises(ArtifactError, match="onbrand train again"):
         dataset.open(asset)
     dataset.path(asset).unlink()
-    with pytest.raises(ArtifactError, match="curate again"):
+    with pytest.raises(ArtifactError, match="onbrand train again"):
         dataset.open(asset)
 
 

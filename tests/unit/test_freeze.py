@@ -101,6 +101,29 @@ def test_held_out_by_name(tmp_path: Path) -> None:
     assert any("2.png is held out, but 1.png" in message for message in said)
 
 
+def test_held_out_by_the_name_it_had_in_another_format() -> None:
+    """`onbrand new` keeps copies as PNG; a brief that names the JPEG means them. Where the ending
+    is there, too, it alone is meant; patterns that mean nothing at all are refused."""
+    copied = split_of(["1.png", "2.png"], [], ["2.jpg"], lambda event: None)
+    assert copied == ["train", "held_out"]
+    both = split_of(["2.jpg", "2.png", "3.png"], [], ["2.jpg"], lambda event: None)
+    assert both == ["held_out", "train", "train"]
+    with pytest.raises(DatasetError, match="names none of the 2 pictures"):
+        split_of(["1.png", "2.png"], [], ["7.jpg"], lambda event: None)
+
+
+def test_a_damaged_picture_of_the_dataset_is_written_again(tmp_path: Path) -> None:
+    """Its name is its content's: what does not hold that content is no such picture."""
+    folder = draw(tmp_path / "in")
+    dataset = curate(folder, BRIEF, tmp_path / "out")
+    hurt, whole = dataset.path(dataset.assets[0]), dataset.path(dataset.assets[1])
+    before, untouched = hurt.read_bytes(), whole.stat().st_mtime_ns
+    hurt.write_bytes(b"junk")
+    curate(folder, BRIEF, tmp_path / "out")
+    assert hurt.read_bytes() == before
+    assert whole.stat().st_mtime_ns == untouched
+
+
 def test_holding_everything_out_is_refused(tmp_path: Path) -> None:
     """held_out = ["*"] leaves nothing to learn from, and is told so."""
     brief = BRIEF.model_copy(update={"held_out": ["*"]})

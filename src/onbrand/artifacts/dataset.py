@@ -74,7 +74,9 @@ class Dataset:
                 coverage=dict(fields["coverage"]),
             )
         except (KeyError, TypeError) as fault:
-            raise ArtifactError(f"{root} is a damaged dataset ({fault}): curate again") from fault
+            raise ArtifactError(
+                f"{root} is a damaged dataset ({fault}): run onbrand train again"
+            ) from fault
 
     def save(self) -> None:
         """Writes the manifest; the pictures are there already. Raises `StorageError`."""
@@ -127,5 +129,6 @@ class Dataset:
             return pixels.read(self.path(asset))
         except PictureError as fault:
             raise ArtifactError(
-                f"a picture of the dataset {self.root} is gone or damaged ({fault}): curate again"
+                f"a picture of the dataset {self.root} is gone or damaged ({fault}): "
+                "run onbrand train again"
             ) from fault

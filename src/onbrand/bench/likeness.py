@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from onbrand.bench.probe import Probe
+from onbrand.bench.probe import Probe, kept_array
 from onbrand.bench.read_back import WORLDS, ask
 from onbrand.bench.record import Result, metric
 from onbrand.events import Advanced, Started
@@ -36,8 +36,8 @@ def frechet_ratio(probe: Probe, features: Embed, num: int) -> dict[str, Result]:
 def _chunk(probe: Probe, features: Embed, name: str, start: int, num: int) -> NDArray[np.float64]:
     """Features [num, d] of pictures start … start + num, kept in a file of their own."""
     part = probe.named(f"likeness-{name}-{start:05d}-{num}", ["attributes"])
-    file = probe.folder / f"{part}.npy"
-    if not file.is_file():
+
+    def look() -> NDArray[np.float64]:
         seed = [probe.seed, start, int(name == "other")]
         each = -(-num // len(WORLDS))
         asked = [
@@ -49,10 +49,9 @@ def _chunk(probe: Probe, features: Embed, name: str, start: int, num: int) -> ND
         if name == "made":
             prompts = [one.prompt for one in asked]
             pictures = probe.draw(prompts, probe.few_steps, first=20_000 + start)
-        probe.folder.mkdir(parents=True, exist_ok=True)
-        np.save(file, features(pictures))
-    found: NDArray[np.float64] = np.load(file)
-    return found
+        return features(pictures)
+
+    return kept_array(probe.folder / f"{part}.npy", look)
 
 
 def _number(parts: list[int]) -> int:

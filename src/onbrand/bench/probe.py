@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.bench.record import Result
 from onbrand.events import Listener
-from onbrand.files import fingerprint_bytes, make_folder, write_json_atomic
+from onbrand.files import fingerprint_bytes, write_bytes_atomic, write_json_atomic
 from onbrand.models.layout import fingerprint_folders
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
-__all__ = ["GUIDANCE", "READERS", "Probe", "kept"]
+__all__ = ["GUIDANCE", "READERS", "Probe", "kept", "kept_array"]
+
+T = TypeVar("T", bound=np.generic)
 
 GUIDANCE = 4.0
 READERS = ("attributes", "twin_expression", "parsing")  # faces are parsed
@@ -70,11 +74,12 @@ class Probe:
             return sample(self.model, prompts, seeds=seeds, emit=self.emit, **settings)
         asked = json.dumps([self.pack.fingerprint, list(prompts), first, settings])
         file = self.folder.parent / "pictures" / f"{fingerprint_bytes(asked.encode())}.npy"
-        if not file.is_file():
-            made = sample(self.model, prompts, seeds=seeds, emit=self.emit, **settings)
-            make_folder(file.parent)
-            np.save(file, np.stack([np.asarray(picture) for picture in made]))
-        return [Image.fromarray(pixels) for pixels in np.load(file)]
+
+        def made() -> NDArray[np.uint8]:
+            drawn = sample(self.model, prompts, seeds=seeds, emit=self.emit, **settings)
+            return np.stack([np.asarray(picture) for picture in drawn])
+
+        return [Image.fromarray(pixels) for pixels in kept_array(file, made)]
 
 
 def kept(folder: Path, name: str, make: Callable[[], Result]) -> Result:
@@ -83,4 +88,15 @@ def kept(folder: Path, name: str, make: Callable[[], Result]) -> Result:
     if not file.is_file():
         write_json_atomic(file, make())
     found: Result = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def kept_array(file: Path, make: Callable[[], NDArray[T]]) -> NDArray[T]:
+    """The array that an earlier run wrote to that .npy file, else what `make` finds, written there
+    whole or not at all."""
+    if not file.is_file():
+        whole = io.BytesIO()
+        np.save(whole, make())
+        write_bytes_atomic(file, whole.getvalue())
+    found: NDArray[T] = np.load(file)
     return found

@@ -21,7 +21,7 @@ from onbrand.artifacts.dataset import Split
 from onbrand.brief import Brief
 from onbrand.curation.coverage import coverage, tags_of
 from onbrand.curation.ingest import Finding, Found, nothing_usable, sift
-from onbrand.errors import DatasetError, nearest
+from onbrand.errors import DatasetError, PictureError, nearest
 from onbrand.events import Finished, Listener, Skipped, Warned
 
 __all__ = ["FEW", "freeze", "is_near", "look_of", "split_of"]
@@ -116,10 +116,18 @@ def _read_all(
     usable = sift(finding, skipped, lookalike_keys=lookalike_keys, task=TASK, emit=emit)
     for found, image, key in usable:
         file = out / "pictures" / f"{key}.png"
-        if not file.is_file():
+        if not _holds(file, key):
             pixels.write_png(image, file)
         reads.append(_Read(found, key, look_of(image), image.size, image.mode == "RGBA"))
     return reads
+
+
+def _holds(file: Path, key: str) -> bool:
+    """Whether the picture lies there whole."""
+    try:
+        return file.is_file() and pixels.fingerprint(pixels.read(file)) == key
+    except PictureError:
+        return False
 
 
 def _sweep(dataset: Dataset) -> None:
@@ -169,12 +177,16 @@ def split_of(
     """ "train" or "held_out" for each picture: by the brief's patterns, else about every fifth.
 
     Without patterns no picture is held out that is nearly the same as another, for it would measure
-    memory. Raises `DatasetError` when the patterns leave nothing to train on.
+    memory. Raises `DatasetError` when the patterns leave nothing to train on, or none to measure.
     """
     held = _named(names, patterns, emit) if patterns else _every_fifth(len(names), near)
     if len(held) == len(names):
         raise DatasetError(
             f"held_out = {list(patterns)} keeps all {len(names)} pictures from training: name fewer"
+        )
+    if patterns and not held:
+        raise DatasetError(
+            f"held_out = {list(patterns)} names none of the {len(names)} pictures ({names[0]}, …)"
         )
     for i, j in near:
         if (i in held) != (j in held):
@@ -191,7 +203,9 @@ def split_of(
 def _named(names: Sequence[str], patterns: Sequence[str], emit: Listener) -> set[int]:
     held: set[int] = set()
     for pattern in patterns:
-        matches = {i for i, name in enumerate(names) if _matches(name, pattern)}
+        matches = _matching(names, pattern)
+        if not matches and PurePosixPath(pattern).suffix.lower() in pixels.ENDINGS:
+            matches = _matching(names, PurePosixPath(pattern).stem)  # its copy is another format's
         if not matches:
             guess = nearest(pattern, [PurePosixPath(name).name for name in names])
             hint = f"; did you mean {guess!r}?" if guess else ""
@@ -200,9 +214,14 @@ def _named(names: Sequence[str], patterns: Sequence[str], emit: Listener) -> set
     return held
 
 
-def _matches(name: str, pattern: str) -> bool:
-    path = PurePosixPath(name)
-    return any(fnmatch(text, pattern) for text in (name, path.name, path.stem))
+def _matching(names: Sequence[str], pattern: str) -> set[int]:
+    """Indices of the names that match as a whole, without their folder, or without their ending."""
+    told = [(name, PurePosixPath(name)) for name in names]
+    return {
+        i
+        for i, (name, path) in enumerate(told)
+        if any(fnmatch(text, pattern) for text in (name, path.name, path.stem))
+    }
 
 
 def _every_fifth(num: int, near: Sequence[tuple[int, int]]) -> set[int]:

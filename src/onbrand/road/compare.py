@@ -79,7 +79,7 @@ def compare(
         verdict=verdict,
         references=contest.references,
         model=model,
-        dataset=Dataset.load(places.dataset),
+        dataset=places.trained_on(model),
     )
 
 

@@ -8,9 +8,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onbrand.artifacts import BrandModel, Dataset, Pictures
+from onbrand.artifacts import BrandModel, Pictures
 from onbrand.brief import Brief, Objective
-from onbrand.errors import DatasetError
+from onbrand.errors import DatasetError, counted
 from onbrand.events import Listener, silent
 from onbrand.road.picture import Request, draw, parents_of, with_lora
 from onbrand.road.places import open_brand
@@ -182,17 +182,20 @@ def open_contest(
     line-up for retrieval (default: lookalikes/ beside reserved characters); `eyes` the evaluation
     encoders (default: the pack's twins); `held_out_for_memory` more never-trained pictures, for
     the memorisation threshold alone; `objectives` whose figures are measured, the brief's if none.
-    Raises InputError for an untrained brand, DatasetError without held-out pictures.
+    Raises InputError for an untrained brand, DatasetError for fewer than two held-out pictures or
+    ones that have changed since training.
     """
     from onbrand import curation, judging
     from onbrand.models import open_pack
 
     places = open_brand(brand)
-    model, dataset, brief = places.trained(), Dataset.load(places.dataset), places.brief()
-    if not dataset.held_out:
+    model = places.trained()
+    dataset, brief = places.trained_on(model), places.brief_of(model)
+    if len(dataset.held_out) < 2:
         raise DatasetError(
-            f"{places.dataset} holds out no picture, so nothing can be measured: "
-            "add pictures, or name some under held_out in brief.toml"
+            f"{counted(len(dataset.held_out), 'picture')} held out in {places.dataset}: two are "
+            "the fewest to say how alike real ones are. Add pictures, or name some under held_out "
+            "in brief.toml, and train again"
         )
     lookalikes = gallery or judging.folder_gallery(curation.lookalike_pictures(places.lookalikes))
     return Contest(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Dataset
-from onbrand.errors import GateFailed
+from onbrand.errors import DatasetError, GateFailed, counted
 from onbrand.events import Listener, silent
 from onbrand.recipe import Recipe
 from onbrand.road.places import Places, open_brand, place_of
@@ -122,7 +122,7 @@ def train_baseline(
     """
     places = open_brand(brand)
     ours = places.trained()
-    dataset = Dataset.load(places.dataset)
+    dataset = places.trained_on(ours)
     with places.alone():
         return _train(
             places,
@@ -149,6 +149,12 @@ def _train(
     from onbrand import generation, judging, training
     from onbrand.models import open_pack
 
+    if not dataset.held_out:
+        raise DatasetError(
+            f"{counted(len(dataset.assets), 'picture')} in {places.pictures}, none of them held "
+            "out, so that no stage could be measured: add pictures (ten or more learn well), or "
+            "name one under held_out in brief.toml"
+        )
     pack = open_pack(recipe.base)
     scorer = judging.training_scorer(
         pack,

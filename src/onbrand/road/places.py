@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from onbrand.artifacts import BrandModel
+from onbrand.artifacts import BrandModel, Dataset
 from onbrand.brief import Brief
-from onbrand.errors import InputError, StorageError
+from onbrand.errors import DatasetError, InputError, StorageError
 from onbrand.files import storage_errors
 from onbrand.recipe import Recipe
 
@@ -108,6 +108,25 @@ class Places:
                 f"{self.root} has no trained model yet: run  onbrand train {self.root}"
             )
         return BrandModel.load(self.model)
+
+    def trained_on(self, model: BrandModel) -> Dataset:
+        """The pictures that the model learned from and is to be measured on.
+
+        Raises `DatasetError` when they have changed: it may have learned what would measure it.
+        """
+        dataset = Dataset.load(self.dataset)
+        if dataset.fingerprint != model.parents.get("dataset"):
+            raise DatasetError(
+                f"pictures, captions or held_out of {self.root} have changed since it was trained, "
+                f"so that it would be measured on what it may have learned: run  onbrand train "
+                f"{self.root}  first"
+            )
+        return dataset
+
+    def brief_of(self, model: BrandModel) -> Brief:
+        """The folder's brief in the words that the model learned: its trigger and description."""
+        told = {name: getattr(model.brief, name) for name in ("trigger", "subject", "description")}
+        return self.brief().model_copy(update=told)
 
 
 def open_brand(brand: str | Path) -> Places:

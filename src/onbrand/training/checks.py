@@ -32,7 +32,7 @@ def check(
     losses will be used. Raises DatasetError, RecipeError, PackError."""
     if not dataset.train:
         raise DatasetError(
-            f"{dataset.root} has no training picture. Add pictures and curate again."
+            f"{dataset.root} has no training picture: add some, and train again."
         )
     for stage in stages:
         _need_roles(stage, pack)

@@ -275,7 +275,8 @@ def _kept(work: Path) -> str:
 
 
 def _print_against(result: dict[str, Any], stored: dict[str, Any] | None) -> None:
-    """The table, and what is better and worse than a stored result; exit 3 if anything is worse."""
+    """The table, and what is better and worse than a stored result; exit 3 if anything is worse, or
+    measured no more."""
     from onbrand import bench
 
     if stored:
@@ -283,9 +284,9 @@ def _print_against(result: dict[str, Any], stored: dict[str, Any] | None) -> Non
     _print(result)
     if stored:
         found = bench.compare(result, stored)
-        for way in ("better", "worse", "new"):
+        for way in ("better", "worse", "new", "gone"):
             typer.echo(f"{way}: {', '.join(getattr(found, way)) or 'nothing'}")
-        if found.worse:
+        if found.lost:
             raise typer.Exit(3)
 
 

@@ -22,9 +22,9 @@ from onbrand.bench.diagnosis.plant import FAULTY, SEVERITIES, PlantedSet, plante
 from onbrand.bench.diagnosis.score import calibrated, figures
 from onbrand.bench.probe import kept
 from onbrand.bench.record import Result, result
+from onbrand.errors import InputError
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
-from onbrand.models.layout import fingerprint_folders
 
 if TYPE_CHECKING:
     from onbrand.judging.diagnosis import Diagnoser
@@ -58,7 +58,8 @@ def run_diagnosis(
     `num_failed` characters are trained five times each, which takes most of the time; 0 leaves real
     failures out. `quick`: two characters and none. "limits" in the result are what the calibration
     characters say; `onbrand.judging.diagnosis.LIMITS` holds the ones that were used.
-    Raises PackError where the pack lacks the eyes, and StorageError.
+    Raises InputError for more characters than may be graded, PackError where the pack lacks the
+    eyes, and StorageError.
     """
     from onbrand.judging.diagnosis import LIMITS
     from onbrand.models import open_pack
@@ -66,10 +67,14 @@ def run_diagnosis(
     began = time.monotonic()
     if quick:
         num_characters, num_sets, num_failed = min(num_characters, 2), 1, 0
+    if num_characters > CALIBRATION_IDS[0]:
+        raise InputError(
+            f"{num_characters} characters: {CALIBRATION_IDS[0]} and those behind set the limits, "
+            f"and are not graded by them. Take {CALIBRATION_IDS[0]} or fewer."
+        )
     pack = open_pack(base)
     ids = (*range(num_characters), *(CALIBRATION_IDS[:1] if quick else CALIBRATION_IDS))
-    weights = fingerprint_folders(sorted(pack.roles.values()))
-    folder = work / fingerprint_bytes(f"{weights} {seed} {num_sets}".encode())
+    folder = work / fingerprint_bytes(f"{pack.fingerprint} {seed} {num_sets}".encode())
     emit(Started("diagnosis", len(ids), "characters"))
     sees: dict[str, See] = {}
     records: dict[int, Result] = {}
@@ -86,7 +91,7 @@ def run_diagnosis(
     told = {eyes: figures([record[eyes] for record in graded], LIMITS[eyes], seed) for eyes in EYES}
     failures = {
         str(identity): failures_of(
-            identity, base=base, pack=pack, folder=work, seed=seed, emit=emit
+            identity, base=base, pack=pack, folder=folder, seed=seed, emit=emit
         )
         for identity in FAILED_IDS[:num_failed]
     }

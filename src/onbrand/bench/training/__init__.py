@@ -49,6 +49,7 @@ def run_training(
     if unknown:
         raise InputError(f"no part {', '.join(unknown)} of the bench: there are {', '.join(PARTS)}")
     began = time.monotonic()
+    stored = read_result(json_path) if json_path is not None and json_path.exists() else {}
     pack = open_pack(base)
     told = f"{pack.fingerprint} {source_fingerprint()} {seed} {quick}"
     folder = work / fingerprint_bytes(told.encode())
@@ -73,7 +74,6 @@ def run_training(
         )  # fmt: skip
         found["metrics"] |= followed["metrics"]
         baselines |= followed["baselines"]
-    stored = read_result(json_path) if json_path is not None and json_path.exists() else {}
     made = result(
         "training",
         seed=seed,
@@ -93,9 +93,10 @@ def run_training(
 def with_stored(made: Result, stored: Result) -> Result:
     """A result with what a stored one has beyond it: parts may be measured on different days.
 
-    `measured_at` names the commit of every figure that another one measured.
+    `measured_at` names the commit of every figure that another one measured. Figures of another
+    pack, seed or a quick run are of something else: nothing of them stays.
     """
-    if not stored:
+    if any(stored.get(name) != made[name] for name in ("pack", "seed", "quick")):
         return made
     old = {name: m for name, m in stored["metrics"].items() if name not in made["metrics"]}
     at = {name: stored.get("measured_at", {}).get(name, stored["commit"]) for name in old}

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
-from onbrand.artifacts import Dataset, alignment_name
+from onbrand.artifacts import alignment_name
 from onbrand.errors import DatasetError
 from onbrand.events import Advanced, Event, Finished, Listener, Noted, Started, Warned, silent
 from onbrand.models import open_pack
@@ -63,7 +63,11 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
 
     places, begun, emit = plan.places, monotonic(), _warning_once(emit)
     with places.alone():
-        dataset = curate(places.root, emit=emit) if plan.trains else Dataset.load(places.dataset)
+        if plan.trains:
+            dataset, brief = curate(places.root, emit=emit), places.brief()
+        else:
+            model = places.trained()
+            dataset, brief = places.trained_on(model), places.brief_of(model)
         if not dataset.held_out:
             raise DatasetError(
                 f"{places.dataset} holds out no picture, so combinations cannot be compared: "
@@ -71,7 +75,7 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
             )
         pack = open_pack(plan.recipe.base)
         held_out = [dataset.open(asset) for asset in dataset.held_out]
-        work = Attempts(plan, pack, dataset, places.brief(), training_scorer(pack, held_out), emit)
+        work = Attempts(plan, pack, dataset, brief, training_scorer(pack, held_out), emit)
         base_pictures = work.draw(None, plan.drawing, {"base": pack.fingerprint})
         base, base_arm = work.measure(base_pictures, "base")
         trials = _try_all(plan, work, emit)
