@@ -177,6 +177,21 @@ def test_the_adversarial_loss_begins_late(
     assert ["adversarial" in line for line in log] == [False, False, True, True]
 
 
+def test_every_loss_is_the_same_in_parts(dataset: Dataset, tiny_pack: Pack, tmp_path: Path) -> None:
+    """A step of four pictures, whole and in two parts: all that chance decides (a critic's noise,
+    where a face is cropped) goes by the sample, not by its place in the part."""
+    losses = {**EVERYTHING, "adversarial": {"weight": 0.1, "from_fraction": 0.0}}
+    logs = []
+    for parts in (1, 2):
+        recipe = recipe_of(losses=losses, batch_size=4, gradient_accumulation=parts)
+        out = tmp_path / str(parts)
+        model = run(dataset, recipe, tiny_pack, out, cache=tmp_path / "cache")
+        logs.append(next(iter(training.loss_curves(model.root).values())))
+    whole, parted = logs
+    for name in (*LOOKS, "adversarial", "critic", "reconstruction"):
+        assert parted[0][name] == pytest.approx(whole[0][name], rel=1e-4, abs=1e-6), name
+
+
 def test_a_critic_and_the_model_do_not_pull_at_each_other(tiny_pack: Pack) -> None:
     """The fooling loss has no gradient for the critic, the critic's none for the estimates."""
     model = load_diffusion(tiny_pack)
@@ -188,7 +203,7 @@ def test_a_critic_and_the_model_do_not_pull_at_each_other(tiny_pack: Pack) -> No
     real = torch.zeros(2, model.num_latent_channels, side, side)
     fake = torch.ones_like(real).requires_grad_(True)
     words = model.encode_prompts(["fox", "cat"])
-    fooled, judged = adversarial(model, critic, real, fake, words, seed=1, step=0)
+    fooled, judged = adversarial(model, critic, real, fake, words, 1, 0, range(len(real)))
     fooled.backward()
     assert fake.grad is not None
     assert fake.grad.abs().sum() > 0

@@ -133,6 +133,16 @@ def test_cut_outs_stand_on_many_backgrounds_and_say_so() -> None:
     inside = alpha == 1
     np.testing.assert_array_equal(drawn[inside], np.asarray(white)[inside])
     assert augment.caption_on("waving", blue) == "waving, on a pale blue background"
+    for told in (
+        "on a plain white background",
+        "on white background",
+        "against a Light-Grey background",
+    ):
+        assert augment.caption_on(f"waving {told}", blue) == "waving, on a pale blue background"
+    for kept in ("waving with a balloon", "a fox with a red scarf, trees in the background"):
+        assert augment.caption_on(kept, blue) == f"{kept}, on a pale blue background"
+    both = augment.caption_on("waving with a balloon on a white background", blue)
+    assert both == "waving with a balloon, on a pale blue background"
     said = augment.caption_on("waving on a plain white background", blue)
     assert said == "waving, on a pale blue background"
     assert augment.caption_on("waving in a forest", None) == "waving in a forest"

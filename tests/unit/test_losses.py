@@ -87,6 +87,8 @@ def test_identity_distance_is_one_minus_cosine() -> None:
     torch.testing.assert_close(
         losses.identity_distance(rows, reference), torch.tensor([0.0, 1.0, 2.0]), atol=1e-6, rtol=0
     )
+    each = losses.identity_distance(rows, rows.flip(0))  # a reference of its own for every row
+    assert torch.allclose(each, torch.tensor([2.0, 0.0, 2.0]), atol=1e-6, rtol=0)
 
 
 def test_gated_mean_counts_only_what_passed() -> None:

@@ -46,6 +46,7 @@ __all__ = [
     "lora_parameters",
     "merged_lora",
     "save_lora",
+    "set_dropout",
     "without_lora",
 ]
 
@@ -161,6 +162,12 @@ def merged_lora(model: DiffusionModel) -> Iterator[None]:
         for layer, weight in zip(tuners, kept, strict=True):
             layer.get_base_layer().weight.data = weight
             layer.merged_adapters.clear()
+
+
+def set_dropout(model: DiffusionModel, on: bool) -> None:
+    """Let the adapter drop out, as in training, or not; the layers it sits on stay as they are."""
+    for layer in _tuners(model):
+        layer.lora_dropout.train(on)
 
 
 def _tuners(model: DiffusionModel) -> Iterator[Any]:

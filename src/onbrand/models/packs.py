@@ -38,6 +38,7 @@ from functools import cached_property
 from pathlib import Path
 
 from onbrand.errors import PackError, nearest
+from onbrand.files import fingerprint_bytes
 from onbrand.models.families import Family, part_names
 from onbrand.models.layout import (
     card_licence,
@@ -49,7 +50,7 @@ from onbrand.models.layout import (
     refuse_file,
 )
 
-__all__ = ["DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "open_pack"]
+__all__ = ["BUILT_IN", "DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "open_pack"]
 
 DEFAULT_PACK = "pocket"
 BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
@@ -123,6 +124,12 @@ class Pack:
         )
 
     @cached_property
+    def words_fingerprint(self) -> str:
+        """16 hex digits over what makes tokens of prompts, and over the words the base has seen."""
+        tokens = fingerprint_folders(sorted(self.root.glob("tokenizer*")))
+        return fingerprint_bytes(" ".join([tokens, *sorted(self.vocabulary)]).encode())
+
+    @cached_property
     def vocabulary(self) -> frozenset[str]:
         """Lower-case words that the base has seen in captions; empty when the pack lists none.
 
@@ -156,12 +163,14 @@ class Pack:
         return {str(w).lower(): str(about) for about, words in groups for w in words}
 
     def refused_in(self, prompt: str) -> dict[str, str]:
-        """Refused words of the prompt as they stand there, and what each is about; plurals and
-        digits for letters ("n4ked") do not hide them."""
+        """Refused words of the prompt as they stand there, and what each is about; plurals, digits
+        for letters ("n4ked") and other words joined to them do not hide them."""
         found = {}
         for word in SPELLED.findall(prompt):
-            plain = word.lower().translate(DISGUISES)
-            about = self.refused_words.get(plain) or self.refused_words.get(plain.removesuffix("s"))
+            plain = word.lower().translate(DISGUISES).replace("_", "-")
+            parts = [plain, *plain.split("-")]
+            singular = [part.removesuffix("s") for part in parts]
+            about = next(filter(None, map(self.refused_words.get, [*parts, *singular])), None)
             if about:
                 found[word] = about
         return found

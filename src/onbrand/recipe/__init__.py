@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from onbrand.errors import RecipeError
-from onbrand.recipe.gate import GATE_METRICS, Fallback, Gate, Validation
+from onbrand.recipe.gate import GATE_METRICS, GATE_ROLES, Fallback, Gate, Validation
 from onbrand.recipe.settings import Settings, instead
 from onbrand.recipe.stage import (
     LOSS_ROLES,
@@ -28,6 +28,7 @@ from onbrand.toml import explain, read_toml
 
 __all__ = [
     "GATE_METRICS",
+    "GATE_ROLES",
     "LOSS_ROLES",
     "OWN_LOSSES",
     "SEEN_LOSSES",
@@ -106,14 +107,14 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _parts_fit(self) -> Recipe:
         kinds = list(dict.fromkeys(stage.kind for stage in self.stage))
-        for stage in self.stage:
-            for name in stage.losses:
-                check_loss(stage.kind, name)
-            if stage.gradient_accumulation > stage.batch_size:
+        for one in (variant for stage in self.stage for variant in self.variants(stage)):
+            for name in one.losses:
+                check_loss(one.kind, name)
+            if one.gradient_accumulation > one.batch_size:
                 raise RecipeError(
-                    f"stage {stage.kind!r}: gradient_accumulation = {stage.gradient_accumulation} "
-                    f"cuts a batch of {stage.batch_size} into more parts than it has pictures; it "
-                    "can be at most batch_size"
+                    f"stage {one.kind!r}: gradient_accumulation = {one.gradient_accumulation} "
+                    f"cuts a batch of {one.batch_size} into more parts than it has pictures; it "
+                    "can be at most batch_size, a fallback's too"
                 )
         for gate in self.gate:
             if gate.after not in kinds:
@@ -121,10 +122,12 @@ class Recipe(Settings):
                     f"a gate stands after {gate.after!r}, no stage of the recipe: "
                     + instead(gate.after, kinds)
                 )
-            for fallback in gate.fallback:
-                for name in fallback.losses:
-                    check_loss(gate.after, name)
         return self
+
+    def variants(self, stage: Stage) -> list[Stage]:
+        """The stage, then what each fallback of its gates would make of it."""
+        fallbacks = [one for gate in self.gate if gate.after == stage.kind for one in gate.fallback]
+        return [stage, *(fallback.applied(stage) for fallback in fallbacks)]
 
     def reads(self, metric: str) -> bool:
         """Whether a gate or the early stop reads the metric."""

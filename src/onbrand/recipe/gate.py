@@ -11,7 +11,7 @@ from onbrand.errors import RecipeError
 from onbrand.recipe.settings import Settings, instead
 from onbrand.recipe.stage import LossTerm, Stage
 
-__all__ = ["GATE_METRICS", "Fallback", "Gate", "Validation"]
+__all__ = ["GATE_METRICS", "GATE_ROLES", "Fallback", "Gate", "Validation"]
 
 GATE_METRICS: Mapping[str, Literal["higher", "lower"]] = {
     "identity": "higher",
@@ -28,6 +28,9 @@ GATE_METRICS: Mapping[str, Literal["higher", "lower"]] = {
 }
 """What a gate, or an early stop, can read, and which way is better: the training-side figures of
 the validation pictures (docs/diagnosis.md says what each means), and the loss on held-out ones."""
+
+GATE_ROLES = ("identity", "alignment", "parsing", "pose")
+"""Roles of a pack through which they are read."""
 
 
 class Validation(Settings):

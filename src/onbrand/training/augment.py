@@ -119,11 +119,22 @@ def moves(
     return made
 
 
+_PLAIN_BACKGROUND = re.compile(
+    r",?\s*\b(?:on|against|with)\s+(?:an?\s+)?"
+    r"(?:(?:plain|flat|solid|simple|blank|empty|clean|neutral|transparent|seamless|studio|light|dark"
+    r"|pale|soft|bright|deep|warm|cool|white|black|gr[ea]y|red|orange|yellow|green|blue|purple|pink"
+    r"|brown|beige|cream|mint|teal|lilac|lavender|peach|navy|off|coloured|colored)[\s-]+)*"
+    r"background\b",
+    re.IGNORECASE,
+)
+"""What captions of cut-outs say of it; "with a balloon and trees in the background" says more."""
+
+
 def caption_on(caption: str, backdrop: Backdrop | None) -> str:
     """The caption, telling of the backdrop; a background it told of before is taken out."""
     if backdrop is None:
         return caption
-    bare = re.sub(r",?\s*(?:on|against|with)\s+an?\s+[\w -]*?background\b", "", caption).strip(" ,")
+    bare = _PLAIN_BACKGROUND.sub("", caption).strip(" ,")
     return f"{bare}, {backdrop.phrase}" if bare else backdrop.phrase
 
 

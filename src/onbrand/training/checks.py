@@ -31,18 +31,13 @@ def check(
     """Refuse what cannot be trained; warn of what is likely a mistake. `stages` are those whose
     losses will be used. Raises DatasetError, RecipeError, PackError."""
     if not dataset.train:
-        raise DatasetError(
-            f"{dataset.root} has no training picture: add some, and train again."
-        )
+        raise DatasetError(f"{dataset.root} has no training picture: add some, and train again.")
     for stage in stages:
-        _need_roles(stage, pack)
+        for variant in recipe.variants(stage):
+            _need_roles(variant, pack)
+            _need_parts(stage.kind, variant.batch_size, variant.gradient_accumulation, workers)
     for p in plans:
-        if p.batch_size < p.num_parts * workers.num:
-            raise RecipeError(
-                f"stage {p.name}: batch_size = {p.batch_size} is less than the {workers.num} "
-                f"processes times gradient_accumulation = {p.num_parts}: raise batch_size, or "
-                "lower one of those"
-            )
+        _need_parts(p.name, p.batch_size, p.num_parts, workers)
     largest = max(p.batch_size for p in plans)
     if len(dataset.train) < largest:
         emit(
@@ -61,9 +56,19 @@ def check(
         )
 
 
+def _need_parts(name: str, batch_size: int, num_parts: int, workers: Workers) -> None:
+    """Refuse a batch that does not give every process a picture for each of its parts."""
+    if batch_size < num_parts * workers.num:
+        raise RecipeError(
+            f"stage {name}: batch_size = {batch_size} is less than the {workers.num} processes "
+            f"times gradient_accumulation = {num_parts}: raise batch_size, or lower one of those"
+        )
+
+
 def _need_roles(stage: Stage, pack: Pack) -> None:
     """Refuse a loss that looks through a role which the pack, its fallback included, lacks, or has
     in a form that teaches nothing."""
+    from onbrand.models.perception.identity import VISION_TOWERS
     from onbrand.models.perception.network import architecture
     from onbrand.models.perception.tags import CAPTIONER
 
@@ -78,6 +83,12 @@ def _need_roles(stage: Stage, pack: Pack) -> None:
                 f"stage {stage.kind!r} has the loss {loss!r}, which looks through the role "
                 f"{role!r}: {error} Or take the loss out of the recipe."
             ) from error
+        if loss == "perceptual" and architecture(pack, role) in VISION_TOWERS:
+            raise PackError(
+                f"stage {stage.kind!r} has the loss {loss!r}, which compares feature maps, but the "
+                f"identity encoder of pack '{pack.name}' has none that it understands: it needs an "
+                "image classifier. Take the loss out of the recipe."
+            )
         if loss == "own_tags" and architecture(pack, role) == CAPTIONER:
             raise PackError(
                 f"stage {stage.kind!r} has the loss {loss!r}, but the tagger of pack "

@@ -9,6 +9,7 @@ loss sees detached weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +26,7 @@ __all__ = ["Critic", "adversarial", "middle_of", "open_critic"]
 
 NOISIEST = 500  # of 1000: beyond it even a wrong picture looks like noise
 HIDDEN = 64
-_LEVEL, _NOISE = -7, 10_000  # stream of timesteps; samples of noise beside the batch's own
+_LEVEL, _NOISE = 3_000_000, 10_000  # streams of timesteps and noise, a sample's number added
 
 
 class Critic(nn.Module):
@@ -70,15 +71,17 @@ def adversarial(
     embeddings: Any,
     seed: int,
     step: int,
+    samples: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """(the model's loss, the critic's) of clean latents and the model's estimates of them; the
-    first has gradients for the estimates alone, the second for the critic alone."""
+    first has gradients for the estimates alone, the second for the critic alone. `samples` are
+    their numbers in the step: noise and its level are functions of them."""
     from onbrand.models.adapters import without_lora
 
-    num = len(real_bchw)
-    rows = range(_NOISE, _NOISE + num)
+    rows = [_NOISE + sample for sample in samples]
     eps = noise(tuple(real_bchw.shape[1:]), seed, step, rows).to(real_bchw)
-    level = torch.randint(NOISIEST, (num,), generator=generator(seed, step, _LEVEL))
+    chances = [generator(seed, step, _LEVEL + sample) for sample in samples]
+    level = torch.cat([torch.randint(NOISIEST, (1,), generator=chance) for chance in chances])
     level = level * model.num_timesteps // 1000
     with without_lora(model):
         with torch.no_grad():

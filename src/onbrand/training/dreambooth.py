@@ -3,10 +3,11 @@
 From examples/dreambooth/train_dreambooth_lora.py: one instance prompt for all pictures, one class
 prompt, as many class pictures as instance pictures in every batch, plain mean squared error of
 both, prior_loss_weight 1, independent uniform timesteps, constant learning rate without warmup,
-AdamW (0.9, 0.999) with weight decay 0.01, gradient norm at most 1, no augmentation, frozen text
-encoder, class pictures sampled once from the base. What differs, for both arms alike: rank,
-layers and the count of class pictures come from the recipe, latents are the VAE's mode, not a
-draw, and the learning rate is given, since the example's 1e-4 is for a base eighty times as large.
+AdamW (0.9, 0.999) with weight decay 0.01, gradient norm at most 1, no augmentation, class pictures
+sampled once from the base. What differs, for both arms alike: rank, layers, whether the text
+encoder learns (train_text_encoder) and the count of class pictures come from the recipe, latents
+are the VAE's mode, not a draw, and the learning rate is given, since the example's 1e-4 is for a
+base eighty times as large.
 """
 
 from __future__ import annotations
@@ -93,8 +94,7 @@ def run(
         numbers = {"reconstruction": float(instance.detach()), "prior": float(kept.detach())}
         return instance + session.recipe.prior.weight * kept, numbers
 
-    model.network.train()
     session.run(loop, draw, measure, plan)
 
     # save, measure
-    return session.finish(plan, folder, loop.seconds)
+    return session.finish(plan, loop)

@@ -305,7 +305,7 @@ class Loop:
         asked = extra or last or (period and self.step % period == 0)
         if not (asked and self._workers.is_first):
             return
-        line = {"step": self.step, "seconds": round(self.seconds, 2), **numbers, **extra}
+        line = {"step": self.step, "seconds": round(self.seconds, 4), **numbers, **extra}
         make_folder(self.folder)
         with (
             storage_errors(self.folder),

@@ -84,7 +84,8 @@ class History:
         return fresh
 
     def _inherit(self, old: dict[str, Any], emit: Listener) -> None:
-        changed = [k for k in self.trains if self.trains[k] != old["trains"].get(k)]
+        before = self.trains | old["trains"]  # what an older onbrand did not write down
+        changed = [k for k in self.trains if self.trains[k] != before[k]]
         num_same = 0
         if not changed:
             for ours, theirs in zip(self.stages, old["stages"], strict=False):
@@ -111,7 +112,8 @@ class History:
 
     def _set_aside(self, first: int) -> bool:
         """Move stages from number `first` on (0-based) to previous/; True if there were any."""
-        folders = sorted((self.root / "stages").glob("[0-9][0-9]-*"))[first:]
+        folders = sorted((self.root / "stages").glob("[0-9][0-9]-*"))
+        folders = [folder for folder in folders if int(folder.name[:2]) > first]
         if not folders:
             return False
         aside = self.root / "previous"
@@ -134,6 +136,7 @@ class History:
         told = self._read()
         if told is not None:
             self.results, self.looked = list(told["results"]), list(told["looked"])
+            self.tries = list(told["tries"])
             self.base_metrics = dict(told["base_metrics"])
 
     def result(self, index: int) -> StageResult | None:
@@ -162,7 +165,7 @@ class History:
 
     def keep_try(self, index: int, result: StageResult, then: Mapping[str, Any]) -> None:
         """Put the stage's checkpoint aside in tries/: its gate failed, and another try follows,
-        with the changes `then`."""
+        with the changes `then`. Stages behind it began from what is put aside: those, too."""
         number = len(self.tries[index]) + 1
         aside = self.root / "tries" / f"{Path(result.folder).name}-{number}"
         with storage_errors(aside):
@@ -180,7 +183,7 @@ class History:
         }
         self.tries[index].append(told)
         self.results[index] = None
-        self._write()
+        self.forget_from(index + 1)
 
     def forget_from(self, index: int) -> None:
         """Put stage `index` and all behind it aside, tries included: they are to be made anew."""

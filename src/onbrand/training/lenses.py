@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from onbrand import pixels
-from onbrand.training.cache import Examples, in_order, module_fingerprint, to_pixels
+from onbrand.training.cache import Examples, in_order, to_pixels
 from onbrand.training.engine import generator
 from onbrand.training.losses import (
     expression_distance,
@@ -31,7 +31,7 @@ from onbrand.training.session import Session
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
-    from onbrand.models.perception import IdentityEncoder
+    from onbrand.models.perception import Identity
 
 __all__ = [
     "Content",
@@ -46,7 +46,7 @@ __all__ = [
 
 TARGET_BYTES = 256 * 2**20  # targets kept in memory per lens; older ones are made again when needed
 SMALLEST_VIEW_FRACTION = 0.85
-_VIEW, _FACE = -5, -6  # streams of random views and of jittered faces
+_VIEW, _FACES = -5, 2_000_000  # streams of random views; of faces, a variant's number added
 FACE_JITTER = 0.06  # of the box's sides
 
 Content = tuple[int, int]
@@ -131,9 +131,9 @@ def _semantic(session: Session, examples: Examples) -> Lens:
 def _identity(session: Session, examples: Examples) -> Lens:
     """Who it is: distance to the brand's mean embedding, of two views, whole and cropped. What
     pleases the encoder in one framing only is not the subject."""
-    from onbrand.models.perception import IdentityEncoder
+    from onbrand.models.perception import load_identity
 
-    encoder = IdentityEncoder(session.pack)
+    encoder = load_identity(session.pack)
     reference = brand_reference(session, encoder)
 
     def look(seen: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
@@ -166,11 +166,19 @@ def _expression(session: Session, examples: Examples) -> Lens:
 
     def look(seen: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
         boxes, there, shares = targets.of(contents)
-        chances = torch.rand(boxes.shape, generator=generator(seed, step, _FACE))
+        chances = torch.stack(
+            [torch.rand(4, generator=generator(seed, step, _FACES + _number(c))) for c in contents]
+        )
         logits = reader.face_logits(seen, jittered(boxes, chances))
         return expression_distance(logits, shares, there[:, 0])
 
     return look
+
+
+def _number(content: Content) -> int:
+    """A stream of its own for every variant of every picture, in whatever part of a step it is."""
+    picture, variant = content
+    return 1000 * picture + variant
 
 
 def jittered(boxes_b4: Tensor, chances_b4: Tensor) -> Tensor:
@@ -202,7 +210,7 @@ def vae_features(vae: Any, pixels_bchw: Tensor) -> list[Tensor]:
     return maps[1:] or maps
 
 
-def brand_reference(session: Session, encoder: IdentityEncoder) -> Tensor:
+def brand_reference(session: Session, encoder: Identity) -> Tensor:
     """Mean identity embedding [d] of the training pictures, L2-normed; kept by content."""
     dataset = session.dataset
     assets = in_order(dataset)
@@ -218,6 +226,6 @@ def brand_reference(session: Session, encoder: IdentityEncoder) -> Tensor:
     facts = {
         "pictures": [a.key for a in assets],
         "size_px": session.size_px,
-        "encoder": module_fingerprint(encoder.module),
+        "encoder": session.pack.role_fingerprint("identity"),
     }
     return session.store.tensors("identity_reference", facts, make)["reference"]

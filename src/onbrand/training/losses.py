@@ -97,9 +97,11 @@ def _unit(features: Tensor) -> Tensor:
     return functional.normalize(features, dim=1, eps=1e-6)
 
 
-def identity_distance(embeddings_bd: Tensor, reference_d: Tensor) -> Tensor:
-    """1 − cosine [b] of each embedding to the brand's reference; both L2-normed by their makers."""
-    return 1 - functional.cosine_similarity(embeddings_bd.float(), reference_d.float()[None], dim=1)
+def identity_distance(embeddings_bd: Tensor, reference: Tensor) -> Tensor:
+    """1 − cosine [b] of each embedding to the brand's reference [d], or to its own [b, d]; all
+    L2-normed by their makers."""
+    wanted = reference.float().expand_as(embeddings_bd)
+    return 1 - functional.cosine_similarity(embeddings_bd.float(), wanted, dim=1)
 
 
 def gated_mean(values_g: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from onbrand.artifacts.brand_model import StageResult
@@ -26,7 +27,7 @@ from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.recipe import Recipe, Stage
 from onbrand.training.cache import Examples
 from onbrand.training.checks import check
-from onbrand.training.engine import noise, read_log
+from onbrand.training.engine import Loop, noise, read_log
 from onbrand.training.guards import memory_errors
 from onbrand.training.seams import Sampler
 from onbrand.training.session import Session
@@ -87,11 +88,9 @@ class Rehearsal(Session):
         shape = (1, self.model.num_latent_channels, side, side)
         return Examples(("noise",), (noise(shape, 0, 0, [0])[0],), ((prompts[0],),))
 
-    def finish(
-        self, plan: StagePlan, folder: Path, seconds: float, best_step: int | None = None
-    ) -> StageResult:
+    def finish(self, plan: StagePlan, loop: Loop, best_step: int | None = None) -> StageResult:
         """Nothing is exported or measured."""
-        return StageResult(plan.name, plan.kind, plan.num_steps, 0, str(folder), seconds)
+        return StageResult(plan.name, plan.kind, plan.num_steps, 0, str(loop.folder), loop.seconds)
 
 
 def forecast(
@@ -133,17 +132,18 @@ def forecast(
     made = Forecast(
         num_pictures=len(dataset.train),
         prepare_s=look_s + has_prior * picture_s * recipe.prior.num_pictures,
-        stages=[
-            replace(s, look_s=look_s * (1 + _num_previews(recipe, s.num_steps))) for s in stages
-        ],
+        stages=[replace(s, look_s=look_s * (1 + _num_looks(recipe, s.num_steps))) for s in stages],
     )
     emit(Finished("rehearsal"))
     return made
 
 
-def _num_previews(recipe: Recipe, num_steps: int) -> int:
-    period = recipe.validation.preview_every
-    return num_steps // period if period else 0
+def _num_looks(recipe: Recipe, num_steps: int) -> int:
+    """Sheets that are drawn within a stage: previews, and what an early stop looks at."""
+    validation = recipe.validation
+    drawn = validation.stop_every and validation.stop_metric != "validation_loss"
+    periods = (validation.preview_every, validation.stop_every if drawn else 0)
+    return sum(num_steps // period for period in periods if period)
 
 
 def _no_score(pictures: Sequence[object], texts: Sequence[str], /) -> dict[str, float]:
@@ -163,13 +163,18 @@ def _picture_s(session: Session, recipe: Recipe) -> float:
 
 def _rehearse(session: Session, stage: Stage, whole: StagePlan, index: int) -> StageForecast:
     """One step that warms up, then `NUM_CYCLES` of the stage's `every` steps, timed."""
-    num_steps = 1 + NUM_CYCLES * min(stage.every, LONGEST_CYCLE)
+    cycle = min(stage.every, LONGEST_CYCLE)
+    num_steps = 1 + NUM_CYCLES * cycle
     folder = session.root / "stages" / f"{index + 1:02d}-{whole.name}"
     _forget_peak()
-    every = stage.model_copy(update={"only": []})  # the few pictures may have none of its tags
-    run_stage(session, every, replace(whole, num_steps=num_steps), folder, index, 0.0)
-    seconds = [line["seconds"] for line in read_log(folder)]
-    step_s = (seconds[-1] - seconds[0]) / (len(seconds) - 1)
+    # the few pictures may have none of its tags
+    short = stage.model_copy(update={"only": [], "every": cycle})
+    run_stage(session, short, replace(whole, num_steps=num_steps), folder, index, 0.0)
+    took = np.diff([line["seconds"] for line in read_log(folder)])
+    dear = np.arange(1, num_steps) % cycle == 0  # those steps on which eyes look, too
+    step_s = float(took[dear].mean())
+    if cycle > 1:
+        step_s = (step_s + (stage.every - 1) * float(took[~dear].mean())) / stage.every
     return StageForecast(
         name=whole.name,
         num_steps=whole.num_steps,

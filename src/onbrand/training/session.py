@@ -76,13 +76,14 @@ class Session:
     def __post_init__(self) -> None:
         self.texts = Texts(self.model, frozen=not self.recipe.lora.text_encoder)
 
-    def attach(self) -> None:
-        """Put a fresh adapter on the model and save memory as the recipe says."""
+    def attach(self, *, with_identity: bool = True) -> None:
+        """Put a fresh adapter on the model and save memory as the recipe says; the baseline has no
+        identity."""
         from onbrand.models.adapters import attach_lora, lora_parameters
 
         attach_lora(self.model, self.recipe.lora, seed=self.recipe.seed)
         self.parameters = lora_parameters(self.model)
-        if self.recipe.identity.mode != "none":
+        if with_identity and self.recipe.identity.mode != "none":
             self._attach_identity()
         if self.recipe.gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
@@ -91,11 +92,11 @@ class Session:
     def _attach_identity(self) -> None:
         """Let the brand's mean embedding reach the network, by the recipe's way."""
         from onbrand.models.identity import IdentityWay, load_adapter, open_way
-        from onbrand.models.perception import IdentityEncoder
+        from onbrand.models.perception import load_identity
         from onbrand.training.lenses import brand_reference
 
         settings, seed = self.recipe.identity, self.recipe.seed
-        self.who_d = brand_reference(self, IdentityEncoder(self.pack))
+        self.who_d = brand_reference(self, load_identity(self.pack))
         if settings.mode == "attended" and "identity_adapter" in self.pack.roles:
             way: IdentityWay = load_adapter(self.model, self.pack)
         else:
@@ -201,13 +202,19 @@ class Session:
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Inside, dropout is off; the mode of the network is put back after."""
+        """Inside, dropout is off, the text encoder's adapter's too; both are put back after."""
         was = self.model.network.training
-        self.model.network.eval()
+        self._learning(False)
         try:
             yield
         finally:
-            self.model.network.train(was)
+            self._learning(was)
+
+    def _learning(self, on: bool) -> None:
+        from onbrand.models.adapters import set_dropout
+
+        self.model.network.train(on)
+        set_dropout(self.model, on)
 
     def previews(self, name: str) -> dict[int, Callable[[int], Mapping[str, float] | None]]:
         """The engine's `every` table: a contact sheet each `preview_every` steps (0: none)."""
@@ -287,6 +294,7 @@ class Session:
         Raises NonFiniteLoss with the names of the samples that caused it."""
         from peft.helpers import disable_input_dtype_casting
 
+        self._learning(True)
         parts = Parts(
             partial(self.enter_step, loop.settings.seed),
             draw,
@@ -305,31 +313,31 @@ class Session:
 
     # -- keeping -----------------------------------------------------------------------------
 
-    def finish(
-        self, plan: StagePlan, folder: Path, seconds: float, best_step: int | None = None
-    ) -> StageResult:
-        """Write the adapter in diffusers and kohya form into `folder`, then measure the stage.
-        `best_step` is the one that an early stop kept.
+    def finish(self, plan: StagePlan, loop: Loop, best_step: int | None = None) -> StageResult:
+        """Write the adapter in diffusers and kohya form into the loop's folder, then measure the
+        stage. `best_step` is the one that an early stop kept; the steps told are those that were
+        made, not those planned.
 
         The first process alone does; in the others the result has no figures.
         """
         from onbrand.models.adapters import save_lora
         from onbrand.models.identity import save_way
 
+        folder, made = loop.folder, replace(plan, num_steps=loop.step)
         facts = {
             "trigger": self.brief.trigger,
             "stage": plan.name,
-            "num_steps": str(plan.num_steps),
+            "num_steps": str(best_step or made.num_steps),
             "base": self.pack.name,
             "base_fingerprint": self.base_fingerprint,
         }
         result = StageResult(
             name=plan.name,
             kind=plan.kind,
-            num_steps=plan.num_steps,
-            num_pictures_seen=plan.num_pictures_seen,
+            num_steps=made.num_steps,
+            num_pictures_seen=made.num_pictures_seen,
             folder=f"stages/{folder.name}",
-            seconds=round(seconds, 3),
+            seconds=round(loop.seconds, 3),
             code=made_by(),
             best_step=best_step,
         )

@@ -92,12 +92,11 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
             losses |= _seen(session, stage, plan, tools, output, noisy, batch, seed, index)
         return _sum_of(losses, tools.weights), {k: float(v.detach()) for k, v in losses.items()}
 
-    model.network.train()
     stop = EarlyStop(session, loop, folder)
     session.run(loop, draw, measure, plan, every=stop.table(session.previews(folder.name)))
 
     # save, measure
-    return session.finish(plan, folder, loop.seconds, stop.restore())
+    return session.finish(plan, loop, stop.restore())
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,10 @@ def _seen(
         gate, fake, share = estimates(model, output, noisy, batch, reach)
         if len(gate):
             real, words = batch.latents[gate], batch.embeddings[gate]
-            fooled, judged = adversarial(model, tools.critic, real, fake, words, seed, index)
+            samples = [batch.rows[int(place)] for place in gate]
+            fooled, judged = adversarial(
+                model, tools.critic, real, fake, words, seed, index, samples
+            )
             found |= {"adversarial": share * fooled, "critic": share * judged}
     return found
 

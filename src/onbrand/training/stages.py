@@ -21,13 +21,13 @@ from onbrand.brief import Brief
 from onbrand.errors import DatasetError, RecipeError
 from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.files import write_json_atomic
-from onbrand.recipe import GATE_METRICS, Recipe, Stage
+from onbrand.recipe import Recipe, Stage
 from onbrand.training import dreambooth
 from onbrand.training.cache import Store
 from onbrand.training.checks import check, warn_of_cut_captions
 from onbrand.training.early_stop import BEST_FILE, load_parameters
 from onbrand.training.engine import read_log
-from onbrand.training.focus import head_weight
+from onbrand.training.facts import open_history
 from onbrand.training.guards import memory_errors
 from onbrand.training.history import History, digest
 from onbrand.training.seams import Reviewer, Sampler, Scorer
@@ -90,7 +90,7 @@ def train(
         )
         session.reviewer = reviewer
         with workers.first_goes_first():
-            history = _open_history(session, plans, arm, rate)
+            history = open_history(session, plans, arm, rate)
         _before_training(session, history, arm)
         if stages:  # the baseline reads no captions
             warn_of_cut_captions(session)
@@ -209,69 +209,18 @@ def open_session(
     )
 
 
-def _open_history(
-    session: Session, plans: Sequence[StagePlan], arm: str, learning_rate: float
-) -> History:
-    """What the folder was trained from, compared with what is asked for now."""
-    brief, recipe = session.brief, session.recipe
-    return History.open(
-        session.root,
-        trains={
-            "base": session.base_fingerprint,
-            "dataset": session.dataset.fingerprint,
-            "brief": digest([brief.prompt("{subject}"), brief.class_prompt("{subject}")]),
-            "recipe": digest(
-                [
-                    arm,
-                    recipe.seed,
-                    recipe.precision,
-                    recipe.optimizer,
-                    recipe.lora.model_dump(),
-                    recipe.identity.model_dump(),
-                    recipe.prior.model_dump(),
-                ]
-            ),
-            "size": session.size_px,
-        },
-        looks=digest(  # a figure that is new is measured on what was trained before, too
-            [session.validation_prompts(), recipe.validation.model_dump(), list(GATE_METRICS)]
-        ),
-        stages=[_stage_facts(session, p, i, learning_rate) for i, p in enumerate(plans)],
-        emit=session.emit,
-        read_only=not session.workers.is_first,
-    )
-
-
 def _before_training(session: Session, history: History, arm: str) -> None:
     """All that needs the untouched base: class pictures and its own figures. Then attach LoRA."""
+    recipe = session.recipe
     with session.workers.first_goes_first():
         if arm == dreambooth.NAME:
             session.class_examples([session.brief.class_prompt("")])
-        elif any(stage.weight("prior") for stage in session.recipe.stage):
+        elif any(one.weight("prior") for s in recipe.stage for one in recipe.variants(s)):
             session.class_examples(session.class_prompts())
         if session.workers.is_first and not history.base_metrics:
             history.keep_base(session.validate("00-base"))
     history.refresh()
-    session.attach()
-
-
-def _stage_facts(
-    session: Session, stage_plan: StagePlan, index: int, learning_rate: float
-) -> dict[str, str]:
-    """Name and fingerprint of a stage, for the history."""
-    recipe = session.recipe
-    if stage_plan.kind == dreambooth.NAME:
-        settings: object = [stage_plan.num_steps, stage_plan.batch_size, learning_rate]
-    else:
-        # in parts or not, the result is the same: who ran out of memory goes on with more parts
-        stage = recipe.stage[index]
-        settings = stage.model_dump(exclude={"gradient_accumulation", "head_weight"})
-        if (weight := head_weight(stage, session.brief)) != 1:  # the brief may have decided it
-            settings = [settings, weight]
-        if recipe.validation.stop_every:  # what decides where it stops changes its weights
-            looked_at = session.validation_prompts()
-            settings = [settings, recipe.validation.model_dump(), looked_at]
-    return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
+    session.attach(with_identity=arm != dreambooth.NAME)
 
 
 def _run_stage(

@@ -39,7 +39,7 @@ def pass_gates(
     before it.
     """
     fallbacks = [fallback for gate in gates for fallback in gate.fallback]
-    _drop_old_tries(history, index, fallbacks)
+    _drop_old_tries(session, history, index, fallbacks)
     start = {name: p.detach().clone() for name, p in session.parameters.items()}
     while True:
         num_tries = len(history.tries[index])
@@ -59,15 +59,23 @@ def pass_gates(
         session.emit(
             Noted(f"{result.name}: gate {verdict.sentence}; the fallback tries again with {words}")
         )
-        history.keep_try(index, told, following)
+        if session.workers.is_first:
+            history.keep_try(index, told, following)
+        session.workers.wait()
+        history.refresh()
         _put_back(session, start)
 
 
-def _drop_old_tries(history: History, index: int, fallbacks: Sequence[Fallback]) -> None:
+def _drop_old_tries(
+    session: Session, history: History, index: int, fallbacks: Sequence[Fallback]
+) -> None:
     """Forget tries that were followed by other changes than the recipe names today."""
     followed = [one["then"] for one in history.tries[index]]
     if followed != [fallback.changes() for fallback in fallbacks[: len(followed)]]:
-        history.forget_from(index)
+        if session.workers.is_first:
+            history.forget_from(index)
+        session.workers.wait()
+        history.refresh()
 
 
 def _explained(

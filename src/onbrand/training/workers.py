@@ -36,11 +36,14 @@ class Workers:
 
     def add(self, parameters: Sequence[Tensor], numbers: dict[str, float]) -> dict[str, float]:
         """Add up `.grad` of the parameters over all processes, in place, and return the sum of the
-        numbers by name; one that some process lacks counts as 0 there."""
+        numbers by name; one that some process lacks counts as 0 there. A parameter that no process
+        has a gradient of is left without: an optimiser passes it over, as in one process."""
         if self.num == 1:
             return numbers
         from accelerate.utils import gather_object, reduce
 
+        there = gather_object([[p.grad is not None for p in parameters]])
+        parameters = [p for p, *had in zip(parameters, *there, strict=True) if any(had)]
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = reduce(torch.cat([g.flatten() for g in grads]), reduction="sum")
         for parameter, grad, part in zip(

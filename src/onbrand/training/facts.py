@@ -1,0 +1,113 @@
+"""What a run's weights and figures depend on, as run.json keeps and compares it (history.py).
+
+A fact that is missing here lets a run go on from what it should not; one too many trains anew what
+was fine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from onbrand.errors import PackError
+from onbrand.recipe import GATE_METRICS, GATE_ROLES, LOSS_ROLES, OWN_LOSSES, Stage
+from onbrand.training import dreambooth
+from onbrand.training.focus import head_weight
+from onbrand.training.history import History, digest
+from onbrand.training.session import Session
+from onbrand.training.stage_plan import StagePlan
+
+if TYPE_CHECKING:
+    from onbrand.models.packs import Pack
+
+__all__ = ["open_history"]
+
+
+def open_history(
+    session: Session, plans: Sequence[StagePlan], arm: str, learning_rate: float
+) -> History:
+    """What the folder was trained from, compared with what is asked for now."""
+    return History.open(
+        session.root,
+        trains=_run_facts(session, arm),
+        looks=digest(  # a figure that is new is measured on what was trained before, too
+            [
+                session.validation_prompts(),
+                session.recipe.validation.model_dump(),
+                list(GATE_METRICS),
+                _eyes(session.pack, GATE_ROLES),
+            ]
+        ),
+        stages=[_stage_facts(session, p, i, learning_rate) for i, p in enumerate(plans)],
+        emit=session.emit,
+        read_only=not session.workers.is_first,
+    )
+
+
+def _run_facts(session: Session, arm: str) -> dict[str, object]:
+    """What all stages depend on."""
+    brief, recipe, pack = session.brief, session.recipe, session.pack
+    facts: dict[str, object] = {
+        "base": session.base_fingerprint,
+        "dataset": session.dataset.fingerprint,
+        "brief": digest([brief.prompt("{subject}"), brief.class_prompt("{subject}")]),
+        "recipe": digest(
+            [
+                arm,
+                recipe.seed,
+                recipe.precision,
+                recipe.optimizer,
+                recipe.lora.model_dump(),
+                recipe.identity.model_dump(),
+                recipe.prior.model_dump(),
+            ]
+        ),
+        "size": session.size_px,
+        "words": pack.words_fingerprint,
+    }
+    if recipe.identity.mode != "none" and arm != dreambooth.NAME:
+        facts["identity"] = _eyes(pack, ["identity", "identity_adapter"])
+    return facts
+
+
+def _stage_facts(
+    session: Session, stage_plan: StagePlan, index: int, learning_rate: float
+) -> dict[str, str]:
+    """Name and fingerprint of a stage."""
+    recipe, validation = session.recipe, session.recipe.validation
+    as_sampled = [validation.num_steps, validation.guidance]
+    settings: object
+    if stage_plan.kind == dreambooth.NAME:
+        settings = [stage_plan.num_steps, stage_plan.batch_size, learning_rate, *as_sampled]
+        return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
+    # in parts or not, the result is the same: who ran out of memory goes on with more parts
+    stage = recipe.stage[index]
+    tried = recipe.variants(stage)
+    settings = stage.model_dump(exclude={"gradient_accumulation", "head_weight"})
+    roles = {LOSS_ROLES[name] for name in _losses(tried) if name in LOSS_ROLES}
+    if (weight := head_weight(stage, session.brief)) != 1:  # the brief may have decided it
+        settings, roles = [settings, weight], roles | {"parsing"}
+    if validation.stop_every:  # what decides where it stops changes its weights
+        settings = [settings, validation.model_dump(), session.validation_prompts()]
+    if "prior" in _losses(tried):  # the base draws them as it draws for validation
+        settings = [settings, session.class_prompts(), as_sampled]
+    if _losses(tried) & set(OWN_LOSSES):
+        settings = [settings, validation.guidance]
+    if roles:
+        settings = [settings, _eyes(session.pack, sorted(roles))]
+    return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
+
+
+def _losses(stages: Iterable[Stage]) -> set[str]:
+    """Names of the losses with any weight."""
+    return {name for stage in stages for name in stage.losses if stage.weight(name)}
+
+
+def _eyes(pack: Pack, roles: Iterable[str]) -> dict[str, str]:
+    """Role → what its model is; roles that the pack and its fallback lack are left out."""
+    found: dict[str, str] = {}
+    for role in roles:
+        with contextlib.suppress(PackError):
+            found[role] = pack.role_fingerprint(role)
+    return found
