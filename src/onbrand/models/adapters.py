@@ -224,18 +224,18 @@ def check_export(
     """Load the files of `folder` in plain diffusers and compare with the model in memory.
 
     Compares embeddings and network outputs for a prompt on seeded noise; returns the largest
-    absolute difference per file name. Without a float32 model on the CPU, the pack with the
-    diffusers file on it, as `load_lora` reads it, stands for the model in memory.
+    absolute difference per file name. All on the processor: for a model that is elsewhere, or not
+    in float32, stands the pack with the diffusers file on it, as `load_lora` reads it.
     Raises WeightsError when a difference reaches 1e-4 or a file does not load.
     """
     if model is None or model.dtype != torch.float32 or model.device.type != "cpu":
-        model = load_diffusion(pack)
+        model = load_diffusion(pack, device="cpu")
         load_lora(model, folder / DIFFUSERS_FILE)
     ours = _probe(model)
     differences: dict[str, float] = {}
     both = (folder / KOHYA_FILE).is_file()
     for name in (DIFFUSERS_FILE, KOHYA_FILE) if both else (DIFFUSERS_FILE,):
-        other = load_diffusion(pack)
+        other = load_diffusion(pack, device="cpu")
         with quiet_libraries():
             try:
                 other.pipeline().load_lora_weights(str(folder), weight_name=name)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from onbrand.errors import PackError, WeightsError
+from onbrand.models.device import chosen_device
 from onbrand.models.families.conditioning import Conditioning
 from onbrand.models.families.kinds import Family
 from onbrand.models.layout import part_classes, said
@@ -278,8 +279,11 @@ class DiffusionModel(ABC):
         return latents
 
 
-def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu") -> DiffusionModel:
+def load_diffusion(
+    pack: Pack, *, dtype: Dtype = "float32", device: str | None = None
+) -> DiffusionModel:
     """Load the pack's text-to-image part, frozen, in eval mode; convolutional parts channels-last.
+    It lies where ONBRAND_DEVICE says unless a `device` is given.
 
     In float16 an autoencoder that overflows there (its config's `force_upcast`) stays float32.
     Raises WeightsError when a file is damaged or does not fit its configuration.
@@ -306,7 +310,7 @@ def load_diffusion(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu")
     for part in pack.family.weighted:
         if part in parts:
             layout = {"memory_format": torch.channels_last} if part in ("unet", "vae") else {}
-            parts[part] = parts[part].to(device, **layout)
+            parts[part] = parts[part].to(device or chosen_device(), **layout)
     return kind(pack, parts)
 
 

@@ -78,9 +78,11 @@ def draw_batch(
     num_prior: int = 0,
     who_d: Tensor | None = None,
     rows: Sequence[int] | None = None,
+    device: torch.device | None = None,
 ) -> Batch:
-    """The samples of one step, or those numbered `rows`, ascending. Each pass over the pictures is
-    a new permutation, and each picture shows its variants in turn: all are seen equally often.
+    """The samples of one step, or those numbered `rows`, ascending, on the `device`. Each pass over
+    the pictures is a new permutation, and each picture shows its variants in turn: all are seen
+    equally often.
     The brand's samples are told `who_d`, its identity, if there is one; class pictures nobody."""
     contents = list(_contents(seed, step, batch_size, examples, _ORDER))
     sources = [examples] * batch_size
@@ -98,7 +100,7 @@ def draw_batch(
         prompts.append(source.prompts[picture][variant])
         of_brand = row < batch_size
         names.append(source.names[picture] + (f" (variant {variant})" if of_brand else ""))
-    stacked = torch.stack(latents)
+    stacked = torch.stack(latents).to(device)
     brand_rows = [row for row in chosen if row < batch_size]
     told = texts.embed(prompts)
     if who_d is not None:
@@ -106,9 +108,9 @@ def draw_batch(
         told = replace(told, identity=torch.stack(known)[:, None])
     return Batch(
         latents=stacked,
-        noise=noise(stacked.shape[1:], seed, step, chosen),
-        timesteps=levels[list(chosen)],
-        embeddings=told,
+        noise=noise(stacked.shape[1:], seed, step, chosen).to(device),
+        timesteps=levels[list(chosen)].to(device),
+        embeddings=told if device is None else told.to(device),
         num_brand=len(brand_rows),
         contents=tuple(contents[row] for row in brand_rows),
         names=tuple(names),

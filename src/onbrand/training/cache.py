@@ -95,13 +95,13 @@ def to_pixels(pictures: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
 
 
 def encode(model: DiffusionModel, pictures: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
-    """Scaled latents [b, c, h, w] of the pictures, in fixed batches."""
+    """Scaled latents [b, c, h, w] of the pictures, in fixed batches; kept on the processor."""
     with torch.no_grad():
         parts = [
             model.encode_pixels(to_pixels(pictures[i : i + ENCODE_BATCH]))
             for i in range(0, len(pictures), ENCODE_BATCH)
         ]
-    return torch.cat(parts).float()
+    return torch.cat(parts).float().cpu()
 
 
 class Texts:

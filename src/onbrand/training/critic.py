@@ -60,7 +60,7 @@ def open_critic(model: DiffusionModel, seed: int) -> Critic:
     side = model.num_px // model.vae_factor
     x_t = torch.zeros(1, model.num_latent_channels, side, side)
     words = model.encode_prompts([""])
-    return Critic(middle_of(model, x_t, torch.tensor([0]), words).shape[1], seed)
+    return Critic(middle_of(model, x_t, torch.tensor([0]), words).shape[1], seed).to(model.device)
 
 
 def adversarial(
@@ -82,7 +82,7 @@ def adversarial(
     eps = noise(tuple(real_bchw.shape[1:]), seed, step, rows).to(real_bchw)
     chances = [generator(seed, step, _LEVEL + sample) for sample in samples]
     level = torch.cat([torch.randint(NOISIEST, (1,), generator=chance) for chance in chances])
-    level = level * model.num_timesteps // 1000
+    level = (level * model.num_timesteps // 1000).to(real_bchw.device)
     with without_lora(model):
         with torch.no_grad():
             seen_real = middle_of(model, model.add_noise(real_bchw, eps, level), level, embeddings)

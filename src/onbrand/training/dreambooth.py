@@ -15,8 +15,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from onbrand.artifacts.brand_model import StageResult
 from onbrand.recipe import Augment
 from onbrand.training.batches import Batch, draw_batch
@@ -80,6 +78,7 @@ def run(
         noise_levels=levels,
         prior=prior,
         num_prior=plan.num_prior,
+        device=model.device,
     )
 
     # loop
@@ -88,7 +87,7 @@ def run(
         with session.mixed():
             output = model.predict(noisy, batch.timesteps, batch.embeddings)
         target = model.target(batch.latents, batch.noise, batch.timesteps)
-        errors = reconstruction(output, target, torch.ones(len(target)))
+        errors = reconstruction(output, target, target.new_ones(len(target)))
         instance = batch.brand_mean(errors)
         kept = batch.prior_mean(errors)
         numbers = {"reconstruction": float(instance.detach()), "prior": float(kept.detach())}

@@ -76,10 +76,10 @@ def _errors(
 ) -> Tensor:
     """Squared errors [b] of one batch at one level, in float32."""
     model = session.model
-    x0 = latents[first : first + ENCODE_BATCH]
-    drawn = noise(x0.shape[1:], _SEED, number, range(first, first + len(x0)))
-    t_b = torch.full((len(x0),), timestep, dtype=torch.int64)
+    x0 = latents[first : first + ENCODE_BATCH].to(model.device)
+    drawn = noise(x0.shape[1:], _SEED, number, range(first, first + len(x0))).to(x0)
+    t_b = torch.full((len(x0),), timestep, dtype=torch.int64, device=x0.device)
     output = model.predict(
         model.add_noise(x0, drawn, t_b), t_b, embeddings[first : first + ENCODE_BATCH]
     )
-    return reconstruction(output, model.target(x0, drawn, t_b), torch.ones(len(x0)))
+    return reconstruction(output, model.target(x0, drawn, t_b), x0.new_ones(len(x0)))

@@ -77,7 +77,7 @@ class Targets:
     def _one(self, content: Content) -> list[Tensor]:
         if content not in self._kept:
             picture, variant = content
-            latents = self._examples.latents[picture][variant : variant + 1]
+            latents = self._examples.latents[picture][variant : variant + 1].to(self._model.device)
             made = [f.half() for f in self._see(self._model.decode(latents))]
             self._kept[content] = made
             self._bytes += sum(f.nbytes for f in made)
@@ -106,7 +106,7 @@ def _perceptual(session: Session, examples: Examples) -> Lens:
     """Features of the base's VAE encoder and of the identity encoder: textures and edges."""
     from onbrand.models.perception import IdentityEncoder
 
-    encoder, vae = IdentityEncoder(session.pack), session.model.vae
+    encoder, vae = IdentityEncoder(session.pack, device=session.device), session.model.vae
 
     def features(seen_bchw: Tensor) -> list[Tensor]:
         return vae_features(vae, seen_bchw) + list(encoder.features(seen_bchw))
@@ -119,7 +119,7 @@ def _semantic(session: Session, examples: Examples) -> Lens:
     """What a text–image tower makes of the whole picture: things, scene and style."""
     from onbrand.models.perception import load_alignment
 
-    tower = load_alignment(session.pack)
+    tower = load_alignment(session.pack, device=session.device)
     targets = Targets(session.model, examples, lambda seen: [tower.embed_pixels(seen)])
 
     def look(seen: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
@@ -133,8 +133,8 @@ def _identity(session: Session, examples: Examples) -> Lens:
     pleases the encoder in one framing only is not the subject."""
     from onbrand.models.perception import load_identity
 
-    encoder = load_identity(session.pack)
-    reference = brand_reference(session, encoder)
+    encoder = load_identity(session.pack, device=session.device)
+    reference = brand_reference(session, encoder).to(session.device)
 
     def look(seen: Tensor, contents: Sequence[Content], seed: int, step: int) -> Tensor:
         views = (seen, cropped(seen, seed, step))
@@ -147,7 +147,7 @@ def _pose(session: Session, examples: Examples) -> Lens:
     """Where the joints are."""
     from onbrand.models.perception import load_pose
 
-    eye = load_pose(session.pack)
+    eye = load_pose(session.pack, device=session.device)
     targets = Targets(session.model, examples, lambda seen: [eye.heat(seen)])
     return lambda seen, contents, seed, step: heat_distance(eye.heat(seen), targets.of(contents)[0])
 
@@ -156,7 +156,7 @@ def _expression(session: Session, examples: Examples) -> Lens:
     """What the face shows, from crops around where it is in the training picture."""
     from onbrand.models.perception import load_expression
 
-    reader = load_expression(session.pack)
+    reader = load_expression(session.pack, device=session.device)
 
     def see(seen: Tensor) -> list[Tensor]:
         boxes, there = reader.faces(seen)
@@ -221,7 +221,7 @@ def brand_reference(session: Session, encoder: Identity) -> Tensor:
             encoder.embed(to_pixels([pixels.fit(dataset.open(a), session.size_px, None)]))[0]
             for a in assets
         ]
-        return {"reference": functional.normalize(torch.stack(rows).mean(0), dim=0)}
+        return {"reference": functional.normalize(torch.stack(rows).mean(0), dim=0).cpu()}
 
     facts = {
         "pictures": [a.key for a in assets],

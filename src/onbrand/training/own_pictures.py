@@ -98,7 +98,7 @@ def _expression(session: Session, stage: Stage, examples: Examples) -> Regard:
     reader knows counts nothing, and so does a picture without a face."""
     from onbrand.models.perception import load_expression
 
-    reader = load_expression(session.pack)
+    reader = load_expression(session.pack, device=session.device)
     tags = [a.tags for a in in_order(session.dataset, stage.only)]
     wanted = _named(tags, "expression", reader.labels)
 
@@ -108,7 +108,7 @@ def _expression(session: Session, stage: Stage, examples: Examples) -> Regard:
         rows = batch.rows[: batch.num_brand]
         chances = [torch.rand(4, generator=generator(seed, step, _FACES + row)) for row in rows]
         logits = reader.face_logits(seen, jittered(boxes, torch.stack(chances)))
-        return expression_distance(logits, shares, there.to(seen.device) & (shares.sum(1) > 0))
+        return expression_distance(logits, shares, there & (shares.sum(1) > 0))
 
     return regard
 
@@ -118,7 +118,7 @@ def _tags(session: Session, stage: Stage, examples: Examples) -> Regard:
     whole and cropped."""
     from onbrand.models.perception.tags import Tagger
 
-    tagger = Tagger(session.pack)
+    tagger = Tagger(session.pack, device=session.device)
     assets = in_order(session.dataset, stage.only)
     wanted = {
         name: _named([a.tags for a in assets], name, values)

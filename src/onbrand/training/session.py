@@ -76,6 +76,11 @@ class Session:
     def __post_init__(self) -> None:
         self.texts = Texts(self.model, frozen=not self.recipe.lora.text_encoder)
 
+    @property
+    def device(self) -> str:
+        """Where the base lies, and the eyes that losses look through."""
+        return str(self.model.device)
+
     def attach(self, *, with_identity: bool = True) -> None:
         """Put a fresh adapter on the model and save memory as the recipe says; the baseline has no
         identity."""
@@ -96,7 +101,8 @@ class Session:
         from onbrand.training.lenses import brand_reference
 
         settings, seed = self.recipe.identity, self.recipe.seed
-        self.who_d = brand_reference(self, load_identity(self.pack))
+        eye = load_identity(self.pack, device=self.device)
+        self.who_d = brand_reference(self, eye).to(self.device)
         if settings.mode == "attended" and "identity_adapter" in self.pack.roles:
             way: IdentityWay = load_adapter(self.model, self.pack)
         else:

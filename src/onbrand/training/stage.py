@@ -70,6 +70,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         prior=tools.prior,
         num_prior=plan.num_prior,
         who_d=session.who_d,
+        device=model.device,
     )
 
     # loop

@@ -86,11 +86,13 @@ ALONE = Workers()
 def launched(environment: Mapping[str, str] = os.environ) -> Workers:
     """The processes that accelerate (or torchrun) launched, connected; `ALONE` without a launcher.
 
-    On the CPU they speak over gloo.
+    On the processor they speak over gloo.
     """
     if int(environment.get("WORLD_SIZE", "1")) < 2:
         return ALONE
     from accelerate import PartialState
 
-    state = PartialState(cpu=True, timeout=LONGEST_WAIT)
+    from onbrand.models.device import chosen_device
+
+    state = PartialState(cpu=chosen_device() == "cpu", timeout=LONGEST_WAIT)
     return Workers(state.process_index, state.num_processes)

@@ -35,12 +35,13 @@ class ExpressionReader(Classifier):
 
     def faces(self, pixels_bchw: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [b, 4] of each picture's largest face, the whole picture where there is none, and
-        whether there is one, [b]."""
+        whether there is one, [b]; where the pixels are."""
         h, w = pixels_bchw.shape[-2:]
         whole = torch.tensor([0.0, 0.0, w, h])
         boxes = [largest(found) for found in self.finder.boxes(pixels_bchw)]
-        there = torch.tensor([box is not None for box in boxes])
-        return torch.stack([whole if box is None else box[:4].cpu() for box in boxes]), there
+        there = torch.tensor([box is not None for box in boxes], device=pixels_bchw.device)
+        found = torch.stack([whole if box is None else box[:4].cpu() for box in boxes])
+        return found.to(pixels_bchw), there
 
     def face_logits(self, pixels_bchw: Tensor, boxes_b4: Tensor) -> Tensor:
         """[b, labels] of the faces in these boxes; differentiable with respect to the pixels."""
