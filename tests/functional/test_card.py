@@ -16,9 +16,12 @@ from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.errors import InputError
 from onbrand.generation import sample
+from onbrand.models.control import load_controlnet
 from onbrand.models.device import chosen_device
 from onbrand.models.diffusion import load_diffusion
-from onbrand.models.packs import Pack
+from onbrand.models.identity import load_adapter
+from onbrand.models.packs import Pack, open_pack
+from onbrand.models.perception import load_identity
 from onbrand.recipe import OWN_LOSSES, SEEN_LOSSES, Recipe
 
 EVERYTHING = {**dict.fromkeys((*SEEN_LOSSES, *OWN_LOSSES), 0.1), "prior": 1.0, "weights": 0.01,
@@ -73,14 +76,32 @@ def test_a_run_with_every_loss_keeps_to_the_card(
         )
 
 
-def test_pictures_are_drawn_on_the_card(tiny_pack: Pack, card: None) -> None:
-    """The base lies there, and what it draws comes back."""
+def test_pictures_are_drawn_on_the_card(
+    guided_pack: Pack, following_pack_folder: Path, card: None
+) -> None:
+    """The base lies there, its ControlNet and the way of an identity, too; what is drawn comes
+    back, the same as on the processor."""
+    edges = [Image.new("RGB", (32, 32), "white")]
+
+    def drawn(device: str | None) -> list[bytes]:
+        net = load_controlnet(guided_pack, device=device)
+        model = load_diffusion(guided_pack, device=device)
+        made = sample(model, ["a fox"], seeds=[1], num_steps=2, controlnet=net, drawings=edges)
+        pack = open_pack(following_pack_folder)
+        model = load_diffusion(pack, device=device)
+        assert sent(next(model.network.parameters())) == (device is None)
+        load_adapter(model, pack).show(torch.eye(pack_width(pack))[:1])
+        made += sample(model, ["a fox"], seeds=[1], num_steps=2)
+        return [picture.tobytes() for picture in made]
+
     with PretendCard():
-        model = load_diffusion(tiny_pack)
-        assert sent(next(model.network.parameters()))
-        pictures = sample(model, ["a fox"], seeds=[1], num_steps=2)
-    there = sample(load_diffusion(tiny_pack, device="cpu"), ["a fox"], seeds=[1], num_steps=2)
-    assert pictures[0].tobytes() == there[0].tobytes()
+        there = drawn(None)
+    assert there == drawn("cpu")
+
+
+def pack_width(pack: Pack) -> int:
+    """Numbers in the pack's identity embedding."""
+    return load_identity(pack).embed(torch.zeros(1, 3, 32, 32)).shape[1]
 
 
 def test_the_pretended_card_refuses_what_a_real_one_does() -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 
 from onbrand.errors import PackError, WeightsError
+from onbrand.models.device import chosen_device
 from onbrand.models.diffusion import Dtype, quiet_libraries
 from onbrand.models.layout import said
 from onbrand.models.packs import Pack
@@ -14,8 +15,8 @@ from onbrand.models.packs import Pack
 __all__ = ["load_controlnet"]
 
 
-def load_controlnet(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu") -> Any:
-    """The ControlNetModel of the pack's role `controlnet`, frozen, in eval mode.
+def load_controlnet(pack: Pack, *, dtype: Dtype = "float32", device: str | None = None) -> Any:
+    """The ControlNetModel of the pack's role `controlnet`, frozen, in eval mode, where bases lie.
 
     A ControlNet fits its own base only, so no other pack's takes its place. Raises PackError when
     the pack has none, WeightsError when its files are damaged.
@@ -41,4 +42,4 @@ def load_controlnet(pack: Pack, *, dtype: Dtype = "float32", device: str = "cpu"
                 f"the ControlNet of pack '{pack.name}' in {folder} cannot be loaded: {said(error)}"
             ) from error
     net.requires_grad_(False)
-    return net.to(device).eval()
+    return net.to(device or chosen_device()).eval()
