@@ -45,6 +45,7 @@ __all__ = ["Emoji", "build", "loss_of", "main", "measure"]
 
 WRONG_EACH = 4  # untrue captions of each picture
 AMONG = 20  # captions, when measured
+TRIES = 50  # draws for each caption that is wanted
 NOTHING = "a photo of nothing"  # where no more untrue ones are to be had
 READ_SCALE, READ_WEIGHT = 10.0, 2.0
 GROUPS = {name: values for name, values in READ.items() if name != "fault"}
@@ -72,11 +73,13 @@ class Emoji:
     def captions(
         self, row: int, rng: np.random.Generator, num: int, *, styles: bool = True
     ) -> list[str]:
-        """The true one, then num - 1 different untrue ones."""
+        """The true one, then num - 1 untrue ones, which differ while there are so many things."""
         found = {self.caption(row): None}
-        while len(found) < num:
+        for _ in range(TRIES * num):
             found.setdefault(self._untrue(row, rng, styles))
-        return list(found)
+            if len(found) == num:
+                break
+        return filled(list(found), num)
 
     def _untrue(self, row: int, rng: np.random.Generator, styles: bool) -> str:
         """Another thing in its style, or, one time in five, the same in another style."""

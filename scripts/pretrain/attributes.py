@@ -9,6 +9,7 @@ older reader, whatever groups it knew.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from onbrand.illustrator import (
     TRAITS,
 )
 
-__all__ = ["GROUPS", "build", "grown", "loss_of", "main", "measure"]
+__all__ = ["GROUPS", "build", "grown", "loss_of", "main", "measure", "split"]
 
 SPOILED = 0.25  # of each batch
 
@@ -78,9 +79,9 @@ def targets_of(labels: list[dict[str, Any]]) -> Tensor:
     return torch.tensor(rows)
 
 
-def split(logits_bn: Tensor) -> list[Tensor]:
-    """Logits per group."""
-    return list(logits_bn.split([len(v) for v in GROUPS.values()], dim=1))
+def split(logits_bn: Tensor, groups: Mapping[str, Sequence[str]]) -> list[Tensor]:
+    """Logits per group, [n, values] each."""
+    return list(logits_bn.split([len(v) for v in groups.values()], dim=1))
 
 
 @torch.no_grad()
@@ -88,7 +89,7 @@ def measure(model: PreTrainedModel, held_out: Beside, batches: list[Tensor]) -> 
     """Accuracy per group on the pictures of held-out subjects that have it, and the mean; of faults
     the share named among the spoiled, and the share of sound pictures called spoiled."""
     model.eval()
-    logits = split(torch.cat([model(b).logits for b in batches]).cpu())
+    logits = split(torch.cat([model(b).logits for b in batches]).cpu(), GROUPS)
     model.train()
     truth = targets_of(held_out.labels)
     right = [part.argmax(1) == truth[:, i] for i, part in enumerate(logits)]
@@ -109,7 +110,7 @@ def loss_of(
     model: PreTrainedModel, x_bchw: Tensor, truth_bg: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
     """Mean over pictures of their attributes' mean cross-entropy, and half of the fault's."""
-    parts = split(model(x_bchw).logits.float())
+    parts = split(model(x_bchw).logits.float(), GROUPS)
     each_bg = torch.stack(
         [
             F.cross_entropy(part, truth_bg[:, i], ignore_index=-1, reduction="none")
@@ -142,7 +143,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     model = grown(options.start) if options.start else build()
     fit("attributes", model, options, prepare_batch, loss_of,
-        lambda model: measure(model, held_out, batches), see=upright(drawn, options))  # fmt: skip
+        lambda model: measure(model, held_out, batches), see=upright(drawn, options),
+        begun=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Draws a pretraining set: five pictures of each subject of a world (worlds.py), packed.
 
 Row 5n+j is picture j of subject n. A row depends on its index alone, so a killed run goes on where
-it stopped.
+it stopped. A folder holds one set, told in set.json: another one is refused there.
 
     python scripts/pretrain/draw.py --subjects 14000 --processes 2
     python scripts/pretrain/draw.py --subjects 200 --first 900000 --out pretrain/drawn-held-out
@@ -27,10 +27,34 @@ from worlds import PICTURES_EACH, SIZE_PX, WORLDS
 from onbrand.illustrator import RESERVED_IDS, character, illustrate, random_scene
 from onbrand.illustrator.skeleton import COCO_17, coco_17
 
-__all__ = ["PICTURES_EACH", "Beside", "Drawn", "draw_shard"]
+__all__ = ["PICTURES_EACH", "Beside", "Drawn", "draw_shard", "open_set"]
 
 Pixels = NDArray[np.uint8]
 SHARD = 100  # subjects
+
+
+def open_set(root: Path, wanted: dict[str, Any]) -> None:
+    """Make the maps of the set `wanted` (world, first, subjects), or find them there.
+
+    Raises ValueError where the folder holds another set, whose rows would be taken for this one's.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    told, pixels = root / "set.json", root / "pixels.npy"
+    there = json.loads(told.read_text("utf-8")) if told.exists() else {}
+    if pixels.exists() and not there:  # drawn before sets were told
+        there = {"subjects": len(np.load(pixels, mmap_mode="r")) // PICTURES_EACH}
+    if any(wanted[name] != value for name, value in there.items()):
+        raise ValueError(f"{root} holds {there}, not {wanted}: take another --out, or delete it")
+    told.write_text(json.dumps(wanted), "utf-8")
+    rows = wanted["subjects"] * PICTURES_EACH
+    maps: dict[str, tuple[type, tuple[int, ...]]] = {
+        "pixels": (np.uint8, (rows, SIZE_PX, SIZE_PX, 3)),
+        "parts": (np.uint8, (rows, SIZE_PX, SIZE_PX)),
+        "joints": (np.float32, (rows, len(COCO_17), 3)),
+    }
+    for name, (kind, shape) in maps.items():
+        if not (root / f"{name}.npy").exists():
+            np.lib.format.open_memmap(root / f"{name}.npy", "w+", kind, shape)
 
 
 def draw_shard(root: Path, world: str, first: int, shard: int, num: int) -> int:
@@ -163,16 +187,10 @@ def main(arguments: list[str] | None = None) -> None:
     place = "drawn" if options.world == "mascots" else f"drawn-{options.world}"
     root = options.out or Path(__file__).resolve().parents[2] / "pretrain" / place
     num = options.subjects
-    root.mkdir(parents=True, exist_ok=True)
-    rows = num * PICTURES_EACH
-    maps: dict[str, tuple[type, tuple[int, ...]]] = {
-        "pixels": (np.uint8, (rows, SIZE_PX, SIZE_PX, 3)),
-        "parts": (np.uint8, (rows, SIZE_PX, SIZE_PX)),
-        "joints": (np.float32, (rows, len(COCO_17), 3)),
-    }
-    for name, (kind, shape) in maps.items():
-        if not (root / f"{name}.npy").exists():
-            np.lib.format.open_memmap(root / f"{name}.npy", "w+", kind, shape)
+    try:
+        open_set(root, {"world": options.world, "first": options.first, "subjects": num})
+    except ValueError as error:
+        p.error(str(error))
     shards = range((num + SHARD - 1) // SHARD)
     jobs = [(root, options.world, options.first, s, num) for s in shards]
     began, total = time.monotonic(), 0

@@ -1,8 +1,9 @@
 """Assembles the pocket pack: src/onbrand/models/pocket, swapped in as a whole.
 
-Takes what is trained so far; an eye that was not trained here stays as the old pack has it, and
-so do the facts of whatever was not. Writes safetensors (fp16; the eyes' matrices and kernels as
-float8), the scheduler, vocabulary.json, pack.toml and the model card.
+Takes what is trained so far; where --out is a pack already, an eye that was not trained here stays
+as that one has it, and so do the facts of whatever was not; a new --out has what was trained.
+Writes safetensors (fp16; the eyes' matrices and kernels as float8), the scheduler, vocabulary.json,
+pack.toml and the model card.
 """
 
 from __future__ import annotations

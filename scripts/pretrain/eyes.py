@@ -106,15 +106,17 @@ def fit(
     measure: Callable[[PreTrainedModel], Scores],
     heads: nn.Module | None = None,
     see: Callable[..., tuple[Tensor, ...]] | None = None,
+    begun: bool = False,
 ) -> None:
     """Train an eye and export it in fp16 with its scores: what all eyes do alike.
 
     `prepare_batch(step)` gives, maybe from a process of its own, the tensors that `loss(model,
     *tensors)` takes; `see(chances, *tensors)`, if any, first makes views of them on the device.
     Matrices and convolutions inside go to Muon, the first and the last layer to AdamW. `heads`,
-    which `loss` knows of, are trained along and thrown away.
+    which `loss` knows of, are trained along and thrown away. `begun`: the model is already what it
+    is to go on from, and `--start` is not read again.
     """
-    if options.start:
+    if options.start and not begun:
         model = type(model).from_pretrained(
             options.start, config=model.config, dtype=torch.float32, ignore_mismatched_sizes=True
         )  # a head for something else is made anew

@@ -86,18 +86,20 @@ def named(person: Character, rng: np.random.Generator) -> str | None:
 
 
 @torch.no_grad()
-def embeddings(latents: Latents, num: int, encoder: IdentityEncoder, path: Path) -> Tensor:
-    """[num, d] float32 of the first `num` rows by the identity encoder, kept in a file."""
+def embeddings(latents: Latents, num: int, pack: Pack, folder: Path) -> Tensor:
+    """[num, d] float32 of the first `num` rows by the pack's identity encoder, kept in `folder`, a
+    file for each encoder."""
+    path = folder / f"embeddings-{pack.role_fingerprint('identity')}.npy"
     if path.exists():
         kept = torch.from_numpy(np.load(path))
         if len(kept) == num:
             return kept
-    rows = []
+    encoder, rows = IdentityEncoder(pack), []
     for first in range(0, num, ENCODE_BATCH):
         chosen = range(first, min(num, first + ENCODE_BATCH))
         rows.append(encoder.embed(to_tensor(np.stack([latents.pixels(i) for i in chosen]))))
     made = torch.cat(rows).float()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     np.save(path, made.numpy())
     return made
 
@@ -238,8 +240,7 @@ def main(arguments: list[str] | None = None) -> None:
     pack = open_pack(options.base)
     model = load_diffusion(pack, device=options.device)
     num = PICTURES_EACH * min(options.people, len(latents.mascots) // PICTURES_EACH)
-    encoder = IdentityEncoder(pack)
-    who = embeddings(latents, num, encoder, options.out / "embeddings.npy")
+    who = embeddings(latents, num, pack, options.out)
     if "identity_adapter" in pack.roles and not options.afresh:
         way: IdentityWay = load_adapter(model, pack)
     else:

@@ -1,7 +1,8 @@
 """The drawn sets and the emoji as fp16 latents of the frozen VAE, encoded when first asked for.
 
 latents.npy [n, 4, s, s] float16 (the distribution's mode), fine.npy [n, s, s] (cells that show
-small parts) and filled.npy [n] are memory maps: a row is encoded once, whichever script needs it.
+small parts) and filled.npy [n] are memory maps: a row is encoded once, whichever script needs it;
+all of them before there are --workers.
 Drawn rows come first, then the emoji, laid on white and on pale backdrops, their style in the
 caption. Run as a script it fills every row.
 """
@@ -111,6 +112,14 @@ class Latents:
             self.maps["filled"][missing] = True
         return torch.from_numpy(np.asarray(self.maps["latents"][rows], np.float32))
 
+    def fill(self, batch: int) -> None:
+        """Encode every row that is missing, `batch` at a time."""
+        rows = np.flatnonzero(~self.maps["filled"])
+        for start in range(0, len(rows), batch):
+            self.fetch(rows[start : start + batch])
+            if start // batch % 50 == 0:
+                print(f"{start} of {len(rows)} latents", flush=True)
+
     def joints(self, row: int) -> NDArray[np.float32]:
         """[17, 3] of a row's figure (`Drawn.joints`); zeros where there is none."""
         if row >= self.num_drawn:
@@ -135,12 +144,15 @@ class Latents:
     @staticmethod
     def open(options: argparse.Namespace) -> Latents:
         """From a script's options: latents, vae, emoji, and drawn with what lies beside it of the
-        other worlds (drawn-products and so on)."""
+        other worlds (drawn-products and so on); filled where there are --workers."""
         vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32)
         vae = vae.to(options.device, memory_format=torch.channels_last).eval()
         emoji, things = pack_emoji(options.emoji, options.work)
         drawn = Beside.open(options.drawn)
-        return Latents(options.latents, vae, drawn, emoji, things, options.mascots)
+        latents = Latents(options.latents, vae, drawn, emoji, things, options.mascots)
+        if options.workers:  # forked processes, which cannot encode on a GPU
+            latents.fill(options.batch)
+        return latents
 
 
 def latent_options(p: argparse.ArgumentParser) -> None:
@@ -156,12 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
     latent_options(p)
     options = p.parse_args(arguments)
     prepare(options)
-    latents = Latents.open(options)
-    rows = np.arange(len(latents.captions))
-    for start in range(0, len(rows), options.batch):
-        latents.fetch(rows[start : start + options.batch])
-        if start // options.batch % 50 == 0:
-            print(f"{start} of {len(rows)}", flush=True)
+    Latents.open(options).fill(options.batch)
 
 
 if __name__ == "__main__":

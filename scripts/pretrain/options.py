@@ -50,7 +50,12 @@ def parser(role: str, *, steps: int, batch: int) -> argparse.ArgumentParser:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Set the number of threads and the seed of the initial weights; a GPU needs no replicas."""
+    """Set the number of threads and the seed of the initial weights; a GPU needs no replicas.
+
+    Leaves, with a line, where --paced has no --limit-s to pace by.
+    """
+    if options.paced and not options.limit_s:
+        raise SystemExit("--paced makes as many steps as fit in --limit-s: say how long")
     if options.device != "cpu":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True

@@ -22,6 +22,7 @@ from options import ROOT, WORK
 
 from onbrand.bench import render_section
 from onbrand.report.plots import smoothed
+from onbrand.training.engine import read_log
 
 __all__ = ["curves", "main", "page"]
 
@@ -55,14 +56,14 @@ SHEETS: Mapping[str, str] = {
 }
 
 
-def curves(log: Path, names: Sequence[str], path: Path) -> bool:
-    """Plot the named numbers of a run's log over its steps; False when the log has none."""
+def curves(run: Path, names: Sequence[str], path: Path) -> bool:
+    """Plot the named numbers of a run's log over its steps; False when it has none."""
     import matplotlib as mpl
 
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
-    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    lines = read_log(run)
     rows = {n: [(line["step"], line[n]) for line in lines if n in line] for n in names}
     rows = {name: found for name, found in rows.items() if len(found) > 1}
     if not rows:
@@ -164,9 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = p.parse_args(arguments)
     (options.docs / "pictures").mkdir(parents=True, exist_ok=True)
     for run, names in CURVES.items():
-        log = options.work / run / "log.jsonl"
-        if log.exists():
-            curves(log, names, options.docs / "pictures" / f"curve-{run}.svg")
+        curves(options.work / run, names, options.docs / "pictures" / f"curve-{run}.svg")
     stored = (options.docs / "benchmarks" / f"{name}.json" for name in ("pack", "eyes"))
     found = [json.loads(file.read_text("utf-8")) for file in stored if file.exists()]
     facts = json.loads((POCKET / "facts.json").read_text("utf-8"))

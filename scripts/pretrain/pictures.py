@@ -96,7 +96,7 @@ def composite(
 
 
 def jitter(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Turn the hue by permuting or inverting channels and scale brightness, sometimes."""
+    """Change hues by permuting the channels, and scale each of them, half of the time each."""
     if rng.random() < 0.5:
         pixels = pixels[..., rng.permutation(3)]
     gain = rng.uniform(0.7, 1.15, 3) if rng.random() < 0.5 else np.ones(3)
@@ -117,7 +117,7 @@ def emoji_batch(emoji: Pixels, rng: np.random.Generator, num: int, crop_px: int)
 
 
 def evaluation_emoji(emoji: Pixels, num: int = 32) -> Pixels:
-    """The first `num` held-out emoji on fixed backdrops, [num, 128, 128, 3]."""
+    """`num` held-out emoji, evenly spread, on fixed backdrops, [num, 128, 128, 3]."""
     rng = np.random.default_rng(0)
     indices = list(range(0, len(emoji), HELD_OUT_EVERY))
     indices = [indices[i] for i in np.linspace(0, len(indices) - 1, num).astype(int)]

@@ -34,7 +34,7 @@ from onbrand.training.engine import generator, noise
 from onbrand.training.lenses import jittered
 from onbrand.training.losses import expression_distance
 
-__all__ = ["Eyes", "Reward", "near", "reward_options"]
+__all__ = ["Eyes", "Reward", "near", "reward_fault", "reward_options"]
 
 GUIDANCE = 4.0  # as pictures are sampled
 WORLDS = {"species": 0.3, "product_kind": 0.25, "garment_kind": 0.45}  # by what only they have
@@ -53,6 +53,19 @@ def reward_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--own", type=int, default=0, help="prompts a step that are drawn and looked at")
     p.add_argument("--own-weight", type=float, default=0.05, help="of what the eyes say of them")
     p.add_argument("--tagger", type=Path, help="a newer model/ of tagger.py to look with")
+
+
+def reward_fault(options: argparse.Namespace) -> str:
+    """What is wrong with `--own`, "" if nothing: it needs a pack's eyes, and a prompt a replica."""
+    replicas = 1 if options.device != "cpu" else options.threads
+    if options.own and not options.start:
+        return "--own looks through a pack's eyes: name the pack by --start"
+    if options.own and options.own * (options.batch // replicas) < options.batch:
+        return (
+            f"--own {options.own} leaves some of {replicas} threads without a prompt: take more, "
+            "or --threads 1"
+        )
+    return ""
 
 
 def near(chances_b3: Tensor) -> Move:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from attributes import GROUPS as READ
+from attributes import split
 from draw import Beside
 from eyes import eye_options, fit, held_out_batches, regnet
 from options import parser, prepare
@@ -49,16 +50,11 @@ def targets_of(labels: list[dict[str, Any]]) -> Tensor:
     return torch.tensor(rows)
 
 
-def split(logits_bn: Tensor) -> list[Tensor]:
-    """Logits per group."""
-    return list(logits_bn.split([len(v) for v in GROUPS.values()], dim=1))
-
-
 def loss_of(
     model: PreTrainedModel, x_bchw: Tensor, truth_bg: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy, the sum over a picture's groups."""
-    parts = split(model(x_bchw).logits.float())
+    parts = split(model(x_bchw).logits.float(), GROUPS)
     each = [F.cross_entropy(part, truth_bg[:, i]) for i, part in enumerate(parts)]
     return torch.stack(each).sum(), {}
 
@@ -67,7 +63,7 @@ def loss_of(
 def measure(model: PreTrainedModel, truth: Tensor, batches: list[Tensor]) -> dict[str, float]:
     """F1 of each group's tags (surer than one half, "none" is no tag), and their mean."""
     model.eval()
-    parts = split(torch.cat([model(b).logits for b in batches]).cpu())
+    parts = split(torch.cat([model(b).logits for b in batches]).cpu(), GROUPS)
     model.train()
     scores = {}
     for i, (name, values) in enumerate(GROUPS.items()):

@@ -30,7 +30,7 @@ from latents import Latents, latent_options
 from numpy.typing import NDArray
 from options import WORK, parser, prepare, printer, train
 from PIL import Image
-from reward import Reward, reward_options
+from reward import Reward, reward_fault, reward_options
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 from words import build as text_encoder
@@ -259,7 +259,10 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     )
     p.add_argument("--words", type=Path, help="a text_encoder/ to begin with, from words.py")
     reward_options(p)
-    return p.parse_args(arguments)
+    options = p.parse_args(arguments)
+    if fault := reward_fault(options):
+        p.error(fault)
+    return options
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -304,7 +307,7 @@ def main(arguments: list[str] | None = None) -> None:
         with loop.averaged(), torch.no_grad():
             joint.eval()
             pipe = pipeline(joint, latents.vae, tokenizer)
-            write(joint, options.out / "pipeline", done)
+            write(joint, options.out / "pipeline", {"steps": done, **seen})
             if not options.no_sheets:
                 torch.set_num_threads(options.threads)
                 sheet(pipe, options.out / "samples" / f"{done:06d}.png")
@@ -324,18 +327,19 @@ def seen_by(pack: Path | None) -> dict[str, int]:
     return {name: int(told.get("unet", {}).get(name, 0)) for name in (PLAIN, OWN)}
 
 
-def write(joint: Joint, folder: Path, done: int) -> None:
-    """Save the weights that the modules hold now, fp16, a whole folder at a time."""
+def write(joint: Joint, folder: Path, facts: dict[str, int]) -> None:
+    """Save the weights that the modules hold now, fp16, a whole folder at a time. Its facts.json is
+    as a pack's, for `seen_by`: lent.sh lays the folder over a pack and goes on from there."""
     fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     half = copy.deepcopy(joint).half().cpu()
     half.unet.save_pretrained(fresh / "unet")
     half.text_encoder.save_pretrained(fresh / "text_encoder")
-    (fresh / "facts.json").write_text(json.dumps({"steps": done}))
+    (fresh / "facts.json").write_text(json.dumps({"unet": facts}))
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)  # of a save that was killed
         folder.rename(old)
     fresh.rename(folder)
-    if old.exists():
-        shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 if __name__ == "__main__":

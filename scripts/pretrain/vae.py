@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from draw import Drawn
 from halves import Ahead, Halves
-from options import WORK, autocast, parser, prepare, printer, train
+from options import autocast, parser, prepare, printer, train
 from pictures import (
     Pixels,
     emoji_batch,
@@ -210,7 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--export-only", action="store_true")
     options = p.parse_args(arguments)
     prepare(options)
-    emoji, _ = pack_emoji(options.emoji, WORK / "emoji" if options.work is None else options.work)
+    emoji, _ = pack_emoji(options.emoji, options.work)
     drawn = Drawn.open(options.drawn)
     vae = build(tuple(options.channels))
     if options.start:

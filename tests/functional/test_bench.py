@@ -15,7 +15,6 @@ from PIL import Image
 from rich.console import Console
 
 from onbrand.bench import (
-    BENCHES,
     compare,
     read_result,
     render_readme,
@@ -25,7 +24,7 @@ from onbrand.bench import (
     run_pack,
     table,
 )
-from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe, trigger_word
+from onbrand.bench.characters import draw_brand, drawn_pictures, trigger_word
 from onbrand.bench.read_back import WORLDS, ask, hits
 from onbrand.bench.reconstruct import psnr_db
 from onbrand.bench.record import machine, mean_metric, metric
@@ -35,7 +34,6 @@ from onbrand.errors import ArtifactError, InputError
 from onbrand.events import Advanced, Event, Finished
 from onbrand.illustrator import RESERVED_IDS
 from onbrand.models.packs import Pack
-from onbrand.recipe import Recipe, recipe_file
 
 SHAPE = {"name", "version", "commit", "machine", "seed", "seconds", "metrics", "baselines"}
 METRIC = {"value", "interval", "bar", "holds", "better"}
@@ -151,6 +149,10 @@ def test_pack_bench_steers_and_compares_worlds(guided_pack: Pack, tmp_path: Path
     (tmp_path / "pack.json").write_text(json.dumps(found))
     assert "12 pictures" in render_readme(tmp_path)
     assert "Unguided" in printed(found)
+    none = run_pack(**settings, mascot=tmp_path / "nowhere", emoji=tmp_path, num_likeness=0)
+    assert "frechet_ratio" not in none["metrics"]
+    with pytest.raises(InputError, match="take 2 or more"):
+        run_pack(**settings, num_likeness=1)
 
 
 def test_prompts_name_what_is_read_back() -> None:
@@ -245,18 +247,6 @@ def test_every_character_has_a_trigger_of_its_own() -> None:
     assert all(word.isalpha() for word in words)
 
 
-def test_quick_recipe_is_a_recipe_with_hardly_any_steps(tmp_path: Path) -> None:
-    """What --quick trains with stays valid and keeps the stages and their losses."""
-    file = tmp_path / "quick.toml"
-    original = Recipe.load("demo")
-    file.write_text(quick_recipe(recipe_file("demo").read_text("utf-8")), "utf-8")
-    quick = Recipe.load(file)
-    assert [s.kind for s in quick.stage] == [s.kind for s in original.stage]
-    assert [s.losses for s in quick.stage] == [s.losses for s in original.stage]
-    assert quick.num_pictures_seen(20) < 40
-    assert quick.gate == []
-
-
 def test_readme_is_rendered_and_never_typed(tmp_path: Path) -> None:
     """Values, intervals, bars and the machine come from the JSON; a foreign JSON is refused."""
     found = summarise([record(n, 0.1, 0.4, 0.2) for n in range(3)], seed=0)
@@ -273,6 +263,7 @@ def test_readme_is_rendered_and_never_typed(tmp_path: Path) -> None:
     assert "0.0002, was given, not searched" in " ".join(text.split())
     assert "≥ 90\u202f% met" in text
     assert "DreamBooth LoRA" in text
+    assert "of all its characters together" in text
     assert str(machine()["processor"]) in text
     (tmp_path / "other.json").write_text("[]", "utf-8")
     with pytest.raises(ArtifactError, match=r"other\.json is not a benchmark's result"):
@@ -285,11 +276,6 @@ def test_metric_objects_say_whether_the_bar_holds() -> None:
     assert metric(0.9, bar=0.8, better="lower")["holds"] is False
     assert metric(0.9)["holds"] is None
     assert mean_metric([1.0])["interval"] is None
-
-
-def test_benches_are_listed_by_name() -> None:
-    """The command line finds each bench under its name."""
-    assert set(BENCHES) == {"ablation", "consistency", "diagnosis", "eyes", "pack", "training"}
 
 
 def test_a_result_is_compared_with_a_stored_one(tmp_path: Path) -> None:

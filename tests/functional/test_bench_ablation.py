@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from onbrand.bench import ABLATION_ROWS, row_tables, run_ablation
-from onbrand.bench.ablation.rows import FIRST, recipe_of
+from onbrand.bench import row_tables, run_ablation
+from onbrand.bench.ablation.rows import FIRST, ROWS, recipe_of
 from onbrand.bench.ablation.score import summarise_rows
 from onbrand.bench.ablation.words import GROUPS, row_cells
 from onbrand.bench.render import render_section
-from onbrand.errors import InputError
+from onbrand.errors import InputError, RecipeError
 from onbrand.events import Event, Noted
 from onbrand.models.packs import Pack
 from onbrand.recipe import Recipe, recipe_file
@@ -19,7 +19,7 @@ from onbrand.recipe import Recipe, recipe_file
 
 def recipes(tmp_path: Path) -> dict[str, Recipe]:
     made = {}
-    for name, row in ABLATION_ROWS.items():
+    for name, row in ROWS.items():
         file = tmp_path / f"{name}.toml"
         file.write_text(recipe_of(row, recipe_file("demo").read_text("utf-8")), "utf-8")
         made[name] = Recipe.load(file)
@@ -30,11 +30,11 @@ def test_a_row_differs_in_one_thing_from_the_row_it_is_compared_with(tmp_path: P
     """Every row stands behind the one it is compared with, sees as many pictures unless it has a
     stage more, and shares the stages that both have."""
     made = recipes(tmp_path)
-    for place, (name, row) in enumerate(ABLATION_ROWS.items()):
+    for place, (name, row) in enumerate(ROWS.items()):
         assert made[name].gate == []
         if name in (FIRST, "all"):  # all that helped, together
             continue
-        assert row.against in list(ABLATION_ROWS)[:place]
+        assert row.against in list(ROWS)[:place]
         own, other = made[name], made[row.against]
         if len(own.stage) == len(other.stage):
             assert own.num_pictures_seen(20) == other.num_pictures_seen(20), name
@@ -76,9 +76,31 @@ def test_rows_are_trained_from_one_another_and_kept(tiny_pack: Pack, tmp_path: P
         run_ablation(**{**settings, "rows": ("poze",)})
 
 
+def test_a_recipe_without_the_rows_stages_is_refused_at_once(
+    tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """One line names the stage that is missing, or counted in epochs, before a row is trained."""
+    detail = '[[stage]]\nkind = "detail"\n'
+    first = '[[stage]]\nkind = "appearance"\nnum_steps = 2\n'
+    for number, (text, told) in enumerate(
+        (
+            (f"{detail}num_steps = 2\n", "'appearance' with num_steps; the recipe has detail"),
+            (first, "'detail' with num_steps; the recipe has appearance"),
+            (f"{first}{detail}num_epochs = 2\n", "the recipe has one with num_epochs"),
+        )
+    ):
+        file, work = tmp_path / f"{number}.toml", tmp_path / "work"
+        file.write_text(text, "utf-8")
+        with pytest.raises(RecipeError, match=told):
+            run_ablation(
+                base=str(tiny_pack.root), work=work, recipe=str(file), rows=("reconstruction",)
+            )
+        assert not work.exists()
+
+
 def test_a_difference_is_marked_where_it_is_sure() -> None:
     """▲ where the interval by character leaves out 0 for the better, ▼ for the worse."""
-    rows = {name: ABLATION_ROWS[name] for name in (FIRST, "reconstruction")}
+    rows = {name: ROWS[name] for name in (FIRST, "reconstruction")}
     records = [
         {
             "id": n, "seconds": 1.0,

@@ -334,6 +334,7 @@ def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
     assert json.loads(again.read_text())["block_out_channels"] == [16, 16, 16]
     seen = json.loads((work / "unet-again" / "scores.json").read_text())
     assert seen == {"pictures seen": 50 * 8 + 1 * 2, "own pictures looked at": 2}
+    assert unet.seen_by(work / "unet-again" / "pipeline") == seen
     few = ["--base", str(pocket), "--steps", "2", "--batch", "2", "--num", "2"]
     controlnet.main([*common(work, "controlnet"), *latents[2:], *few])
     assert (work / "controlnet" / "samples" / "000002.png").exists()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from onbrand.models.diffusion import load_diffusion
 from onbrand.models.packs import open_pack
@@ -37,6 +40,95 @@ def test_a_reader_that_goes_on_keeps_what_it_knew(tmp_path: Path) -> None:
         grown.base_model.parameters(), old.base_model.parameters(), strict=True
     ):
         assert torch.equal(mine, theirs)
+
+
+def test_what_a_reader_knew_survives_its_run(tmp_path: Path) -> None:
+    """Labels in another order, as many of them: each row is still its label's after the run."""
+    import attributes
+    import draw
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    draw.main(["--subjects", "1", "--processes", "1", "--out", str(tmp_path / "drawn")])
+    names = list(attributes.build().config.label2id)[::-1]
+    config = {**attributes.build().config.to_dict(), "id2label": dict(enumerate(names))}
+    config["label2id"] = {name: i for i, name in enumerate(names)}
+    old = ResNetForImageClassification(ResNetConfig(**config))
+    old.save_pretrained(tmp_path / "old")
+    drawn = ["--drawn", str(tmp_path / "drawn"), "--held-out", str(tmp_path / "drawn")]
+    run = ["--steps", "0", "--start", str(tmp_path / "old"), "--out", str(tmp_path / "run")]
+    attributes.main([*drawn, *run])
+    new = ResNetForImageClassification.from_pretrained(tmp_path / "run" / "model")
+    row = new.config.label2id["species:fox"]
+    assert row != config["label2id"]["species:fox"]
+    was = old.classifier[1].weight[config["label2id"]["species:fox"]]
+    assert torch.allclose(new.classifier[1].weight[row].float(), was, atol=1e-3)
+
+
+def test_a_folder_holds_one_drawn_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More subjects, others or another world are refused where a set lies, in a line that names
+    both; so is a folder that was drawn before sets were told. The same set is gone on with."""
+    import draw
+
+    first = ["--subjects", "1", "--processes", "1", "--out", str(tmp_path)]
+    draw.main(first)
+    for others in (["--subjects", "2"], ["--first", "7"], ["--world", "products"]):
+        with pytest.raises(SystemExit):
+            draw.main([*first, *others])
+        assert "take another --out" in capsys.readouterr().err
+    (tmp_path / "set.json").unlink()
+    with pytest.raises(SystemExit):
+        draw.main([*first, "--subjects", "2"])
+    draw.main(first)
+    assert len(draw.Drawn(tmp_path)) == 5
+
+
+def test_a_base_is_saved_over_what_a_killed_save_left(tmp_path: Path) -> None:
+    """The new weights are there, the left-over is gone; its facts tell what was seen so far, for
+    the run that goes on from it."""
+    import unet
+
+    joint, folder = unet.build(600, (16, 16, 16), width=16), tmp_path / "pipeline"
+    seen = {unet.PLAIN: 800, unet.OWN: 70}
+    unet.write(joint, folder, {"steps": 1, **seen})
+    (tmp_path / "pipeline.old").mkdir()
+    (tmp_path / "pipeline.old" / "left").touch()
+    unet.write(joint, folder, {"steps": 2, **seen})
+    assert [path.name for path in tmp_path.iterdir()] == ["pipeline"]
+    assert unet.seen_by(folder) == seen
+    assert unet.seen_by(tmp_path) == dict.fromkeys(seen, 0)
+
+
+def test_options_that_cannot_be_are_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--paced with nothing to pace by; --own without eyes, or with threads that get no prompt."""
+    import latents
+    import unet
+
+    with pytest.raises(SystemExit, match="--paced makes as many"):
+        latents.main(["--paced", "--out", str(tmp_path)])
+    for arguments, told in (
+        (["--own", "2"], "name the pack by --start"),
+        (["--own", "1", "--start", "pocket", "--threads", "2"], "leaves some of 2 threads"),
+        (["--own", "2", "--batch", "5", "--start", "pocket"], "leaves some of 2 threads"),
+    ):
+        with pytest.raises(SystemExit):
+            unet.options_of(arguments)
+        assert told in capsys.readouterr().err
+    assert unet.options_of(["--own", "2", "--start", "pocket"]).own == 2
+    assert unet.options_of(["--own", "1", "--start", "pocket", "--device", "cuda"]).own == 1
+
+
+def test_few_emoji_have_few_untrue_captions() -> None:
+    """Of three things one is told by its own name, two by others', the rest show nothing."""
+    import alignment
+
+    things = [{"text": name, "style": "flat"} for name in ("apple", "house", "rocket")]
+    emoji = alignment.Emoji(np.zeros((3, 128, 128, 4), np.uint8), things, held_out=False)
+    told = emoji.captions(1, np.random.default_rng(0), 20, styles=False)
+    assert told[0] == "a flat emoji of house"
+    assert len(told) == 20
+    assert set(told[3:]) == {alignment.NOTHING}
 
 
 def test_faults_are_read_apart_from_attributes() -> None:
@@ -120,7 +212,55 @@ def test_latents_of_an_older_folder_are_made_anew(tmp_path: Path) -> None:
     again = latents.Latents(root, vae, drawn, nothing, [])
     assert again.maps["filled"].tolist() == [True, True, False, False, False]
     (root / "fine.npy").unlink()
-    assert not latents.Latents(root, vae, drawn, nothing, []).maps["filled"].any()
+    anew = latents.Latents(root, vae, drawn, nothing, [])
+    assert not anew.maps["filled"].any()
+    anew.fill(batch=2)
+    assert anew.maps["filled"].all()
+    assert torch.equal(anew.fetch(np.array([0, 1])), known.fetch(np.array([0, 1])))
+
+
+def test_rows_are_encoded_before_workers_are_forked(tmp_path: Path) -> None:
+    """With --workers every row is there when the latents are open; without, none is yet."""
+    import draw
+    import latents
+    import options
+
+    pocket = open_pack("pocket").root
+    things = [{"file_name": "0.png", "text": "apple", "style": "flat"}]
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(things[0]))
+    Image.new("RGBA", (128, 128)).save(tmp_path / "0.png")
+    draw.main(["--subjects", "1", "--processes", "1", "--out", str(tmp_path / "drawn")])
+    p = options.parser("latents", steps=0, batch=2)
+    latents.latent_options(p)
+    known = ["--drawn", str(tmp_path / "drawn"), "--vae", str(pocket / "vae")]
+    known += ["--emoji", str(tmp_path), "--work", str(tmp_path / "emoji")]
+    for workers in (0, 1):
+        told = ["--workers", str(workers), "--latents", str(tmp_path / str(workers))]
+        opened = latents.Latents.open(p.parse_args([*known, *told]))
+        assert opened.maps["filled"].tolist() == [bool(workers)] * 5
+
+
+def test_embeddings_are_the_encoders_own(tmp_path: Path) -> None:
+    """What is kept of an encoder is read again; one with other weights looks anew."""
+    import draw
+    import identity_adapter
+    import latents
+
+    draw.main(["--subjects", "1", "--processes", "1", "--out", str(tmp_path / "drawn")])
+    rows = latents.Latents.__new__(latents.Latents)
+    rows.drawn, rows.num_drawn = draw.Beside([draw.Drawn(tmp_path / "drawn")]), 5
+    pack = open_pack("pocket")
+    shutil.copytree(pack.role("identity"), tmp_path / "other")
+    weights = load_file(tmp_path / "other" / "model.safetensors")
+    name = next(iter(weights))
+    weights[name] = torch.zeros_like(weights[name])
+    save_file(weights, tmp_path / "other" / "model.safetensors", {"format": "pt"})
+    other = replace(pack, roles={**pack.roles, "identity": tmp_path / "other"})
+    first = identity_adapter.embeddings(rows, 2, pack, tmp_path / "run")
+    (kept,) = (tmp_path / "run").iterdir()
+    np.save(kept, np.zeros_like(first))
+    assert not identity_adapter.embeddings(rows, 2, pack, tmp_path / "run").any()
+    assert identity_adapter.embeddings(rows, 2, other, tmp_path / "run").any()
 
 
 def test_the_page_shows_only_what_is_there(pretrain_scripts: Path, tmp_path: Path) -> None:
@@ -134,6 +274,7 @@ def test_the_page_shows_only_what_is_there(pretrain_scripts: Path, tmp_path: Pat
     shutil.copy(pretrain_scripts.parents[1] / "docs/benchmarks/pack.json", docs / "benchmarks")
     (tmp_path / "unet").mkdir()
     lines = [json.dumps({"step": 50 * k, "loss": 1 / k, "crisp": 1 / k}) for k in range(1, 9)]
+    lines.append('{"step": 450, "lo')  # a kill cut it
     (tmp_path / "unet" / "log.jsonl").write_text("\n".join(lines))
     (tmp_path / "pose").mkdir()
     (tmp_path / "pose" / "log.jsonl").write_text(json.dumps({"step": 1, "pck_5": 0.1}))

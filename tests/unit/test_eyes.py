@@ -13,6 +13,7 @@ from PIL import Image
 from onbrand.errors import PackError
 from onbrand.judging import open_eyes, training_scorer
 from onbrand.judging.eyes import open_features, open_joints, to_pixels
+from onbrand.models import twins
 from onbrand.models.packs import Pack
 
 
@@ -37,6 +38,28 @@ def test_evaluation_eyes_give_unit_vectors_whatever_the_batch(tiny_pack: Pack) -
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert one.read_attributes is not None
     assert set(one.read_attributes(shown)[0]) == {"species", "colour", "pose", "fault"}
+
+
+def test_each_twin_is_loaded_once(tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likeness, diagnoses and attributes share the twin that they look through."""
+    opened = []
+
+    class Identity(twins.IdentityTwin):
+        def __init__(self, pack: Pack) -> None:
+            opened.append("identity")
+            super().__init__(pack)
+
+    class Reader(twins.AttributeReader):
+        def __init__(self, pack: Pack) -> None:
+            opened.append("attributes")
+            super().__init__(pack)
+
+    monkeypatch.setattr(twins, "IdentityTwin", Identity)
+    monkeypatch.setattr(twins, "AttributeReader", Reader)
+    eyes = open_eyes(tiny_pack)
+    assert sorted(opened) == ["attributes", "identity"]
+    assert eyes.see is not None
+    np.testing.assert_allclose(eyes.see(pictures(2)).identity, eyes.embed(pictures(2)), atol=1e-5)
 
 
 def test_training_scorer_does_not_look_through_the_twin(tiny_pack: Pack) -> None:

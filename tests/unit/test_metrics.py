@@ -18,7 +18,6 @@ from onbrand.judging import (
     character_gallery,
     evaluation_prompts,
     folder_gallery,
-    measure,
     scorer,
 )
 from onbrand.judging import metrics as m
@@ -239,12 +238,13 @@ def test_gallery_is_the_line_up_of_the_design() -> None:
 
 def test_folder_gallery_leaves_the_brand_to_the_judge() -> None:
     """A folder's look-alikes are an identity each; the brand itself still counts for chance."""
-    likes = [(name, flat("#ff0000")) for name in ("red-1.png", "red-2.png", "16.png")]
+    likes = [(name, flat("#ff0000")) for name in ("red-1", "red-2", "red.v1", "red.v2", "16")]
     gallery = folder_gallery(likes, num_others=1, num_pictures=1, size_px=16)
     assert OWN not in gallery.names
-    assert gallery.names[:2] == ("look-alike red", "look-alike 16")
+    names = ("red", "red.v1", "red.v2", "16")
+    assert gallery.names[:4] == tuple(f"look-alike {name}" for name in names)
     assert len(gallery.pictures[0]) == 2
-    assert gallery.chance == pytest.approx(1 / (2 + 9 + 1))
+    assert gallery.chance == pytest.approx(1 / (4 + 9 + 1))
 
 
 def references(**changes: object) -> References:
@@ -269,6 +269,26 @@ def test_judge_prefers_the_right_brand_and_reports_every_picture() -> None:
     assert judge.measure_real().metrics["retrieval_fraction"].value == 1.0
 
 
+def by_index(rows: np.ndarray) -> Eyes:
+    """Encoders for tests: picture i, a flat grey of value i, has the vector rows[i]."""
+    return Eyes(lambda pictures: rows[[p.getpixel((0, 0))[0] for p in pictures]], aligned)
+
+
+def test_a_real_picture_is_no_part_of_what_it_is_compared_with() -> None:
+    """Where nothing is alike, few of a folder's own held-out pictures are found its own: chance, as
+    of pictures that the brand's centroid does not hold. A line-up's own pictures stay as they
+    are."""
+    rows = np.random.default_rng(0).normal(size=(128, 64))
+    eyes = by_index(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    pictures = [Image.new("RGB", (8, 8), (k,) * 3) for k in range(128)]
+    others = Gallery(tuple(f"other {k}" for k in range(120)), tuple((p,) for p in pictures[8:]))
+    refs = references(held_out=pictures[:8], gallery=others)
+    assert Judge(eyes, refs).measure_real().metrics["retrieval_fraction"].value < 0.2
+    with_own = Gallery((OWN, *others.names), (tuple(pictures[:8]), *others.pictures))
+    refs = references(held_out=pictures[:8], gallery=with_own)
+    assert Judge(eyes, refs).measure_real().metrics["retrieval_fraction"].value > 0.3
+
+
 def test_judging_does_not_depend_on_the_company_a_picture_keeps() -> None:
     """A picture scores the same alone as among others: no batch changes a figure."""
     pictures = [disc(c, "#ffffff") for c in ("#e03020", "#20e030", "#2030e0")]
@@ -278,7 +298,7 @@ def test_judging_does_not_depend_on_the_company_a_picture_keeps() -> None:
         alone = judge.measure(ArmPictures("x", [picture], ["abc"[number]])).pictures[0]
         assert alone.identity == pytest.approx(together[number].identity, abs=1e-12)
         assert alone.alignment == pytest.approx(together[number].alignment, abs=1e-12)
-        assert alone.nearest_name == together[number].nearest_name
+        assert alone.right == together[number].right
         assert alone.nearest_distance == pytest.approx(together[number].nearest_distance)
 
 
@@ -299,14 +319,14 @@ def test_alignment_ratio_is_against_the_base_on_the_same_texts() -> None:
     texts = ["short", "very long"]
     base = ArmPictures("base", [dark, bright], texts)
     arm = ArmPictures("detail", [flat("#202020"), flat("#e0e0e0")], texts)
-    found = measure(arm, references(), eyes=EYES, base=base).arm.metrics
+    found = Judge(EYES, references(), base=base).measure(arm).arm.metrics
     assert found["alignment_ratio"].value == pytest.approx(1, abs=0.05)
     wrong = ArmPictures("detail", [bright, dark], texts)
-    found = measure(wrong, references(), eyes=EYES, base=base).arm.metrics
+    found = Judge(EYES, references(), base=base).measure(wrong).arm.metrics
     assert found["alignment_ratio"].value == pytest.approx(-1, abs=0.05)
     for text in ("other", "short"):  # not the base's; its, but alone, so that it has no direction
         lone = ArmPictures("detail", [dark], [text])
-        found = measure(lone, references(), eyes=EYES, base=base).arm.metrics
+        found = Judge(EYES, references(), base=base).measure(lone).arm.metrics
         assert "alignment_ratio" not in found
 
 
@@ -314,7 +334,7 @@ def test_one_text_alone_is_compared_by_its_plain_alignment() -> None:
     """Without a second text there is no direction, and the ratio is that of the cosines."""
     base = ArmPictures("base", [flat("#ffffff")], ["0123456789"])
     arm = ArmPictures("detail", [flat("#808080")], ["0123456789"])
-    found = measure(arm, references(), eyes=EYES, base=base).arm.metrics
+    found = Judge(EYES, references(), base=base).measure(arm).arm.metrics
     assert "directional_alignment" not in found
     assert found["alignment_ratio"].value == pytest.approx(np.sin(128 / 255 * np.pi / 2))
 
@@ -335,7 +355,7 @@ def test_attributes_count_what_the_prompt_named() -> None:
     eyes = Eyes(mean_colour, aligned, lambda ps: [{"pose": "waving", "prop": "cup"}] * len(ps))
     wanted = [{"pose": "waving", "prop": "ball"}]
     arm = ArmPictures("x", [flat("#ff0000")], ["a"], expected=wanted)
-    found = measure(arm, references(), eyes=eyes).arm.metrics
+    found = Judge(eyes, references()).measure(arm).arm.metrics
     assert found["attributes_fraction"].value == 0.5
 
 

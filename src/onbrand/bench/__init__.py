@@ -13,7 +13,6 @@ Light at import; the model libraries come in when a bench runs.
 
 from __future__ import annotations
 
-from onbrand.bench.ablation import ROWS as ABLATION_ROWS
 from onbrand.bench.ablation import run_ablation
 from onbrand.bench.ablation.words import row_tables
 from onbrand.bench.compare import Comparison, compare, read_result
@@ -27,8 +26,6 @@ from onbrand.bench.training import PARTS as TRAINING_PARTS
 from onbrand.bench.training import run_training
 
 __all__ = [
-    "ABLATION_ROWS",
-    "BENCHES",
     "LEARNING_RATES",
     "TRAINING_PARTS",
     "Comparison",
@@ -45,12 +42,3 @@ __all__ = [
     "run_training",
     "table",
 ]
-
-BENCHES = {
-    "ablation": run_ablation,
-    "consistency": run_consistency,
-    "diagnosis": run_diagnosis,
-    "eyes": run_eyes,
-    "pack": run_pack,
-    "training": run_training,
-}

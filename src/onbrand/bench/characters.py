@@ -134,10 +134,12 @@ def drawn_pictures(identity: int, num: int, *, size_px: int, seed: int) -> list[
 
 
 def quick_recipe(recipe_toml: str) -> str:
-    """The recipe with hardly any steps, pictures or checks left: for a run that only must work."""
+    """A valid recipe with hardly any steps, pictures or checks left: for a run that only must
+    work."""
     recipe = tomlkit.parse(recipe_toml).unwrap()
     for stage in recipe["stage"]:
-        stage.update(num_steps=3, batch_size=2, warmup_steps=0)
+        stage.pop("num_epochs", None)
+        stage.update(num_steps=3, batch_size=2, gradient_accumulation=1, warmup_steps=0)
     recipe["validation"] = {"num_prompts": 1, "num_per_prompt": 2, "num_steps": 3}
     recipe["prior"] = {"num_pictures": 2}
     recipe.pop("gate", None)

@@ -54,12 +54,16 @@ class Settings:
 
     @classmethod
     def of(cls, base: str, recipe: str, *, quick: bool, **more: Any) -> tuple[Pack, Settings]:
-        """The base's pack, opened, and what characters of it are put to by that recipe."""
-        from onbrand.models import open_pack
-        from onbrand.recipe import recipe_file
+        """The base's pack, opened, and what characters of it are put to by that recipe.
 
+        Raises RecipeError for one that is no valid recipe, and PackError.
+        """
+        from onbrand.models import open_pack
+        from onbrand.recipe import Recipe, recipe_file
+
+        Recipe.load(recipe)
         pack = open_pack(base)
-        told = recipe_file(recipe).read_text(encoding="utf-8")
+        told = recipe_file(recipe).read_text(encoding="utf-8-sig")
         settings = cls(base=base, pack=pack.fingerprint, recipe=told, **more)
         return pack, settings.quick() if quick else settings
 

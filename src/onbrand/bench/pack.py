@@ -23,7 +23,7 @@ from onbrand.bench.read_back import WORLDS, ask, hits
 from onbrand.bench.reconstruct import drawn_psnr, mascot_psnr
 from onbrand.bench.record import Result, mean_metric, metric, result
 from onbrand.bench.steer import Figures, follow_edges, follow_joints, heed_negatives
-from onbrand.errors import PackError
+from onbrand.errors import InputError, PackError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
 from onbrand.judging.eyes import ReadAttributes, open_features, open_joints, to_pixels
@@ -55,9 +55,11 @@ def run_pack(
 
     `mascot`: a folder of RGBA pictures of a real mascot; its figure is left out, with a note, when
     the folder is not there; so with `emoji` and the emoji's nouns. `num_likeness`: pictures for the
-    Fréchet distance, 0 for none. `quick` takes few pictures and steps. Raises PackError,
-    StorageError.
+    Fréchet distance, 0 for none; 5,000 by itself. `quick` takes few pictures and steps. Raises
+    InputError for a single picture, PackError, StorageError.
     """
+    if num_likeness == 1:
+        raise InputError("1 picture has no Fréchet distance: take 2 or more, or 0 to leave it out")
     began = time.monotonic()
     probe = _probe(base, quick, work, seed, mascot, emit)
     pack = probe.pack
@@ -71,7 +73,9 @@ def run_pack(
     named, real_emoji = _emoji(probe, emoji)
     metrics |= {**steered, **named}
     true |= real_emoji
-    likeness = 12 if quick else NUM_LIKENESS if num_likeness is None else num_likeness
+    likeness = num_likeness
+    if likeness is None:
+        likeness = 12 if quick else NUM_LIKENESS
     if read and likeness:
         metrics |= frechet_ratio(probe, open_features(pack), likeness)
     metrics |= _speed_and_size(probe, quick)

@@ -76,6 +76,9 @@ the same prompts and seeds with all traits in words, and with the kind of subjec
 """,
 }
 
+SUMMED = ("ablation", "consistency")
+"""Benches whose seconds are the sum of the characters' own, kept with their records."""
+
 FEW = f" Its bar is for {AT_LEAST:,}: fewer flatter it."
 
 
@@ -205,10 +208,12 @@ def _where(found: Mapping[str, Any]) -> str:
     at = found.get("measured_at", {})
     earlier = "".join(f"; {measure(name).label.lower()} by {code}" for name, code in at.items())
     accelerator = "" if machine["accelerator"] == "none" else f", {machine['accelerator']}"
+    kept = "what earlier runs had finished was kept and is not counted"
+    if found["name"] in SUMMED:
+        kept = "of all its characters together, whichever run made them"
     return (
         f"Made by onbrand {found['version']} ({found['commit']}{earlier}), seed {found['seed']}, "
-        f"in {took} "
-        "(what earlier runs had finished was kept and is not counted) "
+        f"in {took} ({kept}) "
         f"on {machine['processor']} ({machine['cores']} cores, {machine['memory_gib']} GiB"
         f"{accelerator}), torch {machine['torch']}.\n"
     )

@@ -23,7 +23,6 @@ from onbrand.judging.protocol import (
     PictureScore,
     References,
     evaluation_prompts,
-    measure,
 )
 from onbrand.judging.tradeoff import Take, pareto_front, take
 
@@ -50,7 +49,6 @@ __all__ = [
     "excesses",
     "findings",
     "folder_gallery",
-    "measure",
     "open_eyes",
     "pareto_front",
     "scorer",

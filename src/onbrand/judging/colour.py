@@ -16,6 +16,7 @@ __all__ = [
     "ciede2000",
     "dominant_colours",
     "hex_to_lab",
+    "on_white",
     "palette_distance",
     "srgb_to_lab",
     "subject_mask",
@@ -43,6 +44,12 @@ def srgb_to_lab(rgb: NDArray[np.floating] | NDArray[np.integer]) -> Floats:
     return np.stack(
         [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1
     )
+
+
+def on_white(picture: Image.Image) -> Floats:
+    """sRGB in [0, 1], [h, w, 3], not rounded; transparent pixels count as white."""
+    rgba = np.asarray(picture.convert("RGBA"), np.float64) / 255.0
+    return np.asarray(rgba[..., :3] * rgba[..., 3:] + 1.0 - rgba[..., 3:])
 
 
 def hex_to_lab(colours: Sequence[str]) -> Floats:

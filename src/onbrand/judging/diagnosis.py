@@ -28,7 +28,6 @@ from onbrand.judging.sight import See, Sight
 __all__ = [
     "FAULTS",
     "LIMITS",
-    "WORSE",
     "Diagnoser",
     "Finding",
     "excesses",
@@ -47,16 +46,6 @@ FAULTS: Mapping[str, str] = {
     "drift": "prior_drift",
 }
 """Fault → the figure that shows it."""
-
-WORSE: Mapping[str, str] = {
-    "shape_doubt": "higher",
-    "pose_variety": "lower",
-    "oiliness": "higher",
-    "background_detail": "lower",
-    "memorised_fraction": "higher",
-    "prior_drift": "higher",
-}
-"""Figure → the direction that is bad."""
 
 LIMITS: Mapping[str, Mapping[str, float]] = {
     "training": {

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from onbrand.judging.objective import ReadParts
     from onbrand.judging.sight import See
     from onbrand.models.packs import Pack
-    from onbrand.models.perception import Alignment
+    from onbrand.models.perception import Alignment, Parsing
     from onbrand.models.twins import AttributeReader, ExpressionTwin
 
 __all__ = [
@@ -131,10 +131,11 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
 
     Raises PackError (from `onbrand.models`) when a needed role can be found nowhere.
     """
-    from onbrand.judging.sight import open_sight
-    from onbrand.models.twins import AlignmentTwin, IdentityTwin
+    from onbrand.judging.sight import sight_through
+    from onbrand.models.perception import load_parsing
+    from onbrand.models.twins import AlignmentTwin, IdentityTwin, PoseTwin
 
-    embed = _batched(IdentityTwin(pack).embed, pack.num_px, batch_size)
+    identity, parser = IdentityTwin(pack), load_parsing(pack)
     reader, face_reader = _reader(pack), _face_reader(pack)
 
     def read(pictures: Sequence[Image.Image]) -> list[dict[str, str]]:
@@ -153,19 +154,21 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
                 )
         return seen
 
-    align = _aligning(AlignmentTwin(pack), pack.num_px, batch_size)
-    see = open_sight(pack, twins=True, batch_size=batch_size)
+    own = reader if "attributes" in pack.roles else None  # faults are the pack's own to tell
     return Eyes(
-        embed, align, read if reader else None, see, _read_parts(pack, batch_size=batch_size)
+        embed=_batched(identity.embed, pack.num_px, batch_size),
+        align=_aligning(AlignmentTwin(pack), pack.num_px, batch_size),
+        read_attributes=read if reader else None,
+        see=sight_through(
+            parser, PoseTwin(pack).joints, identity.embed, own, pack.num_px, batch_size
+        ),
+        read_parts=_read_parts(parser, pack.num_px, batch_size),
     )
 
 
-def _read_parts(pack: Pack, *, batch_size: int) -> ReadParts:
-    """The most probable label of each pixel, by the pack's parser."""
+def _read_parts(parser: Parsing, size_px: int, batch_size: int) -> ReadParts:
+    """The most probable label of each pixel, by the parser."""
     from onbrand.judging.objective import PartMaps
-    from onbrand.models.perception import load_parsing
-
-    parser = load_parsing(pack)
 
     def read(pictures: Sequence[Image.Image]) -> PartMaps:
         import torch
@@ -173,7 +176,7 @@ def _read_parts(pack: Pack, *, batch_size: int) -> ReadParts:
         maps = []
         with torch.inference_mode():
             for start in range(0, len(pictures), batch_size):
-                pixels = to_pixels(pictures[start : start + batch_size], pack.num_px)
+                pixels = to_pixels(pictures[start : start + batch_size], size_px)
                 maps.append(parser.shares(pixels).argmax(1).cpu().numpy())
         return PartMaps(parser.labels, np.concatenate(maps))
 
@@ -185,9 +188,12 @@ def _reader(pack: Pack) -> AttributeReader | None:
     from onbrand.errors import PackError
     from onbrand.models.twins import AttributeReader
 
-    with contextlib.suppress(PackError):
+    try:
         return AttributeReader(pack)
-    return None
+    except PackError:
+        if "attributes" in pack.roles:  # it is there, and broken
+            raise
+        return None
 
 
 def _face_reader(pack: Pack) -> ExpressionTwin | None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -116,13 +115,12 @@ def folder_gallery(
     """The line-up for a folder of pictures: its look-alikes, and beside them 19 reserved characters
     with theirs. `OWN` is left to the judge, who fills it with the held-out pictures.
 
-    Look-alike pictures whose names differ in a last number only ("red-01", "red-02") are one
-    identity; any other picture, a bare number too, is one of its own.
+    Look-alike pictures whose names, without ending, differ in a last number only ("red-01",
+    "red-02") are one identity; any other picture, a bare number too, is one of its own.
     """
     people: dict[str, list[Image.Image]] = {}
     for name, picture in lookalikes_of_brand:
-        stem = Path(name).stem
-        people.setdefault(re.sub(r"[-_ ]+\d+$", "", stem) or stem, []).append(picture)
+        people.setdefault(re.sub(r"[-_ ]+\d+$", "", name) or name, []).append(picture)
     drawn = character_gallery(
         None, num_others=num_others, num_pictures=num_pictures, size_px=size_px, seed=seed
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onbrand.judging.colour import srgb_to_lab
+from onbrand.judging.colour import on_white, srgb_to_lab
 
 __all__ = [
     "background_detail",
@@ -34,12 +34,6 @@ MARGIN_FRACTION = 4 / 128  # the subject's own edge and outline are no backgroun
 SHARES_FLOOR = 1e-9
 DOUBTFUL = 90  # percentile of a subject's pixels
 MIN_JOINTS = 4  # fewer tell no pose
-
-
-def lab_of(picture: Image.Image) -> Floats:
-    """L*a*b* [h, w, 3]; transparent pixels count as white."""
-    rgba = np.asarray(picture.convert("RGBA"), np.float64) / 255.0
-    return srgb_to_lab(rgba[..., :3] * rgba[..., 3:] + 1.0 - rgba[..., 3:])
 
 
 def subject_doubt(shares_nlhw: NDArray[np.floating], background: int) -> Floats:
@@ -105,7 +99,7 @@ def oil(picture: Image.Image) -> float:
     crisp edges and textures are. Only differences mean something: +0.7 is twice the saturation,
     or half the fineness. A flat picture counts as having the fineness 0.01.
     """
-    lab = lab_of(picture)
+    lab = srgb_to_lab(on_white(picture))
     light, unit = lab[..., 0], max(lab.shape[:2]) / 128
     fine = cv2.GaussianBlur(light, (0, 0), FINE_PX * unit)
     coarse = cv2.GaussianBlur(light, (0, 0), COARSE_PX * unit)
@@ -121,7 +115,7 @@ def background_detail(picture: Image.Image, background_hw: NDArray[np.floating])
     L*a*b* within a window of 1/18 of the side exceeds 2; the subject and a margin around it are
     left out. NaN where hardly any background is left (2 % of the picture).
     """
-    lab = lab_of(picture).astype(np.float32)
+    lab = srgb_to_lab(on_white(picture)).astype(np.float32)
     side = max(lab.shape[:2])
     window = max(3, round(WINDOW_FRACTION * side) | 1)
     mean, square = (

@@ -64,7 +64,7 @@ def avatar_scores(
     """Per part, each picture's mean cosine [n] to the parts of the real pictures that show it.
 
     A picture without the part has 0: it is missing. A part that fewer than half of the real
-    pictures show (and fewer than two) is not the brand's, and left out.
+    pictures show (or fewer than two) is not the brand's, and left out.
     """
     found: dict[str, Floats] = {}
     ours, theirs = parts(pictures), parts(real)

@@ -40,7 +40,6 @@ __all__ = [
     "PictureScore",
     "References",
     "evaluation_prompts",
-    "measure",
 ]
 
 Floats = NDArray[np.float64]
@@ -122,7 +121,6 @@ class PictureScore:
     without a palette in the brief."""
 
     identity: float
-    nearest_name: str
     right: bool
     alignment: float
     nearest_train: int
@@ -164,10 +162,10 @@ class Judge:
                 references.gallery.names, references.gallery.pictures, strict=True
             )
         }
+        self.own_is_held_out = OWN not in centroids
         centroids.setdefault(OWN, m.centroid(self.real))
         self.names = tuple(centroids)
         self.centroids = np.stack(list(centroids.values()))
-        self.chance = references.gallery.chance
         self.train_layouts = m.layouts(references.train)
         self.memory_threshold = m.memorisation_threshold(
             m.layouts(references.held_out_for_memory or references.held_out), self.train_layouts
@@ -218,7 +216,6 @@ class Judge:
         scores = tuple(
             PictureScore(
                 identity=float(identity[i]),
-                nearest_name=self.names[found[i]],
                 right=bool(right[i]),
                 alignment=float(follows["alignment"][i]),
                 nearest_train=int(near[i]),
@@ -261,8 +258,7 @@ class Judge:
         a model that shows them cannot have a better plain one.
         """
         held_out = self.references.held_out
-        names = [self.names[k] for k in m.retrieve(self.real, self.centroids)]
-        right = np.array([name == OWN for name in names])
+        right = self._real_right()
         figures = {
             "identity": Metric(
                 value=self.ceiling, interval=None, bar=None, holds=None, better="higher"
@@ -281,6 +277,17 @@ class Judge:
                 "palette_distance", palette, range(len(palette))
             )
         return Arm(name="real", steps=0, metrics=figures, diagnosis=[])
+
+    def _real_right(self) -> NDArray[np.bool_]:
+        """Whether each held-out picture is retrieved as the brand, [n]. Where the held-out pictures
+        are the brand's in the line-up, each is left out of the centroid that it is compared with:
+        it is a part of that mean, and of no other."""
+        own = self.names.index(OWN)
+        cosines = self.real @ self.centroids.T
+        if self.own_is_held_out:
+            for k, picture in enumerate(self.real):
+                cosines[k, own] = picture @ m.centroid(np.delete(self.real, k, axis=0))
+        return np.asarray(np.argmax(cosines, axis=1) == own)
 
     def _palette(self, pictures: Sequence[Image.Image]) -> Floats | None:
         wanted = self.references.palette
@@ -372,18 +379,6 @@ def _diagnoser(see: See, references: References) -> Diagnoser:
         held_out=references.held_out,
         held_out_for_memory=references.held_out_for_memory,
     )
-
-
-def measure(
-    arm: ArmPictures,
-    references: References,
-    *,
-    eyes: Eyes,
-    base: ArmPictures | None = None,
-    seed: int = 0,
-) -> Measured:
-    """One arm, once. Use `Judge` for several: it embeds the references a single time."""
-    return Judge(eyes, references, base=base, seed=seed).measure(arm)
 
 
 def evaluation_prompts(prompts: Sequence[str], *, num_validation: int, num: int) -> list[str]:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onbrand.models.packs import Pack
+    from onbrand.models.perception import Parsing
     from onbrand.models.twins import AttributeReader
 
-__all__ = ["SHAPE_FAULTS", "See", "Sight", "open_sight"]
+__all__ = ["SHAPE_FAULTS", "See", "Sight", "open_sight", "sight_through"]
 
 Floats = NDArray[np.float64]
 
-SHAPE_FAULTS = ("hand", "face", "body", "product")
+SHAPE_FAULTS = ("body", "face", "hand", "product")
 """The faults that a reader of faults may name and that are errors of shape."""
 
 
@@ -58,15 +59,29 @@ def open_sight(pack: Pack, *, twins: bool = False, batch_size: int = 16) -> See:
     """
     from onbrand.models.perception import load_identity, load_parsing, load_pose
 
-    parser, reader = load_parsing(pack), None
-    if twins:
-        from onbrand.models.twins import IdentityTwin, PoseTwin
-
-        joints, embed = PoseTwin(pack).joints, IdentityTwin(pack).embed
-        reader = _fault_reader(pack)
-    else:
+    parser = load_parsing(pack)
+    if not twins:
         joints, embed = load_pose(pack).joints, load_identity(pack).embed
+        return sight_through(parser, joints, embed, None, pack.num_px, batch_size)
+    from onbrand.models.twins import AttributeReader, IdentityTwin, PoseTwin
+
+    joints, embed = PoseTwin(pack).joints, IdentityTwin(pack).embed
+    reader = AttributeReader(pack) if "attributes" in pack.roles else None
+    return sight_through(parser, joints, embed, reader, pack.num_px, batch_size)
+
+
+def sight_through(
+    parser: Parsing,
+    joints: Callable[[Tensor], Tensor],
+    embed: Callable[[Tensor], Tensor],
+    reader: AttributeReader | None,
+    size_px: int,
+    batch_size: int,
+) -> See:
+    """`open_sight` of models that are loaded; a `reader` that knows no faults is not asked."""
     behind = parser.labels.index("background")
+    if reader is not None and "fault" not in reader.attributes:
+        reader = None
 
     def see(pictures: Sequence[Image.Image]) -> Sight:
         import torch
@@ -75,11 +90,11 @@ def open_sight(pack: Pack, *, twins: bool = False, batch_size: int = 16) -> See:
         with torch.inference_mode():
             for start in range(0, len(pictures), batch_size):
                 part = pictures[start : start + batch_size]
-                pixels = to_pixels(part, pack.num_px)
+                pixels = to_pixels(part, size_px)
                 shares = parser.shares(pixels).float().cpu().numpy()
                 known = subject_doubt(shares, behind) if reader is None else _faults(reader, pixels)
                 detail = [
-                    background_detail(_fitted(picture, pack.num_px), share[behind])
+                    background_detail(_fitted(picture, size_px), share[behind])
                     for picture, share in zip(part, shares, strict=True)
                 ]
                 poses = pose_vectors(joints(pixels).float().cpu().numpy())
@@ -96,16 +111,6 @@ def open_sight(pack: Pack, *, twins: bool = False, batch_size: int = 16) -> See:
         )
 
     return see
-
-
-def _fault_reader(pack: Pack) -> AttributeReader | None:
-    """The pack's own attribute reader, if it knows faults."""
-    from onbrand.models.twins import AttributeReader
-
-    if "attributes" not in pack.roles:
-        return None
-    reader = AttributeReader(pack)
-    return reader if "fault" in reader.attributes else None
 
 
 def _fitted(picture: Image.Image, size_px: int) -> Image.Image:

@@ -53,15 +53,17 @@ def run_ablation(
     """Run (or go on with) the bench and return its JSON object, written to `json_path` too.
 
     `rows` are names of `ROWS`, all when empty; those that they are compared with come along. The
-    recipe needs stages of kinds appearance and detail. `quick`: 2 characters, a few steps: the
-    figures say nothing. `num_workers` as in `run_consistency`. Raises InputError for an unknown
-    row, and what the road raises.
+    recipe needs stages of kinds appearance and detail, in steps. `quick`: 2 characters, a few
+    steps: the figures say nothing. `num_workers` as in `run_consistency`. Raises InputError for an
+    unknown row, RecipeError for a recipe without these stages, and what the road raises.
     """
     wanted = _with_ancestors(rows or tuple(ROWS))
     pack, settings = Settings.of(
         base, recipe, quick=quick, num_prompts=num_prompts, num_per_prompt=num_per_prompt,
         num_steps=NUM_SAMPLING_STEPS, seed=seed,
     )  # fmt: skip
+    for name in wanted:  # a recipe that lacks a stage is refused before anything is trained
+        recipe_of(ROWS[name], settings.recipe)
     num_characters = min(num_characters, 2) if quick else num_characters
     folder = settings.folder(work)
     task = "ablation"

@@ -13,6 +13,7 @@ from typing import Any
 
 import tomlkit
 
+from onbrand.errors import RecipeError
 from onbrand.recipe import STAGE_LOSSES
 
 __all__ = ["FIRST", "ROWS", "Row", "recipe_of"]
@@ -87,21 +88,32 @@ ROWS: Mapping[str, Row] = {
 def recipe_of(row: Row, recipe_toml: str) -> str:
     """The recipe with the row's stages and no gates, which would end some rows and not others.
 
-    Nothing is chosen here, so that validation shrinks to a picture.
+    Nothing is chosen here, so that validation shrinks to a picture. Raises RecipeError where the
+    recipe lacks a stage that the row needs.
     """
     recipe = tomlkit.parse(recipe_toml).unwrap()
     stages = {stage["kind"]: stage for stage in recipe["stage"]}
-    kept = [stages[FIRST]]
+    kept = [_stage(stages, FIRST)]
     if row.detail is not None:
         kind = "detail" if set(row.detail) <= set(STAGE_LOSSES["detail"]) else "expression"
-        kept.append(_with(stages["detail"], kind, row.detail))
+        kept.append(_with(_stage(stages, "detail"), kind, row.detail))
     if row.expression is not None:
-        kept.append(_with(stages["detail"], "expression", row.expression))
+        kept.append(_with(_stage(stages, "detail"), "expression", row.expression))
     recipe["stage"] = [{**stage, "head_weight": row.head_weight} for stage in kept]
     recipe["validation"] = {"num_prompts": 1, "num_per_prompt": 1, "num_steps": 2}
     recipe["identity"] = {"mode": row.identity}
     recipe.pop("gate", None)
     return tomlkit.dumps(recipe)
+
+
+def _stage(stages: Mapping[str, dict[str, Any]], kind: str) -> dict[str, Any]:
+    """The recipe's stage of that kind, which must be counted in steps: rows share out steps."""
+    if "num_steps" not in stages.get(kind, {}):
+        raise RecipeError(
+            f"the ablation needs a stage of kind {kind!r} with num_steps; the recipe has "
+            f"{'one with num_epochs' if kind in stages else ', '.join(stages)}"
+        )
+    return stages[kind]
 
 
 def _with(stage: Mapping[str, Any], kind: str, losses: Losses) -> dict[str, Any]:

@@ -21,20 +21,19 @@ from onbrand.illustrator import (
     Character,
     Fault,
     Scene,
-    action,
     character,
     illustrate,
     mascot_faults,
     pretraining_character,
     random_scene,
 )
+from onbrand.judging.sight import SHAPE_FAULTS
 
 __all__ = ["FAULTY", "NUM_PER_SET", "SEVERITIES", "PlantedSet", "oily", "planted_sets"]
 
 NUM_PER_SET = 8
 SEVERITIES = (1, 2, 3)
 FAULTY = ("shapes", "pose", "oily", "background", "memorised", "drift")
-SHAPES = ("body", "face", "hand", "product")  # the illustrator's faults of shape
 
 SHARE = (0.5, 0.75, 1.0)  # of a set's pictures that show one pose, or another subject
 SMOOTH_PX, VIVID = (0.7, 1.0, 1.5), (1.25, 1.5, 1.9)  # deviation of the blur, factor of chroma
@@ -44,12 +43,9 @@ MOVED = ((4.0, 5.0, 0.05), (2.0, 2.0, 0.02), (0.0, 0.0, 0.0))  # px, degrees, of
 
 @dataclass(frozen=True)
 class PlantedSet:
-    """A set's pictures: `base` the untouched base's, `clean`, and `planted[fault][severity]`;
-    `class_base`, `class_clean` and planted["drift"] are drawn for the plain class's prompts.
-    `texts` are trigger-free."""
+    """A set's pictures: `clean` and `planted[fault][severity]` of the character; `class_base`, the
+    untouched base's, `class_clean` and planted["drift"] for the plain class's prompts."""
 
-    texts: Sequence[str]
-    base: Sequence[Image.Image]
     clean: Sequence[Image.Image]
     class_base: Sequence[Image.Image]
     class_clean: Sequence[Image.Image]
@@ -110,8 +106,6 @@ def _one_set(
         planted["memorised"][severity] = [near_copy(train[k], severity, rng) for k in copied]
         planted["drift"][severity] = _drifted(who, scenes, class_clean, severity, rng, draw)
     return PlantedSet(
-        texts=[f"a {who.colour} {who.species}, {action(scene)}" for scene in scenes],
-        base=class_base,
         clean=clean,
         class_base=class_base,
         class_clean=class_clean,
@@ -157,7 +151,7 @@ def _stranger(who: Character, rng: np.random.Generator) -> Character:
 
 
 def _shape_fault(who: Character, scene: Scene, severity: int, rng: np.random.Generator) -> Fault:
-    possible = [tag for tag in SHAPES if tag in mascot_faults(who, scene)]
+    possible = [tag for tag in SHAPE_FAULTS if tag in mascot_faults(who, scene)]
     return Fault(possible[int(rng.integers(len(possible)))], severity)
 
 

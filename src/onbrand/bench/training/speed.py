@@ -172,8 +172,9 @@ def _shares(profile: cProfile.Profile, total_s: float) -> dict[str, float]:
 def measure_speed(
     brand: Path, *, base: str, num_turns: int, seed: int, emit: Listener = silent
 ) -> Result:
-    """{"metrics", "facts"} of a brand's folder under the built-in recipe `mascot`: ratios of
-    processor time per step, with bootstrap intervals over turns; seconds per step; profiles."""
+    """{"metrics", "profiles", "seconds_per_step"} of a brand's folder under the built-in recipe
+    `mascot`: ratios of processor time per step, with bootstrap intervals over turns; shares of a
+    step by stage and phase; medians by arm."""
     shared = _open(brand, base)
     num_steps = 1 + STEPS_A_TURN * (WARM_TURNS + num_turns + PROFILED_TURNS)
     plain, detail = (_StageArm(shared, index, num_steps + 1) for index in (0, 1))

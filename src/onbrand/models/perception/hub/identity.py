@@ -12,7 +12,7 @@ from onbrand.models.perception.processor import CLIP, HALF, IMAGENET, normalisat
 __all__ = ["TowerIdentity"]
 
 WHOLE = ("CLIPModel", "SiglipModel")  # of which only the vision tower is asked
-STATISTICS = {"Clip": CLIP, "CLIP": CLIP, "Sigl": HALF, "Dino": IMAGENET}
+STATISTICS = {"CLIP": CLIP, "Sigl": HALF, "Dino": IMAGENET}
 
 
 class TowerIdentity(HubNetwork):
