@@ -59,6 +59,11 @@ def test_a_recipe_survives_json() -> None:
             '[[stage]]\nkind = "appearance"\nnum_steps = 1\nlosses = { identity = 1 }',
             "belongs to a stage of kind 'detail'",
         ),
+        (STAGE + "losses = { prior = { weight = 1, max_timestep = 9 } }", "looks at no estimate"),
+        (
+            STAGE + "losses = { perceptual = { weight = 1, from_fraction = 0.5 } }",
+            "from_fraction is the adversarial loss's",
+        ),
         (
             STAGE + '[[gate]]\nafter = "detials"\nmetric = "identity"\nat_least = 1',
             "no stage of the recipe.*'detail'",

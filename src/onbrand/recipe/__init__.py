@@ -108,8 +108,8 @@ class Recipe(Settings):
     def _parts_fit(self) -> Recipe:
         kinds = list(dict.fromkeys(stage.kind for stage in self.stage))
         for one in (variant for stage in self.stage for variant in self.variants(stage)):
-            for name in one.losses:
-                check_loss(one.kind, name)
+            for name, term in one.losses.items():
+                check_loss(one.kind, name, term)
             if one.gradient_accumulation > one.batch_size:
                 raise RecipeError(
                     f"stage {one.kind!r}: gradient_accumulation = {one.gradient_accumulation} "

@@ -133,8 +133,13 @@ class Stage(Settings):
         return self.steps_for(num_pictures) * self.batch_size * (2 if self.weight("prior") else 1)
 
 
-def check_loss(kind: str, name: str) -> None:
-    """Raise `RecipeError` for a loss that this kind of stage has not, saying which has it."""
+def check_loss(kind: str, name: str, term: LossTerm) -> None:
+    """Raise `RecipeError` for a loss that this kind of stage has not, saying which has it, and for
+    a setting that the loss does not read."""
+    if term.max_timestep is not None and name not in (*SEEN_LOSSES, "adversarial"):
+        raise RecipeError(f"the loss {name!r} looks at no estimate, so max_timestep says nothing")
+    if term.from_fraction and name != "adversarial":
+        raise RecipeError(f"from_fraction is the adversarial loss's, not that of {name!r}")
     allowed = STAGE_LOSSES[kind]
     if name in allowed:
         return

@@ -93,12 +93,17 @@ def train_into(
     emit: Listener = silent,
 ) -> BrandModel:
     """The recipe's stages on the dataset, trained into the folder `out` (resuming what is there),
-    with the stage to ship chosen. A failed gate is no error here (`training.failed_gate`)."""
+    with the stage to ship chosen, whose files are loaded in plain diffusers. A failed gate is no
+    error here (`training.failed_gate`)."""
+    from onbrand import training
+    from onbrand.models import open_pack
+
     model = _train(places, out, recipe, dataset, arm="onbrand", workers=workers, emit=emit)
     choice = choice_of(model)
     model.ship = {"stage": choice.stage, "reason": choice.reason}
     if workers is None or workers.is_first:
         model.save()
+        training.check_shipped(model, open_pack(recipe.base), emit=emit)
     return model
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from onbrand.training.rehearsal import Forecast, StageForecast, forecast
     from onbrand.training.seams import Sampler, Scorer
     from onbrand.training.stage_plan import StagePlan, plan
-    from onbrand.training.stages import base_metrics, failed_gate, loss_curves, train
+    from onbrand.training.stages import base_metrics, check_shipped, failed_gate, loss_curves, train
     from onbrand.training.workers import ALONE, Workers, launched
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "StagePlan",
     "Workers",
     "base_metrics",
+    "check_shipped",
     "failed_gate",
     "forecast",
     "launched",

@@ -38,9 +38,18 @@ from onbrand.training.tries import pass_gates
 from onbrand.training.workers import ALONE, Workers
 
 if TYPE_CHECKING:
+    from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
-__all__ = ["ARMS", "base_metrics", "failed_gate", "loss_curves", "plan", "train"]
+__all__ = [
+    "ARMS",
+    "base_metrics",
+    "check_shipped",
+    "failed_gate",
+    "loss_curves",
+    "plan",
+    "train",
+]
 
 ARMS = ("onbrand", dreambooth.NAME)
 
@@ -293,26 +302,36 @@ def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
 
 
 def _test_export(session: Session, model: BrandModel) -> None:
-    """Load the shipped stage's files in plain diffusers, once; load_test.json keeps what came out.
+    """Test the last good stage's files against the model in memory, where it has that stage."""
+    # with an identity it predicts more than the LoRA that is tested here
+    alone = model.ship["stage"] == model.stages[-1].name and session.model.way is None
+    with session.evaluating():
+        check_shipped(model, session.pack, session.model if alone else None, emit=session.emit)
+
+
+def check_shipped(
+    model: BrandModel,
+    pack: Pack,
+    in_memory: DiffusionModel | None = None,
+    *,
+    emit: Listener = silent,
+) -> None:
+    """Load the files of the stage to ship in plain diffusers, once; load_test.json keeps what came
+    out. `in_memory` has that stage's adapter on it, if anything has.
 
     Raises WeightsError when they do not give what was trained.
     """
     from onbrand.models.adapters import check_export
 
-    shipped = next(s for s in model.stages if s.name == model.ship["stage"])
-    folder = session.root / shipped.folder
+    folder = model.checkpoint(None)
     path = folder / "load_test.json"
     if path.is_file():
         return
-    # with an identity it predicts more than the LoRA that is tested here
-    alone = shipped is model.stages[-1] and session.model.way is None
-    in_memory = session.model if alone else None
-    with session.evaluating():
-        differences = check_export(folder, session.pack, model=in_memory)
+    differences = check_export(folder, pack, model=in_memory)
     write_json_atomic(path, {"largest_difference": differences})
-    session.emit(
+    emit(
         Noted(
-            f"{shipped.name} loads in plain diffusers, as diffusers and as kohya file "
+            f"{model.ship['stage']} loads in plain diffusers, as diffusers and as kohya file "
             f"(largest difference {max(differences.values()):.1g})."
         )
     )
