@@ -279,7 +279,6 @@ def write_yunet(folder: Path) -> Path:
     graph = _many(1, nodes) + _field(2, "yunet") + _many(5, weights)
     graph += _field(11, _value("input", [1, 3, "h", "w"])) + _many(12, outputs)
     folder.mkdir()
-    (folder / "config.json").write_text("{}", "utf-8")
     path = folder / "yunet.onnx"
     path.write_bytes(_field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13)))
     return path

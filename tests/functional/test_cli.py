@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from onbrand import generation
 from onbrand.__main__ import main as script
 from onbrand.app.cli import main
 
@@ -107,6 +109,8 @@ def test_every_verb_teaches_with_an_example(verb: list[str], capsys: pytest.Capt
     ("words", "code", "says"),
     [
         (["train", "nowhere"], 2, "onbrand new nowhere --pictures"),
+        (["train", "no where"], 2, "onbrand new 'no where' --pictures"),
+        (["bench", "readme", "nowhere"], 2, "no folder nowhere"),
         (["report", "."], 2, "not a brand's folder"),
         (["new", "kuro", "--pictures", "no-such-folder"], 2, "no-such-folder"),
         (["trian"], 2, "train"),
@@ -214,7 +218,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=60)
     assert child.returncode == 130, said
-    assert f"onbrand train {folder}" in said
+    assert "The same command goes on behind them." in said
     assert "Traceback" not in said
     steps_before = len(log.read_text().splitlines())
     assert steps_before < 120
@@ -222,6 +226,43 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(
     assert run("train", folder) == 0
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == sorted(set(steps))
+
+
+def test_a_name_with_spaces_and_brackets(brand: Path, tmp_path: Path, capsys) -> None:
+    """It is shown as it is, and the commands to run next can be copied into a shell."""
+    folder = tmp_path / "my [/]fox [1]"
+    recipe = brand / "recipe.toml"
+    assert run("new", folder, "-p", tmp_path / "pictures", "--recipe", recipe) == 0
+    told = capsys.readouterr()
+    assert told.out.strip() == str(folder)
+    assert f"{folder}: found 8 pictures" in told.err
+    assert f"onbrand train {shlex.quote(str(folder))}" in told.err
+    assert run("train", folder) == 0
+    assert f"next: onbrand report {shlex.quote(str(folder))}" in capsys.readouterr().err
+
+
+def test_a_stopped_report_goes_on(
+    brand: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Stopped by Ctrl-C it says that the same command goes on; that one keeps what was drawn, which
+    one with other options would not."""
+    assert run("train", brand) == 0
+    words = ("report", brand, "--prompts", "1", "-n", "1", "--steps", "2")
+    real, stop_at, asked = generation.sample, 2, []
+
+    def interrupted(model: object, prompts: list[str], **settings: object) -> list[Image.Image]:
+        asked.append(prompts)
+        if len(asked) == stop_at:
+            raise KeyboardInterrupt
+        return real(model, prompts, **settings)
+
+    monkeypatch.setattr(generation, "sample", interrupted)
+    assert run(*words) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"kept in {brand}. The same command goes on behind them.")
+    stop_at = 3
+    assert run(*words) == 130
+    assert asked[2] == asked[1]
 
 
 def wait_until(ready: Callable[[], bool], child: subprocess.Popen[str]) -> None:

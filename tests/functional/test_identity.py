@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from brand_folder import draw_picture
+from PIL import Image
 
 import onbrand as ob
+from onbrand import pixels
 from onbrand.app.cli import main
-from onbrand.errors import ArtifactError, InputError
+from onbrand.errors import ArtifactError, InputError, PictureError
 from onbrand.events import Event, Skipped
 
 
@@ -60,6 +64,34 @@ def test_an_identity_is_the_mean_of_its_pictures(
     assert [Path(e.path).name for e in events if isinstance(e, Skipped)] == ["broken.png"]
 
 
+def test_a_stopped_identity_is_made_again(
+    base: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after its first picture the folder is taken up again; made anew from fewer pictures
+    it keeps no others; hidden files are no pictures, and AVIF is one."""
+    real, calls = pixels.write_png, 0
+
+    def interrupted(image: Image.Image, path: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        real(image, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pixels, "write_png", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ob.make_identity(tmp_path / "k", photos, base=str(base))
+    with pytest.raises(ArtifactError):
+        ob.Identity.load(tmp_path / "k")
+    assert len(ob.make_identity(tmp_path / "k", photos, base=str(base)).pictures) == 3
+    draw_picture(5).save(tmp_path / "._5.png")
+    draw_picture(6).save(tmp_path / "6.avif")
+    (one,) = ob.make_identity(tmp_path / "k", tmp_path, base=str(base)).pictures
+    assert one.source == "6.avif"
+    assert [p.stem for p in (tmp_path / "k" / "pictures").iterdir()] == [one.key]
+
+
 def test_comparing_needs_one_encoder(identity: ob.Identity, photos: Path, tmp_path: Path) -> None:
     """An identity equals itself; one of another encoder is refused with both names."""
     assert ob.compare_identities(identity, identity).whole == pytest.approx(1, abs=1e-5)
@@ -99,14 +131,19 @@ def test_the_command_line_makes_shows_and_compares(
         main(["identity", "make", str(tmp_path / "k"), str(photos), "--base", str(base)])
     assert left.value.code == 0
     assert "3 pictures" in capsys.readouterr().err
+    name = "k[/]x"
+    ob.make_identity(tmp_path / "x", photos, name=name, base=str(base))
     for words in (
-        ["show", str(tmp_path / "k")],
-        ["compare", str(tmp_path / "k"), str(identity.root)],
+        ["show", str(tmp_path / "x")],
+        ["compare", str(tmp_path / "x"), str(identity.root)],
     ):
         with pytest.raises(SystemExit) as left:
             main(["identity", *words])
         assert left.value.code == 0
-    assert "1.000" in capsys.readouterr().out
+    said = "".join(capsys.readouterr().out.split())  # a narrow table wraps its title
+    assert "1.000" in said
+    assert f"{name},forthebase" in said
+    assert f"{name}and{identity.name}" in said
     with pytest.raises(SystemExit) as left:
         main(["identity", "show", str(photos)])
     assert left.value.code == ArtifactError.exit_code
@@ -121,6 +158,8 @@ def test_bad_input_is_refused(
         ob.make_identity(tmp_path / "x", tmp_path / "empty", base=str(base))
     with pytest.raises(InputError, match="holds no identity"):
         ob.make_identity(photos, photos / "0.png", base=str(base))
+    with pytest.raises(InputError, match="is a file"):
+        ob.make_identity(photos / "1.png", photos / "0.png", base=str(base))
     other = ob.make_identity(tmp_path / "pocket", photos / "0.png")
     with pytest.raises(InputError, match="Make it anew"):
         ob.generate("waving", brand, identities=[other.root])
@@ -128,3 +167,49 @@ def test_bad_input_is_refused(
         ob.generate("a", brand, identities=[identity.root], masks=[photos / "0.png"] * 2)
     with pytest.raises(InputError, match="no identity"):
         ob.generate("a", brand, masks=[photos / "0.png"])
+    for mask in (photos / "gone.png", photos, photos / "broken.png"):
+        with pytest.raises(PictureError, match=mask.name):
+            ob.generate("a", brand, identities=[identity.root], masks=[mask])
+    for strength in (-1, math.inf, math.nan):
+        with pytest.raises(InputError, match=f"strength is {strength}"):
+            ob.generate("a", brand, identities=[identity.root], identity_strength=strength)
+    with pytest.raises(InputError, match=r"no trained model yet: run +onbrand train"):
+        ob.generate("a", brand, identities=[identity.root], stage="typo")
+
+
+def test_one_identity_stays_where_its_mask_says(
+    identity: ob.Identity, brand: Path, tmp_path: Path
+) -> None:
+    """A mask of nowhere draws another picture than none, one of everywhere the same."""
+    drawn = {}
+    for name, grey in {"nowhere": 0, "everywhere": 255}.items():
+        Image.new("L", (32, 32), grey).save(tmp_path / f"{name}.png")
+        shots = ob.generate(
+            "waving", brand, num_per_prompt=1, num_steps=2, identities=[identity.root],
+            masks=[tmp_path / f"{name}.png"],
+        )  # fmt: skip
+        drawn[name] = np.asarray(shots.open(0), int)
+    free = ob.generate(
+        "waving", brand, num_per_prompt=1, num_steps=2, identities=[identity.root]
+    ).open(0)
+    assert np.abs(drawn["everywhere"] - np.asarray(free, int)).max() <= 1
+    assert np.abs(drawn["nowhere"] - np.asarray(free, int)).max() > 1
+
+
+def test_a_base_folder_is_named_as_it_can_be_typed(
+    brand: Path, base: Path, photos: Path, tmp_path: Path
+) -> None:
+    """Advice to make an identity anew holds the base's whole path and quotes what needs it."""
+    other = ob.make_identity(tmp_path / "my fox", photos / "0.png")
+    with pytest.raises(InputError) as refused:
+        ob.generate("waving", brand, identities=[other.root])
+    words = shlex.split(str(refused.value).partition("Make it anew: ")[2])
+    assert words == [
+        "onbrand",
+        "identity",
+        "make",
+        str(other.root),
+        "PICTURES",
+        "--base",
+        str(base),
+    ]

@@ -27,6 +27,8 @@ from onbrand.errors import (
 )
 from onbrand.events import Advanced, Event, Finished, Noted, Skipped, Warned
 from onbrand.recipe import Recipe
+from onbrand.road import new
+from onbrand.road.places import place_of
 
 GOPHER = Path(__file__).resolve().parents[3] / "shared" / "data" / "gopher"
 
@@ -190,6 +192,42 @@ def test_an_existing_folder_is_never_touched(tmp_path: Path) -> None:
     assert make_brand(tmp_path / "empty", pictures=tmp_path / "in").name == "empty"
     with pytest.raises(InputError, match="too long for a folder's name"):
         make_brand(tmp_path / ("k" * 300), pictures=tmp_path / "in")
+
+
+def test_the_folder_one_stands_in_is_no_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`onbrand new .` in an empty folder asks for a name: a shell's own folder is not replaced."""
+    pictures = draw(tmp_path / "in", 3)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in (".", ".."):
+        with pytest.raises(InputError, match="write  onbrand new NAME"):
+            make_brand(name, pictures=pictures)
+    assert os.listdir(tmp_path / "here") == []
+
+
+def test_folders_above_are_not_left_behind(tmp_path: Path) -> None:
+    """new deep/er/k that fails leaves no deep/; one that works makes it."""
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "a.png").touch()
+    with pytest.raises(DatasetError):
+        make_brand(tmp_path / "deep" / "er" / "k", pictures=bad)
+    assert os.listdir(tmp_path) == ["bad"]
+    assert make_brand(tmp_path / "deep" / "er" / "k", pictures=draw(tmp_path / "in")).is_dir()
+
+
+def test_a_pack_is_not_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--base pocket means the built-in pack, whatever lies beside."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pocket").mkdir()
+    pictures = draw(tmp_path / "in", 3)
+    assert Recipe.load(new(tmp_path / "kuro", pictures=pictures, base="pocket")).base == "pocket"
+    (tmp_path / "pocket" / "model_index.json").write_text("{}")
+    assert place_of("pocket") == "pocket"
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import math
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +45,7 @@ kind = "appearance"
 learning_rate = 1e-4
 batch_size = 2
 num_steps = 2
+min_snr_gamma = 0
 {more}
 """
 GATE = '[[gate]]\nafter = "appearance"\nmetric = "identity"\nat_least = 1.5'
@@ -143,6 +147,13 @@ def test_an_impossible_request_is_refused_before_any_work(brand: Path) -> None:
     for seed in (-5, 2**63):
         with pytest.raises(InputError, match=f"seed is {seed}"):
             ob.generate("waving", brand, seed=seed)
+    for guidance in (math.inf, math.nan):
+        with pytest.raises(InputError, match=f"guidance is {guidance}"):
+            ob.generate("waving", brand, guidance=guidance)
+    with pytest.raises(InputError, match="no edges and no drawing"):
+        ob.generate("waving", brand, strength=0.5)
+    with pytest.raises(InputError, match="there is no identity"):
+        ob.generate("waving", brand, identity_strength=0.5)
     assert not (brand / "generated").exists()
 
 
@@ -228,6 +239,24 @@ def test_two_calls_never_share_a_number(brand: Path) -> None:
     shots = ob.generate("waving", brand, num_per_prompt=1, num_steps=1)
     assert shots.root == brand / "generated" / "002"
     assert (taken / "half.png").is_file()
+
+
+def test_folders_of_people_take_no_number(brand: Path) -> None:
+    """What people put aside under generated/ is passed over."""
+    (brand / "generated" / "009 best").mkdir(parents=True)
+    shots = ob.generate("waving", brand, num_per_prompt=1, num_steps=1)
+    assert shots.root == brand / "generated" / "001"
+
+
+def test_a_report_draws_no_refused_words(brand: Path) -> None:
+    """Of the brief's prompts or its description, as generate; before anything is drawn."""
+    brief = ob.Brief.load(brand)
+    told: list[Event] = []
+    prompts = ["waving", "a naked fox", "sitting", "sleeping"]
+    brief.model_copy(update={"prompts": prompts}).save(brand)
+    with pytest.raises(PromptError, match="'naked'"):
+        ob.report(brand, emit=told.append)
+    assert not [event for event in told if isinstance(event, Started)]
 
 
 def test_one_process_at_a_time_trains_or_compares(brand: Path) -> None:
@@ -345,7 +374,20 @@ def test_pictures_follow_edges_or_a_drawing(
     assert np.abs(np.asarray(off.open(0), int) - np.asarray(plain.open(0), int)).max() <= 1
     with pytest.raises(InputError, match="one of them"):
         ob.generate("waving", brand, edges=shape, drawing=shape)
-    with pytest.raises(InputError, match="strength is -1"):
-        ob.generate("waving", brand, edges=shape, strength=-1)
+    for strength in (-1, math.inf):
+        with pytest.raises(InputError, match=f"strength is {strength}"):
+            ob.generate("waving", brand, edges=shape, strength=strength)
     with pytest.raises(PackError, match="has no ControlNet"):
         ob.generate("waving", finished, edges=shape)
+
+
+def test_a_report_shows_the_recipe_that_trained_the_model(brand: Path) -> None:
+    """Not the folder's, which may be another one or gone; the page says to train with what it
+    shows, and that gives the very recipe back."""
+    (brand / "recipe.toml").unlink()
+    ob.report(brand, num_prompts=1, num_per_prompt=1, num_steps=1)
+    page = html.unescape((brand / "report.html").read_text())
+    assert f"onbrand train {brand} --recipe FILE" in page
+    shown = page.partition("<h3>Recipe</h3><pre>")[2].partition("</pre>")[0]
+    model = ob.BrandModel.load(brand / "model")
+    assert ob.Recipe.model_validate(tomllib.loads(shown)) == model.recipe

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,12 @@ import pytest
 from brand_folder import draw_picture
 
 import onbrand as ob
+from onbrand import road
 from onbrand.app.cli import main
-from onbrand.errors import DatasetError, InputError
+from onbrand.errors import DatasetError, InputError, PromptError
 from onbrand.events import Event, Started, Warned
 from onbrand.recipe import Recipe
+from onbrand.road.places import open_brand
 
 RATE, BATCH = "stage.appearance.learning_rate", "stage.appearance.batch_size"
 RECIPE = """
@@ -183,8 +187,9 @@ def test_one_that_breaks_stops_no_other(tmp_path: Path, tiny_pack_folder: Path) 
 
 def test_drawing_is_swept_without_training(trained: Path, tmp_path: Path) -> None:
     """Guidance and words change the pictures of the brand's own model; alignment asks them all for
-    the brief's own text; an untrained brand is told to train first."""
-    brand = Path(shutil.copytree(trained, tmp_path / "kuro"))
+    the brief's own text; what to run next can be typed; an untrained brand is told to train first.
+    """
+    brand = Path(shutil.copytree(trained, tmp_path / "my kuro"))
     told: list[Event] = []
     settings = {"sample.guidance": [1, 6], "prompt.style": ["", "flat sticker"]}
     found = ob.sweep(brand, settings=settings, apply=True, emit=told.append)
@@ -195,6 +200,11 @@ def test_drawing_is_swept_without_training(trained: Path, tmp_path: Path) -> Non
     prompts = [t.pictures.items[0].prompt for t in found.trials if t.pictures]
     assert [p.endswith("waving at night, flat sticker") for p in prompts] == [False, True] * 2
     assert (brand / "recipe.toml").read_bytes() == (trained / "recipe.toml").read_bytes()
+
+    chosen = replace(found, take=replace(found.take, name=found.trials[3].name, good=True))
+    (command,) = road.next_commands(chosen, open_brand(brand))
+    words = shlex.split(command)
+    assert words[words.index("--brand") + 1] == str(brand)
 
     worded = ob.sweep(brand, settings={"prompt.pose": ["jumping", "naked"]})
     assert [trial.state for trial in worded.trials] == ["done", "refused"]
@@ -209,6 +219,15 @@ def test_drawing_is_swept_without_training(trained: Path, tmp_path: Path) -> Non
     manifest.unlink()
     with pytest.raises(InputError, match="onbrand train"):
         ob.sweep(brand, settings=settings)
+
+
+def test_refused_words_of_the_brief_stop_a_sweep(trained: Path, tmp_path: Path) -> None:
+    """Before the base draws anything: no combination could take them away."""
+    brand = Path(shutil.copytree(trained, tmp_path / "kuro"))
+    ob.Brief.load(brand).model_copy(update={"prompts": ["waving", "naked"]}).save(brand)
+    with pytest.raises(PromptError, match="'naked'"):
+        ob.sweep(brand, settings={"sample.guidance": [2, 4]})
+    assert not (brand / "sweep").exists()
 
 
 def test_the_built_in_pack_draws_with_every_sampler(tmp_path: Path) -> None:
@@ -237,9 +256,11 @@ def test_the_command_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "nothing to sweep" in capsys.readouterr().err
     assert run("sweep", brand, "--set", "lora.rnak=2,4") == 2
     assert "did you mean 'lora.rank'?" in capsys.readouterr().err
+    assert run("sweep", brand, "--set", "lora.rank=2,4", "--seed", "3") == 2
+    assert "--seed 3 says which combinations --random draws" in capsys.readouterr().err
 
     (brand / "sweep.toml").write_text("random = 1\n[set]\nlora.rank = [3, 4]\n")
-    assert run("sweep", brand, "--dry-run") == 0
+    assert run("sweep", brand, "--seed", "3", "--dry-run") == 0
     said = capsys.readouterr().err
     assert "1 combination of 2:" in said
     assert "1 training, 4 pictures seen: about" in said
@@ -266,5 +287,8 @@ def test_nothing_to_compare_with_is_said(trained: Path, tmp_path: Path) -> None:
     dataset = ob.Dataset.load(brand / "dataset")
     kept = [asset for asset in dataset.assets if asset.split == "train"]
     ob.Dataset(dataset.root, kept, [], {}).save()
+    model = ob.BrandModel.load(brand / "model")
+    model.parents["dataset"] = ob.Dataset.load(dataset.root).fingerprint
+    model.save()
     with pytest.raises(DatasetError, match="holds out no picture"):
         ob.sweep(brand, settings={"sample.guidance": [2, 4]})

@@ -36,6 +36,17 @@ def test_captions_beside_pictures(tmp_path: Path) -> None:
     }
 
 
+def test_a_name_that_leaves_no_room_for_an_ending(tmp_path: Path) -> None:
+    """A picture of the longest name that there can be has no caption beside it, and is a picture;
+    metadata that names a longer one tells of no such file."""
+    long = "k" * 251 + ".png"
+    draw(tmp_path / long)
+    rows = [{"file_name": long, "text": "kuro"}, {"file_name": "k" * 300, "text": "kuro"}]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert captions(tmp_path) == {long: "kuro"}
+    assert [skip.path for skip in find([tmp_path]).skipped] == ["k" * 300]
+
+
 def test_metadata_lines(tmp_path: Path) -> None:
     """metadata.jsonl gives text or prompt by file name, below its folder too; .txt wins over it."""
     draw(tmp_path / "a.png", tmp_path / "b.png", tmp_path / "sub" / "c.png")
@@ -81,6 +92,7 @@ def test_a_metadata_table(tmp_path: Path) -> None:
             "file_name,text\na.png\nb.png,kuro\n",
             "no text in 1 of its rows (line 2)",
         ),
+        ("metadata.csv", f'file_name,text\na.png,kuro\nb.png,"{"x" * 140_000}', "quote not closed"),
         ("metadata.jsonl", "{broken", "line 1: no valid JSON"),
         ("metadata.jsonl", '{"file_name": 7, "text": "x"}', "line 1: no file_name"),
         ("metadata.jsonl", '{"file_name": "a.png", "text": 5}', "line 1: its text is no text"),

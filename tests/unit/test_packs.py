@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from tiny import ROLES
+from tiny_hub import write_yunet
 
 from onbrand.errors import PackError, WeightsError
 from onbrand.models import Pack, may_be_on_hub, open_pack
 from onbrand.models.layout import fingerprint_folders
+from onbrand.models.perception import load_faces
+from onbrand.models.perception.hub.faces import YuNetFaces
 
 
 @pytest.fixture
@@ -34,6 +37,15 @@ def test_a_plain_diffusers_folder_is_a_pack(tiny_hub_base: Path) -> None:
     pack = open_pack(tiny_hub_base)
     assert (pack.name, pack.licence) == ("hub_base", "creativeml-openrail-m")
     assert pack.roles == {}
+
+
+def test_a_face_finder_needs_its_file_alone(copy_of_base: Path) -> None:
+    """The .onnx file of OpenCV's model zoo in a folder of its own, with no config.json."""
+    path = write_yunet(copy_of_base / "faces")
+    (copy_of_base / "pack.toml").write_text('[roles]\nfaces = "faces"')
+    finder = load_faces(open_pack(copy_of_base))
+    assert isinstance(finder, YuNetFaces)
+    assert finder.path == path
 
 
 def test_a_pack_without_judges_borrows_them(tiny_hub_base: Path, tiny_pack_folder: Path) -> None:
@@ -122,6 +134,18 @@ def _edit(path: Path, **changes: object) -> None:
             "holds no config.json",
         ),
         (
+            lambda root: (root / "pack.toml").write_text('[roles]\nfaces = "unet"'),
+            r"holds no \*\.onnx",
+        ),
+        (
+            lambda root: (root / "pack.toml").write_text('[roles]\nidenitty = "unet"'),
+            "unknown role 'idenitty'. Did you mean 'identity'",
+        ),
+        (
+            lambda root: (root / "pack.toml").write_text('[roles]\nx = "unet"'),
+            "unknown role 'x'. There are identity, alignment",
+        ),
+        (
             lambda root: (root / "pack.toml").write_text('[roles]\nidentity = "../.."'),
             "lies outside the pack",
         ),
@@ -201,11 +225,14 @@ def test_only_a_hub_id_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.Monk
         ("a Sussex fox with a hens' nest, essex", {}),
         ("a NAKED fox and two corpses", {"NAKED": "nudity", "corpses": "violence"}),
         ("a n4ked fox, self-harm", {"n4ked": "nudity", "self-harm": "self-harm"}),
+        ("a half-naked_fox", {"half-naked_fox": "nudity"}),
+        ("corpses-and_self_harm", {"corpses-and_self_harm": "violence"}),
+        ("self_harm", {"self_harm": "self-harm"}),
     ],
 )
 def test_refused_words_are_found_whatever_their_spelling(
     tiny_pack: Pack, prompt: str, found: dict[str, str]
 ) -> None:
-    """Capitals, plurals and digits do not hide a word; longer words that hold one are no matter. A
-    pack without a list has the built-in one."""
+    """Capitals, plurals, digits and words joined to it do not hide a word; longer words that hold
+    one are no matter. A pack without a list has the built-in one."""
     assert tiny_pack.refused_in(prompt) == found

@@ -1,4 +1,4 @@
-"""Pictures: what a model drew for some prompts, and with what it can be drawn again."""
+"""Pictures: what a model drew for some prompts, with which seeds, steps and guidance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KIND = "pictures"
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One generated picture: `file` is its name in the folder, `prompt` the full text it was
-    drawn from."""
+    drawn from. The file itself also names the negative prompt and the sampler."""
 
     file: str
     prompt: str

@@ -14,6 +14,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import os.path
 import posixpath
 import re
 from collections.abc import Iterator
@@ -84,15 +85,18 @@ def read_lines(folder: Path) -> Lines:
     found: dict[str, Line] = {}
     faults: list[str] = []
     silent: list[int] = []
-    for number, row in _rows(file, text):
-        try:
-            name, line = _line(row)
-        except ValueError as fault:
-            faults.append(f"{file}, line {number}: {fault}, not used")
-            continue
-        found[name] = line
-        if not line.caption and not line.note:
-            silent.append(number)
+    try:
+        for number, row in _rows(file, text):
+            try:
+                name, line = _line(row)
+            except ValueError as fault:
+                faults.append(f"{file}, line {number}: {fault}, not used")
+                continue
+            found[name] = line
+            if not line.caption and not line.note:
+                silent.append(number)
+    except csv.Error as fault:
+        faults.append(f"{file}: {fault}; is a quote not closed? Nothing is used from there on")
     if silent:
         some = ", ".join(map(str, silent[:3])) + (", …" if len(silent) > 3 else "")
         faults.append(f"{file}: no text in {len(silent)} of its rows (line {some})")
@@ -129,7 +133,8 @@ def _line(row: object) -> tuple[str, Line]:
 def _twins(picture: Path, ending: str) -> list[Path]:
     """picture.txt, and picture.png.txt, where they are."""
     names = (picture.with_suffix(ending), picture.with_name(picture.name + ending))
-    return [file for file in names if file.is_file()]
+    # not Path.is_file: with the ending a long name may be longer than any file's can be
+    return [file for file in names if os.path.isfile(file)]
 
 
 def _read(file: Path) -> str | None:

@@ -249,7 +249,7 @@ class _Search:
     def remark_missing(self, folder: Path, names: Sequence[str]) -> None:
         """Captions without a picture and lines without a file: likely a misspelt name."""
         for name in self.lines[folder].by_name:
-            if not (folder / name).is_file():
+            if not os.path.isfile(folder / name):
                 reason = "is named in the metadata, but there is no such file"
                 self.finding.skipped.append(Skip(name, reason))
         stems = {Path(n).stem for n in names if Path(n).suffix.lower() not in ENDINGS}

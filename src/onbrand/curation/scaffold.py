@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ def make_brand(
     go to the look-alikes. A `brief` file is begun from, and the words given here stand above it.
     Raises `InputError` when the folder is there already, `DatasetError` when no picture can be
     used, `BriefError` and `RecipeError`, each before anything is made; `StorageError` with nothing
-    left behind.
+    left behind. `base` stands in for the recipe's, as it is.
     """
     place = Path(folder)
     _refuse_existing(place)
@@ -79,6 +81,8 @@ def make_brand(
     finding.pictures = [found for found in finding.pictures if not found.is_variant]
 
     fresh = place.resolve().with_name(f".{place.name}.{secrets.token_hex(3)}.making")
+    with storage_errors(place):
+        not_there = [above for above in fresh.parents if not above.exists()]
     try:
         make_folder(fresh)
         _fill(fresh, finding, others, told, recipe_text, emit)
@@ -86,6 +90,9 @@ def make_brand(
             fresh.replace(place)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        with suppress(OSError):  # the brand is in it
+            for above in not_there:
+                above.rmdir()
     return place
 
 
@@ -128,14 +135,15 @@ def _refuse_existing(place: Path) -> None:
     if (place / "brief.toml").exists():
         raise InputError(
             f"{place} is a brand already, and stays as it is: put new pictures into "
-            f"{place / 'pictures'} and run  onbrand train {place}  or choose another name"
+            f"{place / 'pictures'} and run  onbrand train {shlex.quote(str(place))}  or choose "
+            "another name"
         )
+    if not place.name or place.name == "..":  # not the folder that a shell stands in, nor above
+        raise InputError(f"{str(place)!r} is no name for a new folder: write  onbrand new NAME …")
     if place.is_dir() and not any(place.iterdir()):
         return
     if place.exists() or place.is_symlink():
         raise InputError(f"{place} exists already and is not empty: choose another name")
-    if not place.name or place.name in (".", ".."):
-        raise InputError(f"{str(place)!r} is no name for a new folder: write  onbrand new NAME …")
 
 
 def _recipe_text(recipe: str | Path, base: str | None) -> str:
@@ -147,7 +155,7 @@ def _recipe_text(recipe: str | Path, base: str | None) -> str:
     import tomlkit
 
     document = tomlkit.parse(text)
-    document["base"] = str(Path(base).resolve()) if Path(base).is_dir() else base
+    document["base"] = base
     return tomlkit.dumps(document)
 
 

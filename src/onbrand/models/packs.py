@@ -12,6 +12,7 @@ layout:
     identity = "identity"              # an image classifier; embedding = its logits
     alignment = "alignment"            # VisionTextDualEncoderModel, CLIP or SigLIP
     parsing = "parsing"                # a segmenter, labels = parts
+    faces = "faces"                    # OpenCV's YuNet, its .onnx file alone
     clicks = "clicks"                  # a segmenter of five channels, or SAM
     expression = "expression"          # an image classifier of face crops
     tagger = "tagger"                  # an image classifier, labels "species:fox", or BLIP
@@ -238,10 +239,17 @@ def _read_folder(
 
 
 def _role_folder(root: Path, role: str, place: str) -> Path:
+    if role not in ROLES:
+        guess = nearest(role, ROLES)
+        hint = f"Did you mean '{guess}'?" if guess else f"There are {', '.join(ROLES)}."
+        raise PackError(
+            f"{root / 'pack.toml'} names '{place}' for an unknown role '{role}'. {hint}"
+        )
     folder = root / place
     inside = folder.resolve().is_relative_to(root.resolve())
-    if not inside or not (folder / "config.json").is_file():
-        said = "holds no config.json" if inside else "lies outside the pack"
+    wanted = "*.onnx" if role == "faces" else "config.json"
+    if not inside or not any(folder.glob(wanted)):
+        said = f"holds no {wanted}" if inside else "lies outside the pack"
         raise PackError(
             f"{root / 'pack.toml'} names '{place}' for the role '{role}', but that folder {said}."
         )

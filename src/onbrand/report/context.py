@@ -15,12 +15,11 @@ __all__ = ["Column", "Curve", "Evidence", "Neighbour", "ReportContext", "Shown"]
 @dataclass(frozen=True)
 class Shown:
     """One picture on the page. `alt` says what is on it, for people who cannot see it; `note` is
-    printed under it. `flagged` draws attention (a miss, a memorised picture)."""
+    printed under it."""
 
     picture: Image.Image
     alt: str
     note: str = ""
-    flagged: bool = False
 
 
 @dataclass(frozen=True)

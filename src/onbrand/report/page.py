@@ -41,12 +41,11 @@ class Photo:
     height: int
     alt: str
     note: str
-    flagged: bool
 
 
 def embed(shown: Shown, size_px: int) -> Photo:
-    """Shrink to at most `size_px` on the longer side (never enlarge) and embed as WebP; pictures
-    that stay small are kept lossless, because a report must not add artefacts of its own."""
+    """Shrink to at most `size_px` on the longer side (never enlarge) and embed as WebP, lossy at
+    quality 90."""
     picture = shown.picture.convert("RGBA" if "A" in shown.picture.getbands() else "RGB")
     scale = min(1.0, size_px / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -55,7 +54,7 @@ def embed(shown: Shown, size_px: int) -> Photo:
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=90, method=4)
     src = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Photo(src, size[0], size[1], shown.alt, shown.note, shown.flagged)
+    return Photo(src, size[0], size[1], shown.alt, shown.note)
 
 
 def arms(judgement: Judgement) -> dict[str, Arm]:

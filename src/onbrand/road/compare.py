@@ -14,8 +14,8 @@ from onbrand.artifacts import Arm, BrandModel, Dataset, Judgement, Pictures
 from onbrand.events import Listener, Noted, silent
 from onbrand.road.contest import Contest, Entry, open_contest
 from onbrand.road.learn import choice_of, train_baseline
-from onbrand.road.picture import warn_of_unseen_words
 from onbrand.road.places import Places, open_brand
+from onbrand.road.words import refuse_words, warn_of_unseen_words
 
 if TYPE_CHECKING:
     from onbrand.judging import Measured, References, Verdict
@@ -56,11 +56,14 @@ def compare(
     """Draws and measures all arms of a trained brand; finished pictures are kept in judged/.
 
     `contest` says on what prompts and by which judge (default: `open_contest(brand)`). With
-    `baselines` dreambooth_lora is trained if missing.
+    `baselines` dreambooth_lora is trained if missing. Raises `PromptError` for refused words,
+    before anything is drawn.
     """
     places = open_brand(brand)
     model = places.trained()
     contest = contest or open_contest(brand, emit=emit)
+    for entry in _entries(contest, model, None):
+        refuse_words(contest.pack, entry.prompts)
     with places.alone():
         baseline = train_baseline(brand, emit=emit) if baselines else _old_baseline(places, emit)
         entries = _entries(contest, model, baseline)

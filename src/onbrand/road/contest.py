@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +78,6 @@ class Contest:
     eyes: Eyes | None
     emit: Listener
     base: ArmPictures | None = None
-    opened: list[DiffusionModel] = field(default_factory=list)
 
     @property
     def class_texts(self) -> list[str]:
@@ -117,6 +116,13 @@ class Contest:
         eyes = self.eyes or judging.open_eyes(self.pack)
         return judging.Judge(eyes, self.references, base=self.base, seed=self.seeds[0])
 
+    @cached_property
+    def diffusion(self) -> DiffusionModel:
+        """The one model in memory, with whatever adapter it wore last."""
+        from onbrand.models.diffusion import load_diffusion
+
+        return load_diffusion(self.pack)
+
     def measure(self, drawn: Drawn) -> Measured:
         """All figures of an entry."""
         return self.judge.measure(self.shown(drawn))
@@ -143,13 +149,8 @@ class Contest:
         return draw(artist, request, folder, task=task, emit=self.emit)
 
     def _artist(self, checkpoint: Path | None, of_class: bool) -> DiffusionModel:
-        """The one model, loaded when first asked for, with the entry's adapter on it; the plain
-        class is nobody's identity."""
-        from onbrand.models.diffusion import load_diffusion
-
-        if not self.opened:
-            self.opened.append(load_diffusion(self.pack))
-        model = with_lora(self.opened[0], checkpoint)
+        """The one model with the entry's adapter on it; the plain class is nobody's identity."""
+        model = with_lora(self.diffusion, checkpoint)
         if of_class and model.way is not None:
             model.way.show(None)
         return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from onbrand.errors import InputError
 from onbrand.files import fingerprint_file
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from onbrand.models.diffusion import DiffusionModel
@@ -22,11 +25,11 @@ __all__ = ["Followed", "followed_from"]
 
 @dataclass(frozen=True)
 class Followed:
-    """The identities, where each may be (files of white on black; none: strips from left to
-    right), and how strongly; `name` says by content what pictures depend on."""
+    """The identities, where each may be (white on black; none: strips from left to right, for a
+    single one everywhere), and how strongly; `name` says by content what pictures depend on."""
 
     identities: tuple[Identity, ...]
-    masks: tuple[Path, ...]
+    masks: tuple[Image, ...]
     strength: float
     name: str
 
@@ -38,7 +41,7 @@ class Followed:
 
         way = model.way or load_adapter(model, pack)
         who = torch.stack([torch.from_numpy(identity.who.copy()) for identity in self.identities])
-        masks = self._regions(model.num_px) if len(who) > 1 else None
+        masks = self._regions(model.num_px) if self.masks or len(who) > 1 else None
         way.show(who, masks_nhw=masks, strength=self.strength)
         return model
 
@@ -51,8 +54,8 @@ class Followed:
 
         num = len(self.identities)
         if self.masks:
-            read = [pixels.fit(pixels.flatten(pixels.read(path)), side_px) for path in self.masks]
-            grey = [np.asarray(picture.convert("L"), np.float32) / 255 for picture in read]
+            fitted = [pixels.fit(mask, side_px).convert("L") for mask in self.masks]
+            grey = [np.asarray(mask, np.float32) / 255 for mask in fitted]
             return torch.from_numpy(np.stack(grey))
         strips = torch.zeros(num, side_px, side_px)
         for k in range(num):
@@ -61,16 +64,29 @@ class Followed:
 
 
 def followed_from(
-    pack: Pack, identities: Sequence[str | Path], masks: Sequence[str | Path], strength: float
+    pack: Pack,
+    base: str,
+    identities: Sequence[str | Path],
+    masks: Sequence[str | Path],
+    strength: float | None,
 ) -> Followed | None:
-    """The identities in these folders; None for none. Raises `InputError` when another encoder than
-    the pack's made one, or the masks are not one for each; `ArtifactError` for no identity there.
+    """The identities in these folders, shown as strongly as `strength` says (None: 1); None for
+    none. `base` is the name that `pack` was opened by.
+
+    Raises `InputError` when another encoder than the pack's made one, when the masks are not one
+    for each, and for masks or a strength without an identity; `ArtifactError` for no identity
+    there, `PictureError` for a mask that is no picture.
     """
+    from onbrand import pixels
+
     if not identities:
         if masks:
             raise InputError("masks say where identities may be, but there is no identity")
+        if strength is not None:
+            raise InputError(f"the identity's strength is {strength}, but there is no identity")
         return None
-    if strength < 0:
+    strength = 1.0 if strength is None else strength
+    if not 0 <= strength < math.inf:
         raise InputError(f"the identity's strength is {strength}; it is 0 (nobody) or more")
     known = tuple(Identity.load(folder) for folder in identities)
     encoder = pack.role_fingerprint("identity")
@@ -79,10 +95,12 @@ def followed_from(
             raise InputError(
                 f"{identity.root} was made with the encoder of '{identity.base}' "
                 f"({identity.encoder}); the base here is '{pack.name}' ({encoder}). Make it anew: "
-                f"onbrand identity make {identity.root} --base {pack.name} PICTURES"
+                f"onbrand identity make {shlex.quote(str(identity.root))} PICTURES "
+                f"--base {shlex.quote(base)}"
             )
     if masks and len(masks) != len(known):
         raise InputError(f"{len(known)} identities need as many masks, there are {len(masks)}")
+    regions = tuple(pixels.flatten(pixels.read(mask)) for mask in masks)
     told = [fingerprint_file(identity.root / VECTORS) for identity in known]
     told += [fingerprint_file(Path(mask)) for mask in masks]
-    return Followed(known, tuple(map(Path, masks)), strength, " ".join([*told, f"{strength:g}"]))
+    return Followed(known, regions, strength, " ".join([*told, f"{strength:g}"]))

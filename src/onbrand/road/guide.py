@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,20 +38,24 @@ class Guide:
 
 
 def guide_from(
-    pack: Pack, edges: str | Path | None, drawing: str | Path | None, strength: float
+    pack: Pack, edges: str | Path | None, drawing: str | Path | None, strength: float | None
 ) -> Guide | None:
     """A guide from a picture whose Canny edges are followed, or from a drawing (white edges or an
-    OpenPose figure, on black) that is followed as it is; None without either.
+    OpenPose figure, on black) that is followed as it is, as strictly as `strength` says (None: 1);
+    None without either.
 
-    Raises InputError for both at once or a strength below 0, PictureError for a file that is no
-    picture, PackError when the base has no ControlNet.
+    Raises InputError for both at once, a strength below 0 or one without anything to follow,
+    PictureError for a file that is no picture, PackError when the base has no ControlNet.
     """
     path = edges or drawing
     if path is None:
+        if strength is not None:
+            raise InputError(f"the strength is {strength}, but there are no edges and no drawing")
         return None
     if edges is not None and drawing is not None:
         raise InputError(f"edges={edges} and drawing={drawing}: one picture follows one of them")
-    if strength < 0:
+    strength = 1.0 if strength is None else strength
+    if not 0 <= strength < math.inf:
         raise InputError(f"the strength is {strength}; it is 0 (not followed) or more")
     from onbrand import generation, pixels
     from onbrand.models.control import load_controlnet

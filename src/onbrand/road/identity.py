@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from onbrand.artifacts.identity import Identity, IdentityPicture
+from onbrand.artifacts.folder import MANIFEST
+from onbrand.artifacts.identity import VECTORS, Identity, IdentityPicture
 from onbrand.errors import InputError, PictureError, counted
 from onbrand.events import Advanced, Finished, Listener, Skipped, Started, silent
-from onbrand.files import fingerprint_file, make_folder
+from onbrand.files import HEX_DIGITS, fingerprint_file, make_folder, storage_errors
 from onbrand.models.parts import PARTS
 from onbrand.road.places import place_of
 
@@ -26,7 +28,8 @@ __all__ = ["Likeness", "compare_identities", "make_identity"]
 
 LEAST_SHARE = 0.001  # of a picture's pixels that a part needs: 4 × 4 of 128 × 128
 TASK = "reading pictures"
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_KEPT = re.compile(rf"pictures/[0-9a-f]{{{HEX_DIGITS}}}\.png")
+_HALF = re.compile(r"(pictures/)?\..+\.tmp")
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,15 @@ def make_identity(
     the folder `out`: a vector that generation can follow without any training, and one per part.
 
     One to five pictures do; they should show the same character in different scenes. What cannot
-    be read is told as `Skipped`. Raises `InputError` without a usable picture or when `out` holds
+    be read is told as `Skipped`. A call that was stopped is made again; pictures of an identity
+    that lay there go. Raises `InputError` without a usable picture or when `out` is a file or holds
     something else, `PackError` for a base without an identity encoder.
     """
     from onbrand import pixels
     from onbrand.models import open_pack
 
     root = Path(out)
-    if root.exists() and any(root.iterdir()) and not (root / "vectors.safetensors").is_file():
-        raise InputError(f"{root} is there and holds no identity: name another folder")
+    _refuse_other_things(root)
     shown: list[tuple[Path, Image.Image]] = []
     files = _files([pictures] if isinstance(pictures, Path | str) else pictures)
     for path in files:
@@ -87,7 +90,7 @@ def make_identity(
         each=each,
         parts=parts,
     )
-    identity.save()
+    _put_down(identity)
     emit(Finished(TASK, {"pictures": len(shown)}))
     return identity
 
@@ -106,11 +109,39 @@ def compare_identities(one: Identity, two: Identity) -> Likeness:
     )
 
 
+def _refuse_other_things(root: Path) -> None:
+    """Raises `InputError` for a file, and for a folder that holds anything but an identity or the
+    pictures of one whose making was stopped."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is a file: name a folder to write the identity into")
+    if (root / VECTORS).is_file():
+        return
+    names = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    if not all(_KEPT.fullmatch(name) or _HALF.fullmatch(name) for name in names):
+        raise InputError(f"{root} is there and holds no identity: name another folder")
+
+
+def _put_down(identity: Identity) -> None:
+    """Saves it where its pictures are already, and removes those of an identity that was there.
+    Its manifest goes first: stopped in between, the folder is no identity rather than a mixed one.
+    """
+    kept = {f"{picture.key}.png" for picture in identity.pictures}
+    with storage_errors(identity.root):
+        (identity.root / MANIFEST).unlink(missing_ok=True)
+    identity.save()
+    with storage_errors(identity.root):
+        for path in (identity.root / "pictures").iterdir():
+            if path.name not in kept and _KEPT.fullmatch(f"pictures/{path.name}"):
+                path.unlink()
+
+
 def _files(given: Sequence[Path | str]) -> list[Path]:
+    from onbrand import pixels
+
     found: list[Path] = []
     for path in map(Path, given):
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS)
+            found += sorted(filter(pixels.is_picture, path.iterdir()))
         else:
             found.append(path)
     return list(dict.fromkeys(found))

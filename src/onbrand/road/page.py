@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onbrand.artifacts import Judgement
+from onbrand.artifacts import BrandModel, Judgement
+from onbrand.errors import RecipeError
 from onbrand.events import Listener, silent
 from onbrand.road.compare import BASE, Comparison, compare
 from onbrand.road.contest import open_contest
@@ -62,9 +63,9 @@ def report(
         neighbours=_neighbours(found),
         coverage_holes=_holes(found),
         skipped=[(skip.path, skip.reason) for skip in found.dataset.skipped],
-        recipe_toml=(places.root / "recipe.toml").read_text(encoding="utf-8"),
+        recipe_toml=_recipe_toml(found.model),
         lineage=_lineage(found),
-        commands=_commands(places, baselines),
+        commands=_commands(places, found.model, baselines),
         facts=_facts(found),
         diagnosis=found.verdict.diagnosis,
         evidence=_evidence(found),
@@ -201,10 +202,25 @@ def _lineage(found: Comparison) -> list[tuple[str, str]]:
     return list((own | parents).items())
 
 
-def _commands(places: Places, baselines: bool) -> list[str]:
+def _recipe_toml(model: BrandModel) -> str:
+    """What the model was trained with, as a recipe.toml that says the same."""
+    import tomlkit
+
+    tables = model.recipe.model_dump(exclude_none=True)
+    for stage in tables["stage"]:
+        stage.setdefault("min_snr_gamma", 0)  # there is no None in TOML: 0 switches it off
+    return tomlkit.dumps(tables)
+
+
+def _commands(places: Places, model: BrandModel, baselines: bool) -> list[str]:
+    """What makes the page again: with the recipe on it, where the folder's is another one."""
+    try:
+        same = places.recipe() == model.recipe
+    except RecipeError:
+        same = False
     return [
-        f"onbrand train {places.root}",
-        f"onbrand report {places.root}" + (" --baselines" if baselines else ""),
+        places.command("train") + ("" if same else " --recipe FILE  # the recipe on this page"),
+        places.command("report") + (" --baselines" if baselines else ""),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -28,6 +28,7 @@ from onbrand.models.samplers import check_sampler
 from onbrand.road.follow import Followed, followed_from
 from onbrand.road.guide import Guide, guide_from
 from onbrand.road.places import Places, open_brand
+from onbrand.road.words import refuse_words, warn_of_unseen_words
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
@@ -38,9 +39,9 @@ __all__ = [
     "checkpoint_of",
     "draw",
     "generate",
+    "negative_of",
     "parents_of",
-    "refuse_words",
-    "warn_of_unseen_words",
+    "warning_once",
     "with_lora",
     "write_sheet",
 ]
@@ -79,10 +80,10 @@ def generate(
     stage: str | None = None,
     edges: str | Path | None = None,
     drawing: str | Path | None = None,
-    strength: float = 1.0,
+    strength: float | None = None,
     identities: Sequence[str | Path] = (),
     masks: Sequence[str | Path] = (),
-    identity_strength: float = 1.0,
+    identity_strength: float | None = None,
     emit: Listener = silent,
 ) -> Pictures:
     """Draws `num_per_prompt` pictures of each prompt into a new folder under generated/.
@@ -94,21 +95,23 @@ def generate(
     words that the base has never seen.
 
     All of them follow the edges of the picture `edges`, or a `drawing` as it is (white edges or an
-    OpenPose figure, on black), as strictly as `strength` says, if one is given.
+    OpenPose figure, on black), as strictly as `strength` says (None: 1), if one is given.
 
     They show the characters of `identities`, folders that `make_identity` wrote; that needs no
     training: a brand without a trained model, or `stage` "base", is drawn by its base. Several
-    characters stand from left to right, or where `masks` (white on black, one each) say.
+    characters stand from left to right, or where `masks` (white on black, one each) say; a single
+    one stands anywhere, or where its mask says. `identity_strength` None is 1.
 
     Raises `PromptError` for empty prompts and refused words, `InputError` for an untrained brand
-    without identities, an unknown stage or two things to follow, `PackError` for a base without the
+    without identities, an unknown stage, two things to follow, or a strength of nothing,
+    `PictureError` for a mask or a drawing that is no picture, `PackError` for a base without the
     ControlNet or the identity adapter that is asked for.
     """
     from onbrand import pixels
 
     places = open_brand(brand)
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
-    _check(asked, num_per_prompt, num_steps, seed)
+    _check(asked, num_per_prompt, num_steps, seed, guidance)
     check_sampler(sampler)
     source = _source(places, stage, untrained=bool(identities or masks))
     full = [source.say(text) for text in asked]
@@ -116,7 +119,7 @@ def generate(
     refuse_words(pack, full)
     warn_of_unseen_words(pack, full, source.brief, emit)
     guide = guide_from(pack, edges, drawing, strength)
-    followed = followed_from(pack, identities, masks, identity_strength)
+    followed = followed_from(pack, source.base, identities, masks, identity_strength)
     parents = dict(source.parents)
     parents |= {"guide": guide.name} if guide else {}
     parents |= {"identity": followed.name} if followed else {}
@@ -126,7 +129,7 @@ def generate(
         num_steps=num_steps,
         guidance=guidance,
         sampler=sampler,
-        negative_prompt=", ".join(filter(None, [*places.brief().never, negative_prompt])),
+        negative_prompt=negative_of(places.brief(), negative_prompt),
         parents=parents,
     )
     root = _folder_for(places, request)
@@ -158,7 +161,7 @@ def draw(
     files = [f"{index:03d}.png" for index in range(len(request.prompts))]
     missing = [index for index, file in enumerate(files) if not (root / file).is_file()]
     if missing:
-        begun, model, once = monotonic(), artist(), _warnings_once(emit)
+        begun, model, once = monotonic(), artist(), warning_once(emit)
         emit(Started(task, len(missing), "pictures"))
         for first in range(0, len(missing), PICTURES_PER_CALL):
             batch = missing[first : first + PICTURES_PER_CALL]
@@ -170,7 +173,7 @@ def draw(
                 guidance=request.guidance,
                 negative_prompt=request.negative_prompt,
                 sampler=request.sampler,
-                emit=once,
+                emit=lambda event: once(event) if isinstance(event, Warned) else None,
                 **(guide.settings(len(batch)) if guide else {}),
             )
             for index, image in zip(batch, images, strict=True):
@@ -196,6 +199,11 @@ def draw(
     return shots
 
 
+def negative_of(brief: Brief, asked: str) -> str:
+    """What pictures stay away from: what the brief lists under `never`, then what is asked."""
+    return ", ".join(filter(None, [*brief.never, asked.strip()]))
+
+
 def with_lora(diffusion: DiffusionModel, checkpoint: Path | None) -> DiffusionModel:
     """The model with exactly this checkpoint's LoRA and identity on it; None takes any off."""
     from onbrand.models.adapters import detach_lora, load_lora
@@ -219,40 +227,13 @@ def checkpoint_of(model: BrandModel, stage: str | None) -> Path | None:
 
 def parents_of(model: BrandModel, checkpoint: Path | None) -> dict[str, str]:
     """Lineage of a picture: the base and the LoRA file that drew it, by content."""
-    lora = None if checkpoint is None else checkpoint / "pytorch_lora_weights.safetensors"
+    from onbrand.models.lora_files import DIFFUSERS_FILE
+
+    lora = None if checkpoint is None else checkpoint / DIFFUSERS_FILE
     return {
         "base": f"{model.base} {model.parents.get('base', '')}".strip(),
         "lora": "none" if lora is None else fingerprint_file(lora),
     }
-
-
-def refuse_words(pack: Pack, prompts: Sequence[str]) -> None:
-    """Raises `PromptError` for a prompt with a word that the pack lists as not to be shown."""
-    for prompt in prompts:
-        if found := pack.refused_in(prompt):
-            reasons = ", ".join(f"'{word}' ({about})" for word, about in found.items())
-            raise PromptError(
-                f"the prompt '{prompt}' is refused: {reasons} is on the word list of what must not "
-                "be shown. Say it in other words, or leave it out."
-            )
-
-
-def warn_of_unseen_words(pack: Pack, prompts: Sequence[str], brief: Brief, emit: Listener) -> None:
-    """Emits one `Warned` naming the words the base never learned; the trigger is no such word."""
-    own = set(re.findall(r"[^\W\d_]+", brief.trigger.lower()))
-    unseen = [
-        word
-        for word in dict.fromkeys(w for p in prompts for w in pack.unseen_words(p))
-        if word.lower() not in own
-    ]
-    if unseen:
-        words = ", ".join(repr(word) for word in unseen)
-        emit(
-            Warned(
-                f"the base has never seen {words}: the pictures may ignore it. "
-                "Other words for the same thing may work better."
-            )
-        )
 
 
 @dataclass(frozen=True)
@@ -269,7 +250,7 @@ class _Source:
 def _source(places: Places, stage: str | None, *, untrained: bool) -> _Source:
     """The brand's model at this stage; its bare base, told the description, where nothing is
     trained and that is fine (`untrained`)."""
-    if untrained and not places.is_trained:
+    if untrained and not places.is_trained and stage in (None, "base"):
         brief, base = places.brief(), places.recipe().base
         parents = {"base": base, "lora": "none"}
         return _Source(base, brief, None, brief.description_prompt, parents)
@@ -286,19 +267,23 @@ def _artist(pack: Pack, checkpoint: Path | None, followed: Followed | None) -> D
     return followed.shown_by(model, pack) if followed else model
 
 
-def _warnings_once(emit: Listener) -> Listener:
-    """Passes each warning of the sampler on a single time, however many batches repeat it."""
+def warning_once(emit: Listener) -> Listener:
+    """Passes everything on, but a warning that is repeated a single time."""
     heard: set[Event] = set()
 
     def hear(event: Event) -> None:
-        if isinstance(event, Warned) and event not in heard:
+        if isinstance(event, Warned):
+            if event in heard:
+                return
             heard.add(event)
-            emit(event)
+        emit(event)
 
     return hear
 
 
-def _check(prompts: Sequence[str], num_per_prompt: int, num_steps: int, seed: int) -> None:
+def _check(
+    prompts: Sequence[str], num_per_prompt: int, num_steps: int, seed: int, guidance: float
+) -> None:
     if not prompts or not all(prompt.strip() for prompt in prompts):
         raise PromptError(f"{list(prompts)!r} has an empty prompt: say what is to be drawn")
     if num_per_prompt < 1 or num_steps < 1:
@@ -307,12 +292,15 @@ def _check(prompts: Sequence[str], num_per_prompt: int, num_steps: int, seed: in
         )
     if not 0 <= seed < 2**63 - num_per_prompt:
         raise InputError(f"the seed is {seed}; seeds are whole numbers from 0 to 2^63 − 1")
+    if not math.isfinite(guidance):
+        raise InputError(f"the guidance is {guidance}; it is a finite number, such as 4")
 
 
 def _folder_for(places: Places, request: Request) -> Path:
     """The next numbered folder, made here, so that no other process takes the number; or the last
     one, if it holds this very request unfinished (the sheet comes last)."""
-    taken = sorted(p for p in places.generated.glob("[0-9]*") if p.is_dir())
+    numbered = (p for p in places.generated.glob("*") if p.name.isdecimal() and p.is_dir())
+    taken = sorted(numbered, key=lambda path: int(path.name))
     last = taken[-1] if taken else None
     if last and _claimed(last) == request.fingerprint() and not (last / SHEET_NAME).is_file():
         return last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from onbrand.artifacts import BrandModel, Dataset
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError, InputError, StorageError
 from onbrand.files import storage_errors
+from onbrand.models.packs import BUILT_IN
 from onbrand.recipe import Recipe
 
 __all__ = ["Places", "open_brand", "place_of"]
@@ -67,6 +69,10 @@ class Places:
         """What sweeps trained and drew, and their page."""
         return self.root / "sweep"
 
+    def command(self, verb: str) -> str:
+        """`onbrand VERB` on this folder, as a shell takes it."""
+        return f"onbrand {verb} {shlex.quote(str(self.root))}"
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While the block trains or compares, no other process may; the block may nest.
@@ -104,9 +110,7 @@ class Places:
     def trained(self) -> BrandModel:
         """The brand model. Raises `InputError` when nothing has been trained yet."""
         if not self.is_trained:
-            raise InputError(
-                f"{self.root} has no trained model yet: run  onbrand train {self.root}"
-            )
+            raise InputError(f"{self.root} has no trained model yet: run  {self.command('train')}")
         return BrandModel.load(self.model)
 
     def trained_on(self, model: BrandModel) -> Dataset:
@@ -118,8 +122,8 @@ class Places:
         if dataset.fingerprint != model.parents.get("dataset"):
             raise DatasetError(
                 f"pictures, captions or held_out of {self.root} have changed since it was trained, "
-                f"so that it would be measured on what it may have learned: run  onbrand train "
-                f"{self.root}  first"
+                f"so that it would be measured on what it may have learned: run  "
+                f"{self.command('train')}  first"
             )
         return dataset
 
@@ -136,7 +140,7 @@ def open_brand(brand: str | Path) -> Places:
         return Places(root)
     if not root.is_dir():
         raise InputError(
-            f"no folder {str(root)!r}: make one with  onbrand new {root} --pictures DIR"
+            f"no folder {str(root)!r}: make one with  {Places(root).command('new')} --pictures DIR"
         )
     raise InputError(
         f"{root.resolve()} is not a brand's folder (no brief.toml in it): name one, or make one "
@@ -147,8 +151,11 @@ def open_brand(brand: str | Path) -> Places:
 def place_of(base: str) -> str:
     """A base's name as a recipe keeps it: folders as absolute paths, other names as they are.
 
-    A relative folder would mean another one as soon as a command runs elsewhere.
+    A relative folder would mean another one as soon as a command runs elsewhere. A built-in pack
+    is not a folder of its name.
     """
+    if base in BUILT_IN:
+        return base
     folder = Path(base).expanduser()
     looks_like_a_path = base.startswith((".", "/", "~")) or (folder / "model_index.json").is_file()
     return str(folder.resolve()) if looks_like_a_path else base

@@ -15,7 +15,7 @@ Drawing = Annotated[
     typer.Option(help="Follow this drawing: white edges or an OpenPose figure, on black."),
 ]
 Strength = Annotated[
-    float, typer.Option(min=0.0, help="How strictly to follow --edges or --drawing.")
+    float | None, typer.Option(min=0.0, help="How strictly to follow --edges or --drawing (1).")
 ]
 Identities = Annotated[
     list[Path] | None,
@@ -28,10 +28,10 @@ Identities = Annotated[
 ]
 Masks = Annotated[
     list[Path] | None,
-    typer.Option(help="Where each of several identities may be: white on black, in order."),
+    typer.Option(help="Where each identity may be: white on black, in order."),
 ]
 IdentityStrength = Annotated[
-    float, typer.Option(min=0.0, help="How strongly to show the identity.")
+    float | None, typer.Option(min=0.0, help="How strongly to show the identity (1).")
 ]
 
 
@@ -60,10 +60,10 @@ def command(
     ] = None,
     edges: Edges = None,
     drawing: Drawing = None,
-    strength: Strength = 1.0,
+    strength: Strength = None,
     identity: Identities = None,
     mask: Masks = None,
-    identity_strength: IdentityStrength = 1.0,
+    identity_strength: IdentityStrength = None,
 ) -> None:
     """Make pictures from prompts; the brand's name is put in for you.
 

@@ -44,7 +44,8 @@ def make(
     from onbrand.app.cli.render import showing
     from onbrand.errors import counted
 
-    with showing("stopped; nothing was written.") as emit:
+    kept = "stopped; no identity was written. Run the same command again to make it."
+    with showing(kept) as emit:
         identity = road.make_identity(out, pictures, name=name, base=base, emit=emit)
     parts = ", ".join(identity.parts) or "no part"
     made = counted(len(identity.pictures), "picture")
@@ -63,17 +64,19 @@ def show(
     A picture far from the others shows another character, or an odd view: leave it out.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from onbrand.artifacts.identity import Identity
 
     identity = Identity.load(folder)
-    table = Table(title=f"{identity.name}, for the base {identity.base}", title_justify="left")
+    title = escape(f"{identity.name}, for the base {identity.base}")
+    table = Table(title=title, title_justify="left")
     table.add_column("picture")
     table.add_column("cosine to the others", justify="right")
     for picture in identity.pictures:
         told = "–" if picture.cosine is None else f"{picture.cosine:.3f}"
-        table.add_row(picture.source, told)
+        table.add_row(escape(picture.source), told)
     Console().print(table)
     typer.echo(
         f"parts: {', '.join(sorted(identity.parts)) or 'none found'}; "
@@ -90,6 +93,7 @@ def compare(
 ) -> None:
     """How alike two identities are: cosines of the whole and of each part, 1 is the same."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from onbrand import road
@@ -97,7 +101,8 @@ def compare(
 
     first, second = Identity.load(one), Identity.load(two)
     found = road.compare_identities(first, second)
-    table = Table(title=f"{first.name} and {second.name}", title_justify="left")
+    title = escape(f"{first.name} and {second.name}")
+    table = Table(title=title, title_justify="left")
     table.add_column("part")
     table.add_column("cosine", justify="right")
     table.add_row("whole", f"{found.whole:.3f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def command(
 
     [bold]onbrand new kuro --pictures photos/kuro --subject "fox mascot"[/]
 
-    [bold]onbrand new gopher -p gopher/ -l gopher/variants/ --recipe mascot[/]
+    [bold]onbrand new gopher -p photos/gopher -l photos/gopher/variants --recipe demo[/]
     """
     from onbrand import road
     from onbrand.app.cli.render import showing
@@ -82,6 +83,7 @@ def command(
 
 def _summarise(folder: Path) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     from onbrand.artifacts import Dataset
     from onbrand.brief import Brief
@@ -92,12 +94,13 @@ def _summarise(folder: Path) -> None:
     console = Console(stderr=True, highlight=False)
     found, skipped = len(dataset.assets), len(dataset.skipped)
     captions = sum(bool(asset.caption) for asset in dataset.assets)
+    command = escape(f"onbrand train {shlex.quote(str(folder))}")
     lines = [
-        f"\n[bold]{folder}[/]: found {counted(found, 'picture')} "
+        f"\n[bold]{escape(str(folder))}[/]: found {counted(found, 'picture')} "
         f"({len(dataset.train)} to learn from, {len(dataset.held_out)} held out to measure on)"
         + (f", skipped {skipped}" if skipped else ""),
-        f"  called   {brief.prompt('')}  ({captions} of them with a caption)",
-        f"  next     look over {folder / 'brief.toml'}, then: [bold]onbrand train {folder}[/]",
+        f"  called   {escape(brief.prompt(''))}  ({captions} of them with a caption)",
+        f"  next     look over {escape(str(folder / 'brief.toml'))}, then: [bold]{command}[/]",
     ]
     if brief.palette:
         swatches = " ".join(f"[on {colour}]  [/] {colour}" for colour in brief.palette)

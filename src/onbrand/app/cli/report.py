@@ -44,7 +44,7 @@ def command(
 
     kept = (
         f"stopped; the model and finished pictures are kept in {brand}. "
-        f"To go on: onbrand report {brand}{' --baselines' if baselines else ''}"
+        "The same command goes on behind them."
     )
     with showing(kept) as emit:
         judgement = road.report(
@@ -61,6 +61,7 @@ def command(
 
 def _table(judgement: Judgement) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     out = Console(stderr=True, highlight=False)
@@ -76,4 +77,4 @@ def _table(judgement: Judgement) -> None:
         arrow = next(("↑" if m.better == "higher" else "↓" for m in metrics if m), "")
         table.add_row(f"{name} {arrow}", *("–" if m is None else f"{m.value:.3f}" for m in metrics))
     out.print(table)
-    out.print(f"[bold]{judgement.ship['reason']}[/]", soft_wrap=True)
+    out.print(f"[bold]{escape(str(judgement.ship['reason']))}[/]", soft_wrap=True)

@@ -70,12 +70,15 @@ def command(
     """
     from onbrand import road
     from onbrand.app.cli.render import showing
+    from onbrand.errors import InputError
 
     if example:
         typer.echo(road.example_sweep(), nl=False)
         return
     given = {axis.path: axis.values for axis in road.parse_words(settings or [])}
     plan = road.plan_sweep(brand, settings=given, file=file, num_random=random, seed=seed)
+    if seed is not None and plan.num_random is None:
+        raise InputError(f"--seed {seed} says which combinations --random draws: name both")
     _print_plan(plan)
     if dry_run:
         return

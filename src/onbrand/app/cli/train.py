@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,7 @@ def command(
         return
     kept = (
         f"stopped; finished stages and the last checkpoint are kept in {brand / 'model'}. "
-        f"To go on: onbrand train {brand}"
+        "The same command goes on behind them."
     )
     with showing(kept) as emit:
         model = road.train(brand, recipe=recipe, base=base, emit=emit)
@@ -62,5 +63,5 @@ def command(
     for stage in model.stages:
         figures = "  ".join(f"{k} {number(round(v, 3))}" for k, v in stage.metrics.items())
         typer.echo(f"{stage.name}: {counted(stage.num_steps, 'step')}  {figures}", err=True)
-    typer.echo(f"next: onbrand report {brand}", err=True)
+    typer.echo(f"next: onbrand report {shlex.quote(str(brand))}", err=True)
     typer.echo(str(model.root))

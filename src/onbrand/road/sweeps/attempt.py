@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -21,9 +21,8 @@ from onbrand.road.learn import train_into
 from onbrand.road.picture import (
     Request,
     draw,
+    negative_of,
     parents_of,
-    refuse_words,
-    warn_of_unseen_words,
     with_lora,
     write_sheet,
 )
@@ -31,6 +30,7 @@ from onbrand.road.sweeps.grid import Combination
 from onbrand.road.sweeps.outcome import State, Trial
 from onbrand.road.sweeps.plan import DONE_NAME, Plan, model_folder
 from onbrand.road.sweeps.settings import Drawing
+from onbrand.road.words import refuse_words, warn_of_unseen_words
 
 if TYPE_CHECKING:
     from onbrand.judging import TrainingScorer
@@ -51,7 +51,6 @@ class Attempts:
     emit: Listener
     texts: list[str] = field(init=False)
     seeds: list[int] = field(init=False)
-    opened: list[DiffusionModel] = field(default_factory=list)
     timed: bool = False
 
     def __post_init__(self) -> None:
@@ -61,9 +60,20 @@ class Attempts:
         captions = [asset.caption for asset in self.dataset.held_out if asset.caption]
         self.texts = self.brief.validation_prompts(validation.num_prompts, captions)
         self.seeds = [PREVIEW_SEED + k for k in range(validation.num_per_prompt)]
-        words = [one.drawing.words(text) for one in self.plan.combinations for text in self.texts]
-        full = [self.brief.prompt(text) for text in dict.fromkeys(words)]
-        warn_of_unseen_words(self.pack, full, self.brief, self.emit)
+        refuse_words(self.pack, self._prompts(self.plan.drawing))
+        full = [prompt for one in self.plan.combinations for prompt in self._prompts(one.drawing)]
+        warn_of_unseen_words(self.pack, list(dict.fromkeys(full)), self.brief, self.emit)
+
+    def _prompts(self, drawing: Drawing) -> list[str]:
+        """What each text becomes with the drawing's words."""
+        return [self.brief.prompt(drawing.words(text)) for text in self.texts]
+
+    @cached_property
+    def diffusion(self) -> DiffusionModel:
+        """The one model in memory, with whatever adapter it wore last."""
+        from onbrand.models.diffusion import load_diffusion
+
+        return load_diffusion(self.pack)
 
     # -- one combination -----------------------------------------------------------------------
 
@@ -72,7 +82,7 @@ class Attempts:
         if combination.refused:
             return Trial(combination, "refused", combination.refused)
         try:
-            refuse_words(self.pack, [combination.drawing.words(text) for text in self.texts])
+            refuse_words(self.pack, self._prompts(combination.drawing))
         except PromptError as fault:
             return Trial(combination, "refused", str(fault))
         trial = Trial(combination, "done")
@@ -173,29 +183,27 @@ class Attempts:
     ) -> Pictures:
         """The validation pictures of an adapter (None: the base), kept by all that they depend on.
         Drawn as `onbrand generate` draws: with the brief's `never` in the negative prompt."""
-        words = [self.brief.prompt(drawing.words(text)) for text in self.texts]
+        words = self._prompts(drawing)
         request = Request(
             prompts=tuple(prompt for prompt in words for _ in self.seeds),
             seeds=tuple(seed for _ in words for seed in self.seeds),
             num_steps=drawing.num_steps,
             guidance=drawing.guidance,
-            negative_prompt=", ".join(filter(None, [*self.brief.never, drawing.negative.strip()])),
+            negative_prompt=negative_of(self.brief, drawing.negative),
             sampler=drawing.sampler,
             parents=parents,
         )
         root = self.plan.places.sweep / "runs" / request.fingerprint()
-        artist = partial(self._artist, checkpoint)
-        shots = draw(artist, request, root, task="drawing", emit=self.emit)
+        shots = draw(
+            lambda: with_lora(self.diffusion, checkpoint),
+            request,
+            root,
+            task="drawing",
+            emit=self.emit,
+        )
         if not (root / "sheet.png").is_file():
             write_sheet(shots, self.texts, len(self.seeds))
         return shots
-
-    def _artist(self, checkpoint: Path | None) -> DiffusionModel:
-        from onbrand.models.diffusion import load_diffusion
-
-        if not self.opened:
-            self.opened.append(load_diffusion(self.pack))
-        return with_lora(self.opened[0], checkpoint)
 
     def measure(
         self, shots: Pictures, name: str, num_steps: int = 0
@@ -218,14 +226,14 @@ class Attempts:
 def _read_record(folder: Path, looks: str) -> dict[str, str | float] | None:
     """How a finished training ended; None when there is none, when its adapter is gone, or when
     its gates are others now."""
+    from onbrand.models.lora_files import DIFFUSERS_FILE
+
     try:
         record = json.loads((folder / DONE_NAME).read_text("utf-8"))
         if record["looks"] != looks:
             return None
         if not record["broken"]:
-            BrandModel.load(folder).checkpoint(None).joinpath(
-                "pytorch_lora_weights.safetensors"
-            ).stat()
+            (BrandModel.load(folder).checkpoint(None) / DIFFUSERS_FILE).stat()
     except (OSError, ValueError, KeyError, OnbrandError):
         return None
     return dict(record)

@@ -53,7 +53,7 @@ def next_commands(found: Sweep, places: Places) -> list[str]:
         return []
     commands = []
     if trial.combination.training:
-        commands += [f"{_again(found, places)} --apply", f"onbrand train {places.root}"]
+        commands += [f"{_again(found, places)} --apply", places.command("train")]
     return [*commands, _generate(trial.combination, places)]
 
 
@@ -62,13 +62,14 @@ def _again(found: Sweep, places: Places) -> str:
     words = [f"--set {shlex.quote(words_of(axis))}" for axis in found.axes]
     if found.num_random is not None:
         words.append(f"--random {found.num_random} --seed {found.seed}")
-    return " ".join([f"onbrand sweep {places.root}", *words])
+    return " ".join([places.command("sweep"), *words])
 
 
 def _generate(combination: Combination, places: Places) -> str:
     """The `onbrand generate` that draws as the combination does; the text stands for any."""
     drawing = combination.drawing
-    flags = f"--brand {places.root} --steps {drawing.num_steps} --guidance {drawing.guidance:g}"
+    flags = f"--brand {shlex.quote(str(places.root))} --steps {drawing.num_steps}"
+    flags += f" --guidance {drawing.guidance:g}"
     if drawing.sampler:
         flags += f" --sampler {drawing.sampler}"
     if drawing.negative:

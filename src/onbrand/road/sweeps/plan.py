@@ -160,7 +160,7 @@ def _usable(places: Places) -> BrandModel:
     if was != now:
         raise InputError(
             f"{places.model} was trained on {model.base!r} of fingerprint {was}, but that base has "
-            f"{now} now: train again with  onbrand train {places.root}"
+            f"{now} now: train again with  {places.command('train')}"
         )
     return model
 

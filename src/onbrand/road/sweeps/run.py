@@ -14,8 +14,9 @@ from time import monotonic
 
 from onbrand.artifacts import alignment_name
 from onbrand.errors import DatasetError
-from onbrand.events import Advanced, Event, Finished, Listener, Noted, Started, Warned, silent
+from onbrand.events import Advanced, Finished, Listener, Noted, Started, Warned, silent
 from onbrand.models import open_pack
+from onbrand.road.picture import warning_once
 from onbrand.road.places import Places
 from onbrand.road.start import curate
 from onbrand.road.sweeps.apply import apply_to_recipe
@@ -51,7 +52,8 @@ def sweep(
 
     One that diverges, misses its gate or cannot be is told of and stops no other. Raises
     `InputError` for settings that cannot be swept or a brand that is not trained where it must be,
-    `DatasetError` without held-out pictures, and what the disk and the base raise.
+    `PromptError` for refused words in the brief, `DatasetError` without held-out pictures, and what
+    the disk and the base raise.
     """
     plan = plan_sweep(brand, settings=settings, file=file, num_random=num_random, seed=seed)
     return run_plan(plan, apply=apply, emit=emit)
@@ -61,7 +63,7 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
     """`sweep` of a plan that was made (and maybe shown) before."""
     from onbrand.judging import take, training_scorer
 
-    places, begun, emit = plan.places, monotonic(), _warning_once(emit)
+    places, begun, emit = plan.places, monotonic(), warning_once(emit)
     with places.alone():
         if plan.trains:
             dataset, brief = curate(places.root, emit=emit), places.brief()
@@ -114,20 +116,6 @@ def _try_all(plan: Plan, work: Attempts, emit: Listener) -> list[Trial]:
         numbers = {} if trial.arm is None else {k: m.value for k, m in trial.arm.metrics.items()}
         emit(Advanced(TASK, len(trials), numbers))
     return trials
-
-
-def _warning_once(emit: Listener) -> Listener:
-    """Passes everything on, but a warning that every combination repeats a single time."""
-    heard: set[str] = set()
-
-    def hear(event: Event) -> None:
-        if isinstance(event, Warned):
-            if event.message in heard:
-                return
-            heard.add(event.message)
-        emit(event)
-
-    return hear
 
 
 def _told(trial: Trial) -> str:
