@@ -38,6 +38,10 @@ def command(
 
     [bold]onbrand train kuro --recipe demo --base ./my-sd15-folder[/]
 
+    On a graphics card:
+
+    [bold]ONBRAND_DEVICE=cuda onbrand train kuro[/]
+
     Processes of one machine share the work and end at the same model:
 
     [bold]accelerate launch --multi_gpu --num_processes 2 -m onbrand train kuro[/]
