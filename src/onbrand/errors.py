@@ -44,6 +44,7 @@ __all__ = [
     "TrainingError",
     "WeightsError",
     "counted",
+    "instead",
     "nearest",
 ]
 
@@ -126,6 +127,12 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     by_lower = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
+
+
+def instead(word: str, choices: Iterable[str]) -> str:
+    """Advice for an unknown word: the nearest choice, or all of them."""
+    guess = nearest(word, choices)
+    return f"did you mean {guess!r}?" if guess else f"there are {', '.join(choices)}"
 
 
 def counted(num: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from onbrand.errors import InputError, nearest
+from onbrand.errors import InputError, instead, nearest
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -53,9 +53,7 @@ def _explain_one(one: Any, model: type[BaseModel]) -> str:
     name = _path(where)
     if one["type"] == "extra_forbidden":
         known = sorted(_fields_at(model, where[:-1]))
-        guess = nearest(str(where[-1]), known)
-        hint = f"did you mean {guess!r}?" if guess else f"there are {', '.join(known)}"
-        return f"unknown key {name!r}: {hint}"
+        return f"unknown key {name!r}: {instead(str(where[-1]), known)}"
     if one["type"] == "missing":
         return f"{name!r} is missing"
     text = str(one["msg"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from onbrand import errors
-from onbrand.errors import InputError, OnbrandError, nearest
+from onbrand.errors import InputError, OnbrandError, instead, nearest
 from onbrand.events import Finished, Noted, Started, silent
 
-HELPERS = ("counted", "nearest")
+HELPERS = ("counted", "instead", "nearest")
 
 
 def test_every_error_is_in_one_tree() -> None:
@@ -51,3 +51,9 @@ def test_events_are_values() -> None:
     with pytest.raises(AttributeError):
         Started("x").task = "y"
     silent(Noted("nobody hears"))
+
+
+def test_an_unknown_word_is_answered_by_the_nearest_or_by_all() -> None:
+    """One typing error away is meant; otherwise the choices are told."""
+    assert instead("detial", ["detail", "appearance"]) == "did you mean 'detail'?"
+    assert instead("x", ["detail", "appearance"]) == "there are detail, appearance"

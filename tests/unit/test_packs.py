@@ -139,11 +139,11 @@ def _edit(path: Path, **changes: object) -> None:
         ),
         (
             lambda root: (root / "pack.toml").write_text('[roles]\nidenitty = "unet"'),
-            "unknown role 'idenitty'. Did you mean 'identity'",
+            "unknown role 'idenitty': did you mean 'identity'",
         ),
         (
             lambda root: (root / "pack.toml").write_text('[roles]\nx = "unet"'),
-            "unknown role 'x'. There are identity, alignment",
+            "unknown role 'x': there are identity, alignment",
         ),
         (
             lambda root: (root / "pack.toml").write_text('[roles]\nidentity = "../.."'),

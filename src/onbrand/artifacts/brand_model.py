@@ -22,7 +22,7 @@ from onbrand.artifacts.folder import (
     write_manifest,
 )
 from onbrand.brief import Brief
-from onbrand.errors import ArtifactError, InputError, nearest
+from onbrand.errors import ArtifactError, InputError, instead
 from onbrand.recipe import Recipe
 
 __all__ = ["BrandModel", "StageResult"]
@@ -128,9 +128,7 @@ class BrandModel:
         names = [stage.name for stage in self.stages]
         wanted = stage_name or self.ship.get("stage") or names[-1]
         if wanted not in names:
-            guess = nearest(wanted, names)
-            hint = f"did you mean {guess!r}?" if guess else f"there are {', '.join(names)}"
-            raise InputError(f"no stage {wanted!r} in {self.root}: {hint}")
+            raise InputError(f"no stage {wanted!r} in {self.root}: {instead(wanted, names)}")
         return self.root / self.stages[names.index(wanted)].folder
 
 

@@ -38,7 +38,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from onbrand.errors import PackError, nearest
+from onbrand.errors import PackError, instead, nearest
 from onbrand.files import fingerprint_bytes
 from onbrand.models.families import Family, part_names
 from onbrand.models.layout import (
@@ -240,10 +240,9 @@ def _read_folder(
 
 def _role_folder(root: Path, role: str, place: str) -> Path:
     if role not in ROLES:
-        guess = nearest(role, ROLES)
-        hint = f"Did you mean '{guess}'?" if guess else f"There are {', '.join(ROLES)}."
         raise PackError(
-            f"{root / 'pack.toml'} names '{place}' for an unknown role '{role}'. {hint}"
+            f"{root / 'pack.toml'} names '{place}' for an unknown role '{role}': "
+            f"{instead(role, ROLES)}"
         )
     folder = root / place
     inside = folder.resolve().is_relative_to(root.resolve())

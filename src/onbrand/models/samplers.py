@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onbrand.errors import PromptError, nearest
+from onbrand.errors import PromptError, instead
 
 __all__ = ["SAMPLERS", "check_sampler", "open_sampler"]
 
@@ -27,9 +27,7 @@ spacing, zero terminal SNR."""
 def check_sampler(name: str) -> None:
     """Raises `PromptError` for a name that is not in SAMPLERS; "" is the pack's own."""
     if name and name not in SAMPLERS:
-        guess = nearest(name, SAMPLERS)
-        hint = f"did you mean {guess!r}?" if guess else f"there are {', '.join(SAMPLERS)}"
-        raise PromptError(f"no sampler {name!r}: {hint}")
+        raise PromptError(f"no sampler {name!r}: {instead(name, SAMPLERS)}")
 
 
 def open_sampler(name: str, schedule: Mapping[str, Any]) -> Any:

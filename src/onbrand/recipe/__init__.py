@@ -11,9 +11,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from onbrand.errors import RecipeError
+from onbrand.errors import RecipeError, instead
 from onbrand.recipe.gate import GATE_METRICS, GATE_ROLES, Fallback, Gate, Validation
-from onbrand.recipe.settings import Settings, instead
+from onbrand.recipe.settings import Settings
 from onbrand.recipe.stage import (
     LOSS_ROLES,
     OWN_LOSSES,

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from onbrand.errors import RecipeError
-from onbrand.recipe.settings import Settings, instead
+from onbrand.errors import RecipeError, instead
+from onbrand.recipe.settings import Settings
 from onbrand.recipe.stage import LossTerm, Stage
 
 __all__ = ["GATE_METRICS", "GATE_ROLES", "Fallback", "Gate", "Validation"]

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from onbrand.errors import RecipeError
-from onbrand.recipe.settings import Fraction, Settings, instead
+from onbrand.errors import RecipeError, instead
+from onbrand.recipe.settings import Fraction, Settings
 
 __all__ = [
     "LOSS_ROLES",

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onbrand.errors import PackError, nearest
+from onbrand.errors import PackError, instead
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Network, architecture
 
@@ -38,9 +38,7 @@ def mask_of(parsing: Parsing, pixels_bchw: Tensor, names: Iterable[str]) -> Tens
     known = {name: i for i, name in enumerate(parsing.labels)}
     for name in (wanted := list(names)):
         if name not in known:
-            guess = nearest(name, known)
-            hint = f" Did you mean '{guess}'?" if guess else f" It knows {', '.join(known)}."
-            raise PackError(f"the parser knows no part '{name}'.{hint}")
+            raise PackError(f"the parser knows no part '{name}': {instead(name, known)}")
     return parsing.shares(pixels_bchw)[:, [known[name] for name in wanted]].sum(1)
 
 
