@@ -12,6 +12,7 @@ from onbrand.bench.training import with_stored
 from onbrand.bench.training.kills import BETWEEN, STAGES, Moment, moments, outcome
 from onbrand.errors import InputError
 from onbrand.files import write_json_atomic
+from onbrand.models import open_pack
 
 
 def test_moments_are_seeded_and_meet_every_place() -> None:
@@ -70,7 +71,10 @@ def test_a_killed_command_ends_the_same(tiny_pack_folder: Path, tmp_path: Path) 
 def test_speed_is_measured_side_by_side(tiny_pack_folder: Path, tmp_path: Path) -> None:
     """Ratios with intervals and bars; both profiles name the phases, and their shares add up."""
     json = tmp_path / "training.json"
-    write_json_atomic(json, {"metrics": {"old": {"value": 1.0}}, "baselines": {}, "commit": "abc"})
+    pack = open_pack(tiny_pack_folder)
+    facts = {"name": pack.name, "fingerprint": pack.fingerprint, "revision": pack.revision}
+    old = {"metrics": {"old": {"value": 1.0}}, "baselines": {}, "commit": "abc"}
+    write_json_atomic(json, {**old, "pack": facts, "seed": 7, "quick": True})
     found = run_training(
         base=str(tiny_pack_folder), quick=True, work=tmp_path, parts=["speed"], json_path=json
     )
