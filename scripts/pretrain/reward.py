@@ -114,7 +114,7 @@ class Eyes:
             boxes = jittered(boxes, chances_b7[told, 3:].to(boxes))
             seen = self.faces.face_logits(pixels_bchw[told], boxes)
             shares = F.one_hot(faces_b[told], len(self.faces.labels)).float()
-            off.append(expression_distance(seen, shares, there.to(seen.device)))
+            off.append(expression_distance(seen, shares, there))
         return torch.cat(off).mean(), {"right": float(torch.cat(right).mean())}
 
 

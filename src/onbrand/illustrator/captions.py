@@ -50,8 +50,7 @@ def mascot_captions(
     all of them put it."""
 
     def words(changed: Mapping[str, str]) -> str:
-        mine, its = _split(changed, ("species", "colour", "outfit", "accessory"))
-        return caption(replace(who, **mine), replace(scene, **its), _again(wording))
+        return caption(*_with(changed, who, scene), _again(wording))
 
     return _captions(words, MASCOT, rng, num)
 
@@ -62,8 +61,7 @@ def product_captions(
     """As `mascot_captions`."""
 
     def words(changed: Mapping[str, str]) -> str:
-        mine, its = _split(changed, ("kind", "colour", "pattern"))
-        return product_caption(replace(what, **mine), replace(shot, **its), _again(wording))
+        return product_caption(*_with(changed, what, shot), _again(wording))
 
     return _captions(words, PRODUCT, rng, num)
 
@@ -75,8 +73,7 @@ def fashion_captions(
     """As `mascot_captions`."""
 
     def words(changed: Mapping[str, str]) -> str:
-        mine, its = _split(changed, ("kind", "colour", "pattern"))
-        return fashion_caption(who, replace(what, **mine), replace(scene, **its), _again(wording))
+        return fashion_caption(who, *_with(changed, what, scene), _again(wording))
 
     return _captions(words, FASHION, rng, num)
 
@@ -86,12 +83,11 @@ def _again(wording: int) -> np.random.Generator:
     return np.random.default_rng((wording, 0xCA))
 
 
-def _split(
-    changed: Mapping[str, str], mine: tuple[str, ...]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What changes the subject, and what changes its scene."""
-    own = {name: value for name, value in changed.items() if name in mine}
-    return own, {name: value for name, value in changed.items() if name not in mine}
+def _with(changed: Mapping[str, str], subject: Any, scene: Any) -> tuple[Any, Any]:
+    """The subject with those of its traits changed, and its scene with the rest."""
+    mine = {name: value for name, value in changed.items() if hasattr(subject, name)}
+    its = {name: value for name, value in changed.items() if name not in mine}
+    return replace(subject, **mine), replace(scene, **its)
 
 
 def _captions(

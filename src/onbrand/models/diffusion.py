@@ -288,7 +288,7 @@ def load_diffusion(
     In float16 an autoencoder that overflows there (its config's `force_upcast`) stays float32.
     Raises WeightsError when a file is damaged or does not fit its configuration.
     """
-    kind = _kind(pack.family)
+    kind, device = _kind(pack.family), device or chosen_device()
     precision = cast(torch.dtype, getattr(torch, dtype))
     root = pack.root
     parts: dict[str, Any] = {}
@@ -310,7 +310,7 @@ def load_diffusion(
     for part in pack.family.weighted:
         if part in parts:
             layout = {"memory_format": torch.channels_last} if part in ("unet", "vae") else {}
-            parts[part] = parts[part].to(device or chosen_device(), **layout)
+            parts[part] = parts[part].to(device, **layout)
     return kind(pack, parts)
 
 

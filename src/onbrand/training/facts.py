@@ -83,16 +83,16 @@ def _stage_facts(
         return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
     # in parts or not, the result is the same: who ran out of memory goes on with more parts
     stage = recipe.stage[index]
-    tried = recipe.variants(stage)
+    losses = _losses(recipe.variants(stage))
     settings = stage.model_dump(exclude={"gradient_accumulation", "head_weight"})
-    roles = {LOSS_ROLES[name] for name in _losses(tried) if name in LOSS_ROLES}
+    roles = {LOSS_ROLES[name] for name in losses if name in LOSS_ROLES}
     if (weight := head_weight(stage, session.brief)) != 1:  # the brief may have decided it
         settings, roles = [settings, weight], roles | {"parsing"}
     if validation.stop_every:  # what decides where it stops changes its weights
         settings = [settings, validation.model_dump(), session.validation_prompts()]
-    if "prior" in _losses(tried):  # the base draws them as it draws for validation
+    if "prior" in losses:  # the base draws them as it draws for validation
         settings = [settings, session.class_prompts(), as_sampled]
-    if _losses(tried) & set(OWN_LOSSES):
+    if losses & set(OWN_LOSSES):
         settings = [settings, validation.guidance]
     if roles:
         settings = [settings, _eyes(session.pack, sorted(roles))]

@@ -42,8 +42,9 @@ class Workers:
             return numbers
         from accelerate.utils import gather_object, reduce
 
-        there = gather_object([[p.grad is not None for p in parameters]])
-        parameters = [p for p, *had in zip(parameters, *there, strict=True) if any(had)]
+        told = gather_object([(numbers, [p.grad is not None for p in parameters])])
+        held = zip(parameters, *(has_grad for _, has_grad in told), strict=True)
+        parameters = [parameter for parameter, *had in held if any(had)]
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = reduce(torch.cat([g.flatten() for g in grads]), reduction="sum")
         for parameter, grad, part in zip(
@@ -51,8 +52,8 @@ class Workers:
         ):
             parameter.grad = part.view_as(grad)
         total: dict[str, float] = {}
-        for told in gather_object([numbers]):
-            for name, value in told.items():
+        for theirs, _ in told:
+            for name, value in theirs.items():
                 total[name] = total.get(name, 0.0) + value
         return total
 
