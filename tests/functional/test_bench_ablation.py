@@ -9,7 +9,7 @@ import pytest
 from onbrand.bench import row_tables, run_ablation
 from onbrand.bench.ablation.rows import FIRST, ROWS, recipe_of
 from onbrand.bench.ablation.score import summarise_rows
-from onbrand.bench.ablation.words import GROUPS, row_cells
+from onbrand.bench.ablation.words import GROUPS, looked_at, row_cells
 from onbrand.bench.render import render_section
 from onbrand.errors import InputError, RecipeError
 from onbrand.events import Event, Noted
@@ -26,6 +26,13 @@ def recipes(tmp_path: Path) -> dict[str, Recipe]:
     return made
 
 
+def seen(recipe: Recipe) -> int:
+    """Pictures that pass through the model, prior pictures counted."""
+    return sum(
+        s.steps_for(20) * s.batch_size * (2 if s.weight("prior") else 1) for s in recipe.stage
+    )
+
+
 def test_a_row_differs_in_one_thing_from_the_row_it_is_compared_with(tmp_path: Path) -> None:
     """Every row stands behind the one it is compared with, sees as many pictures unless it has a
     stage more, and shares the stages that both have."""
@@ -37,7 +44,7 @@ def test_a_row_differs_in_one_thing_from_the_row_it_is_compared_with(tmp_path: P
         assert row.against in list(ROWS)[:place]
         own, other = made[name], made[row.against]
         if len(own.stage) == len(other.stage):
-            assert own.num_pictures_seen(20) == other.num_pictures_seen(20), name
+            assert seen(own) == seen(other), name
         changed = [a != b for a, b in zip(own.stage, other.stage, strict=False)]
         ways = own.identity.mode != other.identity.mode
         longer = len(own.stage) != len(other.stage)
@@ -71,6 +78,10 @@ def test_rows_are_trained_from_one_another_and_kept(tiny_pack: Pack, tmp_path: P
     assert run_ablation(**settings, emit=again.append)["rows"] == found["rows"]
     assert not any(isinstance(event, Noted) for event in again)
     assert "What each brings" in render_section(found)
+    assert found["ids"] == [100]
+    assert "The consistency bench grades others." in render_section(found)
+    before = {name: fact for name, fact in found.items() if name != "ids"}
+    assert "This result is of before they were others" in render_section(before)
     assert [table.title for table in row_tables(found)] == list(GROUPS)
     with pytest.raises(InputError, match="no row poze"):
         run_ablation(**{**settings, "rows": ("poze",)})
@@ -99,27 +110,38 @@ def test_a_recipe_without_the_rows_stages_is_refused_at_once(
 
 
 def test_a_difference_is_marked_where_it_is_sure() -> None:
-    """▲ where the interval by character leaves out 0 for the better, ▼ for the worse."""
+    """▲ where the interval by character leaves out 0 for the better, ▼ for the worse; a figure that
+    few characters have gets neither, and what chance alone would mark is said."""
+    worn = {"outfit_identity": 0.5}
     rows = {name: ROWS[name] for name in (FIRST, "reconstruction")}
     records = [
         {
             "id": n, "seconds": 1.0,
             "rows": {
-                FIRST: {"identity": 0.5 + n / 10, "alignment": 0.9, "pose_fraction": 0.5},
+                FIRST: {
+                    "identity": 0.5 + n / 10, "alignment": 0.9, "pose_fraction": 0.5, **worn,
+                },
                 "reconstruction": {
                     "identity": 0.6 + n / 10 + n / 100, "alignment": 0.9 + (-1) ** n / 10,
                     "pose_fraction": 0.25,
+                    **({"outfit_identity": 0.6} if n < 5 else {}),
                 },
             },
             "beside": {arm: {"identity": 0.4} for arm in ("base", "prompt_only", "real")},
         }
-        for n in range(4)
+        for n in range(6)
     ]  # fmt: skip
     found = summarise_rows(records, rows, seed=0)
     first, second = row_cells(found, GROUPS["What each brings"])
-    assert first[2:] == ["0.65", "0.900", "50\u202f%"]
+    assert first[2:] == ["0.75", "0.900", "50\u202f%"]
     assert second[0].startswith("reconstruction (")
-    assert second[2].startswith("+0.115 (")
+    assert second[2].startswith("+0.125 (")
     assert second[2].endswith("▲")
     assert not second[3].endswith(("▲", "▼"))
     assert second[4] == "−25 (−25 to −25) ▼"
+    assert row_cells(found, GROUPS["Part by part"])[1][2:] == ["+0.100 (of 5)"]
+    assert row_cells(found, GROUPS["Part by part"], brief=True)[1][2:] == ["+0.100"]
+    told = found["rows"]["reconstruction"]["differences"]
+    assert [told[name]["num"] for name in ("identity", "outfit_identity")] == [6, 5]
+    assert looked_at(found, GROUPS["What each brings"]).startswith("3 intervals: ")
+    assert looked_at(found, GROUPS["Part by part"]).startswith("0 intervals: ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from onbrand.artifacts.judgement import Arm, Metric
-from onbrand.judging import choose, verdict, with_bars
+from onbrand.judging import choose, diagnose, verdict, with_bars
 from onbrand.judging.protocol import BETTER
 
 BASE = {"identity": 0.4, "alignment": 0.30, "diversity": 20.0}
@@ -17,7 +17,7 @@ def test_choose_takes_the_most_alike_that_still_follows_prompts() -> None:
     lost = {"identity": 0.9, "alignment": 0.25, "diversity": 18.0}
     choice = choose({"appearance": good, "detail": lost}, base=BASE)
     assert (choice.stage, choice.good) == ("appearance", True)
-    assert "detail is more alike but lost 17 % of the base's prompt alignment" in choice.reason
+    assert "detail is more alike but lost 17 % of the base's alignment" in choice.reason
 
 
 def test_choose_follows_prompts_by_direction_where_it_can() -> None:
@@ -27,8 +27,8 @@ def test_choose_follows_prompts_by_direction_where_it_can() -> None:
     deaf = {"identity": 0.95, "alignment": 0.30, "directional_alignment": 0.30}
     choice = choose({"appearance": marked, "detail": deaf}, base=base)
     assert choice.stage == "appearance"
-    assert "its alignment is 3 % below the base's" in choice.reason
-    assert "detail is more alike but lost 50 % of the base's prompt alignment" in choice.reason
+    assert "its alignment of directions is 3 % below the base's" in choice.reason
+    assert "but lost 50 % of the base's alignment of directions" in choice.reason
 
 
 @pytest.mark.parametrize("followed", [-0.05, 0.0])
@@ -41,7 +41,7 @@ def test_a_base_that_follows_nothing_has_nothing_to_lose(followed: float) -> Non
     away = better | {"directional_alignment": -0.2}
     choice = choose({"detail": away}, base=BASE | {"directional_alignment": 0.6})
     assert not choice.good
-    assert "lost 100 % of the base's prompt alignment" in choice.reason
+    assert "lost 100 % of the base's alignment of directions" in choice.reason
 
 
 def test_choose_prefers_the_later_stage_when_stages_tie() -> None:
@@ -57,10 +57,11 @@ def test_choose_says_when_nothing_is_good_enough() -> None:
     """Collapsed variety or a brand not learned is named, never shipped silently."""
     same = {"identity": 0.9, "alignment": 0.30, "diversity": 4.0}
     assert not choose({"detail": same}, base=BASE).good
-    unlearned = {"identity": 0.39, "alignment": 0.30, "diversity": 19.0}
-    choice = choose({"detail": unlearned}, base=BASE)
-    assert not choice.good
-    assert "nothing was learned" in choice.reason
+    for identity in (0.39, BASE["identity"]):
+        unlearned = {"identity": identity, "alignment": 0.30, "diversity": 19.0}
+        choice = choose({"detail": unlearned}, base=BASE)
+        assert not choice.good
+        assert "nothing was learned" in choice.reason
 
 
 def arm(name: str, **values: float) -> Arm:
@@ -112,6 +113,30 @@ def test_verdict_vetoes_but_never_switches() -> None:
     assert (found.stage, found.good) == (None, False)
     assert found.sentence.startswith("Ship nothing yet: 40 % of detail's pictures repeat")
     assert any("trait is lost" in line for line in found.diagnosis)
+
+
+def test_a_verdict_says_which_pictures_a_reason_is_of() -> None:
+    """What was lost on the validation prompts need not show in the figures beside the sentence."""
+    lost = choose({"detail": {"identity": 0.9, "alignment": 0.2}}, base=BASE)
+    seen = {"detail": arm("detail", identity=0.87, alignment_ratio=1.2)}
+    found = verdict(lost, seen, {"prompt_only": arm("prompt_only", identity=0.55)})
+    assert "lost 33 % of the base's alignment, on the validation prompts." in found.sentence
+
+
+def test_the_sentence_names_the_alignment_that_the_table_has() -> None:
+    """Where there are directions the ratio is of these."""
+    told = arm("detail", identity=0.87, directional_alignment=0.5, alignment_ratio=0.98)
+    found = verdict(choose({"detail": {"identity": 0.87}}), {"detail": told}, {})
+    assert "alignment of directions is within 3 % of the base's" in found.sentence
+
+
+def test_real_pictures_that_are_mistaken_as_often_have_lost_no_trait() -> None:
+    """The model is blamed where it is worse than the real pictures, and there alone."""
+    poor = arm("detail", identity=0.87, retrieval_fraction=0.6)
+    for real, blamed in ((0.6, False), (0.8, True)):
+        (said,) = diagnose(poor, {"real": arm("real", retrieval_fraction=real)})
+        assert ("a trait is lost" in said) is blamed
+        assert ("of the real ones (60 %)" in said) is not blamed
 
 
 def test_prompts_are_followed_as_the_base_told_in_words_follows_them() -> None:

@@ -125,6 +125,28 @@ def test_drift_is_nothing_for_two_draws_and_grows_with_the_share_that_moved() ->
     assert math.isnan(indices.drift(base[:1], base))
 
 
+def test_drift_is_the_same_where_a_model_draws_the_base_s_own_pictures_moved() -> None:
+    """Base and stage draw the same seeds, so that row i of both lies close: what moved counts as
+    much as if the stage had drawn others."""
+    rng = np.random.default_rng(3)
+    noise, others = 0.3 * rng.normal(size=(2, 60, 8, 8))
+    moved = np.zeros(8)
+    moved[1] = 0.5
+
+    def unit(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+    centre = np.eye(8)[0]
+    told = [
+        (indices.drift(unit(centre + one + moved), unit(centre + one)),
+         indices.drift(unit(centre + other + moved), unit(centre + one)))
+        for one, other in zip(noise, others, strict=True)
+    ]  # fmt: skip
+    same, new = np.mean(told, axis=0)
+    assert same == pytest.approx(new, rel=0.15)
+    assert same > 0.05
+
+
 def seen(pictures: list[Image.Image]) -> Sight:
     """Eyes without a model: what is on the pictures is told by their pixels alone."""
     rng = np.random.default_rng(len(pictures))

@@ -45,6 +45,22 @@ def test_same_seed_same_interval_and_any_statistic() -> None:
     assert 0 <= one[0] < 9.5 < one[1] <= 19
 
 
+def test_a_share_that_all_have_alike_has_a_bound() -> None:
+    """Nothing in 20 groups may still be 17 in a hundred (Clopper & Pearson); what is no share, and
+    what differs, is resampled as ever."""
+    groups = np.repeat(np.arange(20), 3).tolist()
+    low, high = bootstrap([0.0] * 60, groups, share=True)
+    assert low == 0
+    assert high == pytest.approx(0.1684, abs=1e-4)
+    low, high = bootstrap([1.0] * 60, groups, share=True)
+    assert high == 1
+    assert low == pytest.approx(1 - 0.1684, abs=1e-4)
+    assert bootstrap([0.0] * 20) == (0, 0)
+    assert bootstrap([0.25] * 20, share=True) == (0.25, 0.25)
+    mixed = [0.0, 1.0] * 10
+    assert bootstrap(mixed, share=True) == bootstrap(mixed)
+
+
 def test_one_group_has_no_interval() -> None:
     """A single group says nothing about others, so None rather than a false zero width."""
     assert bootstrap([1.0, 2.0], ["a", "a"]) is None

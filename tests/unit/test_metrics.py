@@ -146,12 +146,13 @@ def test_subject_mask_finds_drawn_subjects() -> None:
 
 
 def test_dominant_colours_are_weighted_by_area_and_repeatable() -> None:
-    """Three quarters red and a quarter blue come back as such, twice the same."""
+    """Three quarters red and a quarter blue come back as such, twice the same; specks do not."""
     picture = flat("#ff0000", 40)
     picture.paste((0, 0, 255), (0, 0, 10, 40))
+    picture.paste((0, 255, 0), (9, 0, 13, 4))  # a quarter of it on the blue
     mask = np.ones((40, 40), bool)
     colours, share = dominant_colours(picture, mask)
-    assert share[0] == pytest.approx(0.75)
+    assert share.tolist() == pytest.approx([0.75, 0.25])
     np.testing.assert_allclose(colours[0], hex_to_lab(["#ff0000"])[0], atol=0.1)
     again = dominant_colours(picture, mask)
     np.testing.assert_array_equal(colours, again[0])

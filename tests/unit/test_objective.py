@@ -19,11 +19,13 @@ from onbrand.illustrator import (
     illustrate,
     lookalikes,
 )
+from onbrand.judging import Eyes, Gallery, Judge, References
 from onbrand.judging.objective import (
     PartMaps,
     avatar_scores,
     background_variety,
     composition_count,
+    real_avatar_scores,
 )
 
 PLACES = ("forest", "city", "beach", "snow")
@@ -76,8 +78,32 @@ def test_a_missing_part_counts_as_nothing_and_a_strange_one_is_not_asked_for() -
     assert avatar_scores(colours, truth, real, [empty, empty]) == {}
 
 
+def test_real_pictures_are_scored_against_the_others() -> None:
+    """As if each were a generated picture and the rest the real ones; a missing part is 0."""
+    who = character(0)
+    real = [drawn(who, place=place) for place in PLACES]
+    told = real_avatar_scores(colours, truth, real)
+    for k, picture in enumerate(real):
+        alone = avatar_scores(colours, truth, [picture], real[:k] + real[k + 1 :])
+        assert alone.keys() == told.keys()
+        assert [row[0] for row in alone.values()] == pytest.approx(
+            [row[k] for row in told.values()]
+        )
+    empty = Image.new("RGB", (128, 128), "white")
+    TRUTH[empty.tobytes()] = np.zeros((128, 128), np.int64)
+    assert real_avatar_scores(colours, truth, [*real, empty])["head_identity"][-1] == 0
+    eyes = Eyes(colours, lambda pictures, texts: (colours(pictures), colours(pictures)), None,
+                None, truth)  # fmt: skip
+    gallery = Gallery(("another",), ((real[0],),))
+    judge = Judge(eyes, References(real, real, gallery, objectives=("avatar",)))
+    figures = judge.measure_real().metrics
+    assert figures["head_identity"].value == pytest.approx(told["head_identity"].mean())
+    assert figures["head_identity"].value <= 1
+
+
 def test_backgrounds_vary_when_places_do() -> None:
-    """Four places vary more than one; the subject's own change does not count."""
+    """Four places vary more than one, and one more than none; the subject's own change does not
+    count."""
     who = character(0)
     texts = list(PLACES)
     four = [drawn(who, place=place) for place in PLACES]
@@ -85,6 +111,11 @@ def test_backgrounds_vary_when_places_do() -> None:
     assert background_variety(four, truth(four), texts) > 0.5
     assert background_variety(one, truth(one), texts) < 0.2
     assert math.isnan(background_variety(one, truth(one), ["same"] * 4))
+    parts = truth(four)
+    behind = parts.mask(("background",))[..., None]
+    bare = [Image.fromarray(np.where(b, 255, p).astype(np.uint8))
+            for p, b in zip(four, behind, strict=True)]  # fmt: skip
+    assert background_variety(bare, parts, texts) == pytest.approx(0, abs=1e-6)
 
 
 def test_compositions_are_counted_by_place_and_size() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import tomlkit
 from PIL import Image
 
+from onbrand.bench.worlds import NAMED
 from onbrand.brief import Brief
 from onbrand.files import write_json_atomic, write_text_atomic
 from onbrand.illustrator import (
@@ -31,10 +32,7 @@ NUM_VALIDATION_PROMPTS = 4
 
 def named_attributes(person_and_scene: dict[str, str]) -> dict[str, str]:
     """The attributes that `action` puts into words, without those it leaves open."""
-    return {
-        name: person_and_scene[name]
-        for name in ("species", "colour", "pose", "expression", "prop", "place")
-    }
+    return {name: person_and_scene[name] for name in NAMED["mascots"]}
 
 
 def trigger_word(identity: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,10 @@ class Comparison:
 
 
 def compare(found: Result, stored: Result) -> Comparison:
-    """A metric is better or worse when each value lies outside the other's interval, so that chance
-    decides nothing; without intervals, when they differ at all. Sizes, which have a
+    """A metric is better or worse when the values differ by more than the two half widths of their
+    intervals put together, √(a² + b²), as errors of two independent measurements are; so chance
+    decides as rarely as an interval leaves out the truth. Without intervals they count when they
+    differ at all. Sizes, which have a
     budget and no direction, and speeds, which are another machine's, are not compared.
 
     Raises InputError for results of two benches, or of a quick run and a whole one.
@@ -56,16 +59,16 @@ def _is_compared(name: str) -> bool:
 
 
 def _way(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    if _within(ours["value"], theirs) or _within(theirs["value"], ours):
+    higher = ours["value"] > theirs["value"]
+    low, high = (theirs, ours) if higher else (ours, theirs)
+    if high["value"] - low["value"] <= math.hypot(_width(low, 1), _width(high, 0)):
         return ""
-    return (
-        "better" if (ours["value"] > theirs["value"]) == (ours["better"] == "higher") else "worse"
-    )
+    return "better" if higher == (ours["better"] == "higher") else "worse"
 
 
-def _within(value: float, other: Mapping[str, Any]) -> bool:
-    low, high = other["interval"] or (other["value"], other["value"])
-    return bool(low <= value <= high)
+def _width(found: Mapping[str, Any], end: int) -> float:
+    """How far the interval reaches from the value to its lower (0) or upper (1) end."""
+    return abs(found["interval"][end] - found["value"]) if found["interval"] else 0.0
 
 
 def read_result(path: Path) -> Result:

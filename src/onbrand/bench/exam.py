@@ -159,5 +159,8 @@ def questions(identity: int, settings: Settings, size_px: int, drawn: Path) -> d
 
 
 def figures(arm: Arm) -> dict[str, float]:
-    """An arm's figures by name."""
-    return {name: metric.value for name, metric in arm.metrics.items()}
+    """An arm's figures by name, but for compositions: every prompt asks for one, so that true
+    drawings, too, have one or two."""
+    return {
+        name: metric.value for name, metric in arm.metrics.items() if name != "composition_count"
+    }

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onbrand.bench.probe import Probe, kept_array
-from onbrand.bench.read_back import WORLDS, ask
+from onbrand.bench.read_back import ask
 from onbrand.bench.record import Result, metric
+from onbrand.bench.worlds import WORLDS
 from onbrand.events import Advanced, Started
 from onbrand.judging.eyes import Embed
 from onbrand.judging.metrics import frechet_distance
@@ -19,8 +20,9 @@ CHUNK = 120  # pictures between savings; a multiple of the worlds
 
 
 def frechet_ratio(probe: Probe, features: Embed, num: int) -> dict[str, Result]:
-    """Distance of `num` generated pictures, all worlds alike, to as many true drawings of the same
-    prompts, over the distance of these to as many drawings of other prompts."""
+    """Distance of `num` generated pictures, all worlds alike, to as many true drawings of other
+    prompts, over the distance that true drawings of their own prompts have to these: 1 for a model
+    that draws as the illustrator does."""
     seen: dict[str, list[NDArray[np.float64]]] = {"made": [], "true": [], "other": []}
     probe.emit(Started("likeness", num, "pictures"))
     for start in range(0, num, CHUNK):
@@ -28,7 +30,7 @@ def frechet_ratio(probe: Probe, features: Embed, num: int) -> dict[str, Result]:
             rows.append(_chunk(probe, features, name, start, min(CHUNK, num - start)))
         probe.emit(Advanced("likeness", min(num, start + CHUNK), {}))
     made, true, other = (np.concatenate(rows) for rows in seen.values())
-    ratio = frechet_distance(made, true) / max(frechet_distance(other, true), 1e-12)
+    ratio = frechet_distance(made, other) / max(frechet_distance(true, other), 1e-12)
     bar = BAR if num >= AT_LEAST else None
     return {"frechet_ratio": metric(ratio, bar=bar, better="lower")}
 

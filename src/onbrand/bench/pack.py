@@ -19,10 +19,11 @@ from onbrand.bench.emoji import EMOJI, held_out_emoji, nouns
 from onbrand.bench.eyes.look import loaders
 from onbrand.bench.likeness import frechet_ratio
 from onbrand.bench.probe import GUIDANCE, READERS, Probe
-from onbrand.bench.read_back import WORLDS, ask, hits
+from onbrand.bench.read_back import ask, hits
 from onbrand.bench.reconstruct import drawn_psnr, mascot_psnr
 from onbrand.bench.record import Result, mean_metric, metric, result
 from onbrand.bench.steer import Figures, follow_edges, follow_joints, heed_negatives
+from onbrand.bench.worlds import WORLDS
 from onbrand.errors import InputError, PackError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
@@ -236,7 +237,7 @@ def _with_bars(found: Mapping[str, Result]) -> dict[str, Result]:
             return 0.85
         return 0.92 if name == "attributes_fraction" else 0.90
 
-    return {name: metric(m["value"], m["interval"], bar=bar(name)) for name, m in found.items()}
+    return {name: m | metric(m["value"], m["interval"], bar=bar(name)) for name, m in found.items()}
 
 
 def _speed_and_size(probe: Probe, quick: bool) -> dict[str, Result]:

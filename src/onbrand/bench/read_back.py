@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onbrand.bench.characters import named_attributes
 from onbrand.bench.record import Result, mean_metric
-from onbrand.illustrator import (
-    RESERVED_IDS,
-    attributes,
-    caption,
-    character,
-    describe_product,
-    fashion_attributes,
-    fashion_caption,
-    garment,
-    illustrate,
-    illustrate_fashion,
-    illustrate_product,
-    person,
-    product,
-    product_attributes,
-    product_caption,
-    random_fashion_scene,
-    random_scene,
-    random_shot,
-)
-from onbrand.illustrator.skeleton import coco_17
+from onbrand.bench.worlds import NAMED, WORLDS
 
-__all__ = ["WORLDS", "Asked", "ask", "hits"]
+__all__ = ["Asked", "ask", "hits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +26,15 @@ class Asked:
     joints: NDArray[np.float32]
 
 
-def _mascot(rng: np.random.Generator, number: int, size_px: int) -> Asked:
-    who, scene = character(int(rng.choice(len(RESERVED_IDS)))), random_scene(rng)
-    words = caption(who, scene, rng, subject=f"a {who.colour} {who.species}")
-    drawn = illustrate(who, scene, size_px, seed=number)
-    named = named_attributes(attributes(who, scene))
-    return Asked(words, named, Image.fromarray(drawn.pixels), coco_17(drawn.keypoints))
-
-
-def _product(rng: np.random.Generator, number: int, size_px: int) -> Asked:
-    what, shot = product(int(rng.choice(len(RESERVED_IDS)))), random_shot(rng)
-    words = product_caption(what, shot, rng, subject=describe_product(what))
-    drawn = illustrate_product(what, shot, size_px, seed=number)
-    known = product_attributes(what, shot)
-    named = {n: known[n] for n in ("product_kind", "product_colour", "product_pattern", "place")}
-    return Asked(words, named, Image.fromarray(drawn.pixels), coco_17({}))
-
-
-def _worn(rng: np.random.Generator, number: int, size_px: int) -> Asked:
-    who = person(int(rng.choice(len(RESERVED_IDS))))
-    what = garment(int(rng.choice(len(RESERVED_IDS))))
-    scene = random_fashion_scene(rng)
-    words = fashion_caption(who, what, scene, rng)
-    drawn = illustrate_fashion(who, what, scene, size_px, seed=number)
-    known = fashion_attributes(who, what, scene)
-    wanted = ("garment_kind", "garment_colour", "garment_pattern", "person", "person_pose", "place")
-    named = {n: known[n] for n in wanted}
-    return Asked(words, named, Image.fromarray(drawn.pixels), coco_17(drawn.keypoints))
-
-
-WORLDS: dict[str, Callable[[np.random.Generator, int, int], Asked]] = {
-    "mascots": _mascot,
-    "products": _product,
-    "fashion": _worn,
-}
-
-
 def ask(world: str, num: int, *, seed: int, size_px: int) -> list[Asked]:
     """`num` prompts about reserved subjects of a world, a function of the seed."""
     rng = np.random.default_rng([seed, 0xA2])
-    return [WORLDS[world](rng, number, size_px) for number in range(num)]
+    asked = []
+    for number in range(num):
+        one = WORLDS[world](rng, number, size_px)
+        named = {name: one.attributes[name] for name in NAMED[world]}
+        asked.append(Asked(one.caption(rng), named, one.picture, one.joints))
+    return asked
 
 
 def hits(

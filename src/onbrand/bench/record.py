@@ -18,7 +18,11 @@ from onbrand.judging import bootstrap
 from onbrand.report import arm_title
 from onbrand.report.wording import figure, measure
 
-__all__ = ["Result", "machine", "mean_metric", "metric", "result", "table"]
+__all__ = ["MIN_GROUPS", "Result", "machine", "mean_metric", "metric", "result", "table"]
+
+MIN_GROUPS = 6
+"""Fewer have no interval: with three, one in four leaves out the truth, where one in twenty should.
+"""
 
 Result = dict[str, Any]
 """{"name", "version", "commit", "machine", "seed", "seconds", "metrics", "baselines", …}"""
@@ -92,11 +96,16 @@ def mean_metric(
     bar: float | None = None,
     better: str = "higher",
     seed: int = 0,
+    share: bool = True,
 ) -> Result:
-    """The mean of `values` with its bootstrap interval, resampled by group."""
-    labels = None if groups is None else [str(group) for group in groups]
-    interval = bootstrap(values, labels, seed=seed)
-    return metric(float(np.mean(values)), interval, bar=bar, better=better)
+    """The mean of `values` with its bootstrap interval, resampled by group; "num" counts the
+    groups, and under `MIN_GROUPS` of them there is no interval. What is 0 for all, or 1 for all, is
+    taken for a share (see `bootstrap`), unless `share` is False."""
+    labels = [str(group) for group in (range(len(values)) if groups is None else groups)]
+    num = len(set(labels))
+    enough = num >= MIN_GROUPS
+    interval = bootstrap(values, labels, seed=seed, share=share) if enough else None
+    return metric(float(np.mean(values)), interval, bar=bar, better=better) | {"num": num}
 
 
 def result(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onbrand.bench.ablation.words import GROUPS, row_cells, row_heads
+from onbrand.bench.ablation.words import GROUPS, looked_at, row_cells, row_heads
 from onbrand.bench.likeness import AT_LEAST
 from onbrand.bench.record import bar_words, printed
 from onbrand.errors import ArtifactError
@@ -27,17 +27,21 @@ ABOUT = {
     "consistency": """\
 Reserved characters, which the base never met, each learned from {num_train} drawings and judged on
 {num_prompts} prompts × {num_per_prompt} seeds by encoders that took no part in training or in
-choosing. Retrieval is among 180 identities: the character, 19 others, and 8 look-alikes of each
-that differ in one trait (chance {chance:.1%}). Memorised is what lies nearer to a training picture
-than 99 % of new real pictures do, so one real picture in a hundred would count, too. Intervals are
-resampled by character ({num_characters}). `dreambooth_lora` saw as many pictures; its learning
-rate, {rate:g}, was {found}.
+choosing. What the recipe leaves off was first chosen by an ablation on eight of these very
+characters; later ablations have others. Retrieval is among 180 identities: the character, 19
+others, and 8 look-alikes of each that differ in one trait (chance {chance:.1%}). Memorised is what
+lies nearer to a training picture than 99 % of new real pictures do, so one real picture in a
+hundred would count, too. Intervals are resampled by character ({num_characters}).
+`dreambooth_lora` saw as many pictures; its learning rate, {rate:g}, was {found}.
 """,
     "ablation": """\
-The same {num_characters} reserved characters, prompts and seeds for every row, one thing changed at
-a time, as many pictures seen as the row that it is compared with; judged by encoders that took no
-part in training. Differences are means over the characters, with intervals resampled by character;
-shares in points. ▲ and ▼: the interval leaves out 0, for better or worse.
+The same {num_characters} reserved characters, prompts and seeds for every row.
+{whose}
+One thing is changed at a time, or those that the row names, and as many pictures are seen as by the
+row that it is compared with; judged by encoders that took no part in training. Differences are
+means over the characters that have the figure, with intervals resampled by character; shares in
+points. ▲ and ▼: the interval leaves out 0, for better or worse. Under six characters there is
+neither, and the count stands instead.
 """,
     "eyes": """\
 Drawings of reserved subjects, 300 of each world, and the real pictures of `../shared/data`.
@@ -53,8 +57,7 @@ Sets of eight pictures of reserved characters, as a stage's validation pictures 
 one fault planted at three severities, against clean ones; the AUC's bar is 0.9. The first column
 looks through the evaluation eyes, as reports do, “Gates' eyes” through the training side's. The
 limits above which a fault is named come from other characters, and lie above what the base's own
-sets differ by from seed to seed. Single pictures are told beside: a diagnosis is of a set. Real
-failures are told, not graded: nobody planted them.
+sets differ by from seed to seed. Single pictures are told beside: a diagnosis is of a set.
 """,
     "pack": """\
 The built-in base before any brand. Attributes are named in the prompt and read back by a classifier
@@ -75,6 +78,9 @@ Followed: reserved characters told by three pictures alone (the pack's identity 
 the same prompts and seeds with all traits in words, and with the kind of subject alone.
 """,
 }
+
+OTHERS = "The consistency bench grades others."
+SHARED = "This result is of before they were others than those that the consistency bench grades."
 
 SUMMED = ("ablation", "consistency")
 """Benches whose seconds are the sum of the characters' own, kept with their records."""
@@ -108,7 +114,8 @@ def render_section(found: Mapping[str, Any]) -> str:
     if found.get("stages"):
         lines += ["### Stage by stage", "", _table({}, found["stages"]), _shipped(found)]
     if found.get("failures"):
-        lines += ["### Real failures", "", _failures(found["failures"])]
+        lines += ["### Real failures", "", "Told, not graded: nobody planted them.", ""]
+        lines += [_failures(found["failures"])]
     if found.get("rows"):
         lines += _rows(found)
     if found.get("steps"):
@@ -124,7 +131,8 @@ def _about(found: Mapping[str, Any]) -> str:
         num = found["num_likeness"]
         text += (
             f"The Fréchet distance is that of the classifier's logits over {num:,} pictures of\n"
-            "all worlds; 1 is as near as true drawings are to each other."
+            "all worlds to as many true drawings of other prompts, over that of two such sets of\n"
+            "true drawings: 1 is as near as these are to each other."
             f"{FEW if num < AT_LEAST else ''}\n"
         )
     if "settings" not in found:
@@ -139,6 +147,7 @@ def _about(found: Mapping[str, Any]) -> str:
         num_characters=found["num_characters"],
         rate=found.get("learning_rate", 0.0),
         found="searched on other characters" if searched else "given, not searched",
+        whose=OTHERS if "ids" in found else SHARED,
     )
 
 
@@ -184,6 +193,7 @@ def _rows(found: Mapping[str, Any]) -> list[str]:
         heads = row_heads(found, names)
         rows = [heads, ["---"] * 2 + ["---:"] * (len(heads) - 2), *row_cells(found, names)]
         lines += [f"### {title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+        lines += [looked_at(found, names), ""]
     return lines
 
 

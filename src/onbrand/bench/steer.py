@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.bench.probe import READERS, Probe
-from onbrand.bench.read_back import WORLDS, Asked, ask
+from onbrand.bench.read_back import Asked, ask
 from onbrand.bench.record import Result, mean_metric, metric
+from onbrand.bench.worlds import WORLDS
 from onbrand.illustrator import FAULTS
 from onbrand.judging import bootstrap
 from onbrand.judging.eyes import Embed, ReadAttributes

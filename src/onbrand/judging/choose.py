@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onbrand.artifacts.judgement import Arm, Metric, alignment_name
-from onbrand.judging.diagnosis import findings
+from onbrand.judging.diagnosis import findings, percent
 
 __all__ = [
     "ALIGNMENT_TOLERANCE",
@@ -29,6 +29,8 @@ CHOICE_TOLERANCE = 0.10  # sixteen pictures measure no finer
 RETRIEVAL_BAR = 0.90
 DIVERSITY_FLOOR = 0.5
 IDENTITY_TIE = 0.005
+SAID = {"alignment": "alignment", "directional_alignment": "alignment of directions"}
+"""What tables call the figure by which prompts are followed."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _why(
         beats = "beats" if own > others[rival] + IDENTITY_TIE else "equals"
         reason = f"{_said(name)}'s identity {own:.2f} {beats} {rival}'s {others[rival]:.2f}"
     if base is not None and (follows := alignment_name(base)) in base:
-        reason += f" and its alignment is {_against(stages[name][follows], base[follows])}"
+        reason += f" and its {SAID[follows]} is {_against(stages[name][follows], base[follows])}"
     passed = [s for s in stages if s not in kept and stages[s]["identity"] > own]
     if passed:
         reason += f"; {passed[-1]} is more alike but {_lost(stages[passed[-1]], base)}"
@@ -109,7 +111,7 @@ def _lost(numbers: Mapping[str, float], base: Mapping[str, float] | None) -> str
     whole = base.get(follows, 0.0)  # a base that follows nothing has nothing to lose
     drop = 1 - max(0.0, numbers.get(follows, 0.0)) / whole if whole > 0 else 0.0
     if drop > CHOICE_TOLERANCE:
-        return f"lost {_percent(drop)} of the base's prompt alignment"
+        return f"lost {percent(drop)} of the base's {SAID[follows]}"
     if "diversity" in numbers and numbers["diversity"] < DIVERSITY_FLOOR * base.get("diversity", 0):
         return "lost more than half of the base's variety"
     return ""
@@ -161,27 +163,35 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
     error, other = values.get("identity_error"), prompt_only.get("identity_error")
     if error is not None and other is not None and error > 0.5 * other:
         said.append(
-            f"Identity error {error:.3f} is more than half of prompt_only's {other:.3f}: the brand "
+            f"Identity error {error:.3f} is more than half of prompt only's {other:.3f}: the brand "
             "is only partly learned. Train longer, or add pictures of the views that are missing."
         )
     if values.get("retrieval_fraction", 1.0) < RETRIEVAL_BAR:
-        said.append(
-            f"Only {_percent(values['retrieval_fraction'])} of the pictures are nearest to this "
-            "brand among its look-alikes: a trait is lost. Train longer, or leave fixed traits out "
-            "of the captions."
-        )
+        said.append(_lost_trait(values["retrieval_fraction"], _values(baselines.get("real"))))
     if values.get("alignment_ratio", 1.0) < 1 - ALIGNMENT_TOLERANCE:
         said.append(
-            f"Prompts are followed at {_percent(values['alignment_ratio'])} of the base's "
+            f"Prompts are followed at {percent(values['alignment_ratio'])} of the base's "
             "strength: lower the learning rate, or stop at an earlier stage."
         )
     spread, usual = values.get("diversity"), prompt_only.get("diversity")
     if spread is not None and usual is not None and spread < DIVERSITY_FLOOR * usual:
         said.append(
-            f"Pictures of one prompt differ by {spread:.2f}, under half of prompt_only's "
+            f"Pictures of one prompt differ by {spread:.2f}, under half of prompt only's "
             f"{usual:.2f}: the model repeats itself. Lower the rank or the learning rate."
         )
     return said + [found.sentence for found in findings(values, _values(baselines.get("base")))]
+
+
+def _lost_trait(found: float, real: Mapping[str, float]) -> str:
+    """Real pictures that are mistaken for others as often have lost nothing: the eyes fail."""
+    start = f"Only {percent(found)} of the pictures are nearest to this brand in the line-up"
+    ceiling = real.get("retrieval_fraction", 1.0)
+    if found >= ceiling:
+        return (
+            f"{start}, and no more of the real ones ({percent(ceiling)}): the eyes do not tell it "
+            "from the others, whatever is trained. Look at the pictures yourself."
+        )
+    return f"{start}: a trait is lost. Train longer, or leave fixed traits out of the captions."
 
 
 def verdict(choice: Choice, stages: Mapping[str, Arm], baselines: Mapping[str, Arm]) -> Verdict:
@@ -200,7 +210,8 @@ def verdict(choice: Choice, stages: Mapping[str, Arm], baselines: Mapping[str, A
     advice = tuple(diagnose(arm, baselines))
     veto = _veto(arm, baselines)
     if veto or not choice.good:
-        why = veto or choice.reason[0].lower() + choice.reason[1:].rstrip(".")
+        astray = choice.reason[0].lower() + choice.reason[1:].rstrip(".")
+        why = veto or f"{astray}, on the validation prompts"
         tried = (
             "" if advice else " Train longer, or look at the captions and the held-out pictures."
         )
@@ -219,10 +230,10 @@ def _veto(arm: Arm, baselines: Mapping[str, Arm]) -> str:
     ratio = values.get("alignment_ratio", 1.0)
     usual = _values(baselines.get("prompt_only")).get("alignment_ratio", 1.0)
     if ratio < 0.9 * min(1.0, usual):
-        return f"{arm.name} follows prompts at only {_percent(ratio)} of the base's strength"
+        return f"{arm.name} follows prompts at only {percent(ratio)} of the base's strength"
     memorised = values.get("memorised_fraction", 0.0)
     if memorised > 0.05:
-        return f"{_percent(memorised)} of {arm.name}'s pictures repeat a training picture"
+        return f"{percent(memorised)} of {arm.name}'s pictures repeat a training picture"
     return ""
 
 
@@ -238,17 +249,18 @@ def _sentence(stage: str, stages: Mapping[str, Arm], baselines: Mapping[str, Arm
         own, other = values["identity"], below[rival]
         word = "beats" if own > other + IDENTITY_TIE else "equals"
         word = "stays under" if own < other - IDENTITY_TIE else word
-        parts = [f"its identity {own:.2f} {word} {rival}'s {other:.2f}"]
+        parts = [f"its identity {own:.2f} {word} {rival.replace('_', ' ')}'s {other:.2f}"]
         if word == "stays under" and rival in stages:  # what chooses never grades, nor the reverse
             parts[0] += " here"
             head += ", which the validation pictures chose"
     if "alignment_ratio" in values:
-        parts.append(f"alignment is {_against(values['alignment_ratio'], 1.0)}")
+        follows = SAID[alignment_name(values)]
+        parts.append(f"{follows} is {_against(values['alignment_ratio'], 1.0)}")
     memorised = values.get("memorised_fraction", 0.0)
     parts.append(
         "no picture is memorised"
         if memorised == 0
-        else f"{_percent(memorised)} of the pictures come close to a training picture"
+        else f"{percent(memorised)} of the pictures come close to a training picture"
     )
     return f"{head}: {', '.join(parts[:-1])}, and {parts[-1]}."
 
@@ -256,14 +268,10 @@ def _sentence(stage: str, stages: Mapping[str, Arm], baselines: Mapping[str, Arm
 def _against(own: float, base: float) -> str:
     change = max(0.0, own) / base - 1 if base > 0 else 0.0
     if change > ALIGNMENT_TOLERANCE:
-        return f"{_percent(change)} above the base's"
+        return f"{percent(change)} above the base's"
     if change >= -ALIGNMENT_TOLERANCE:
         return "within 3 % of the base's"
-    return f"{_percent(-change)} below the base's"
-
-
-def _percent(share: float) -> str:
-    return f"{max(0.0, share) * 100:.0f} %"
+    return f"{percent(-change)} below the base's"
 
 
 def _said(name: str) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "Finding",
     "excesses",
     "findings",
+    "percent",
     "worst_first",
 ]
 
@@ -206,7 +207,7 @@ def _shapes(excess: float, own: Mapping[str, float], base: Mapping[str, float]) 
 
 def _pose(excess: float, own: Mapping[str, float], base: Mapping[str, float]) -> str:
     return (
-        f"Lack of variety in pose: {_percent(excess)} of the base's variety is lost "
+        f"Lack of variety in pose: {percent(excess)} of the base's variety is lost "
         f"({own['pose_variety']:.2f} against {base['pose_variety']:.2f} figure sizes). Add "
         "pictures in other poses and say the pose in each caption, or train less."
     )
@@ -222,16 +223,16 @@ def _oily(excess: float, own: Mapping[str, float], base: Mapping[str, float]) ->
 
 def _background(excess: float, own: Mapping[str, float], base: Mapping[str, float]) -> str:
     return (
-        f"Empty background: {_percent(excess)} of what the base shows behind the subject is gone "
-        f"({_percent(own['background_detail'])} of the background shows anything, the base's "
-        f"{_percent(base['background_detail'])}). Add pictures with scenes and say the scene in "
+        f"Empty background: {percent(excess)} of what the base shows behind the subject is gone "
+        f"({percent(own['background_detail'])} of the background shows anything, the base's "
+        f"{percent(base['background_detail'])}). Add pictures with scenes and say the scene in "
         "their captions, say 'on a plain background' where there is none, or train less."
     )
 
 
 def _memorised(excess: float, own: Mapping[str, float], base: Mapping[str, float]) -> str:
     return (
-        f"Memorised: {_percent(own['memorised_fraction'])} of the pictures are nearer to a "
+        f"Memorised: {percent(own['memorised_fraction'])} of the pictures are nearer to a "
         "training picture than held-out ones are: compare them below, and train less or augment "
         "more."
     )
@@ -251,5 +252,6 @@ _SAY: Mapping[str, Callable[[float, Mapping[str, float], Mapping[str, float]], s
 }  # fmt: skip
 
 
-def _percent(share: float) -> str:
-    return f"{share * 100:.0f} %"
+def percent(share: float) -> str:
+    """A share as sentences say it, nothing below 0: "93 %"."""
+    return f"{max(0.0, share) * 100:.0f} %"

@@ -133,12 +133,13 @@ def background_detail(picture: Image.Image, background_hw: NDArray[np.floating])
 def drift(own: Floats, base: Floats) -> float:
     """How far pictures moved from the base's, in [0, 1]: the energy distance of two sets of unit
     vectors [n, d], [m, d], over its largest value, 1 − (E|x − x'| + E|y − y'|) / 2E|x − y|
-    (Székely & Rizzo 2013, the E-coefficient of inhomogeneity). Pairs x, x' are of different
-    pictures, so that two draws of one distribution have about 0; below is cut to 0.
+    (Székely & Rizzo 2013, the E-coefficient of inhomogeneity). Row i of both is of one prompt and
+    seed, of which two models make nearly the same: pairs of one row are left out of all three
+    means, so that two draws of one distribution have about 0; below is cut to 0.
     """
     if min(len(own), len(base)) < 2:
         return float("nan")
-    between = float(_apart(own, base).mean())
+    between = float(_apart(own, base)[~np.eye(len(own), len(base), dtype=bool)].mean())
     if between < 1e-9:
         return 0.0
     within = [_apart(x, x)[np.triu_indices(len(x), k=1)].mean() for x in (own, base)]

@@ -27,6 +27,7 @@ __all__ = [
     "identity_error",
     "identity_scores",
     "layout_distance",
+    "layout_variety",
     "layouts",
     "memorisation_threshold",
     "nearest_layout",
@@ -37,6 +38,9 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 LAYOUT_PX, FINE_PX, COARSE_PX = 48, 1.5, 8.0
+FAINT = 30.0
+"""Length of a band in which as good as nothing is to be seen: noise of 1/255 has 3, of 4/255 13; a
+drawn character has 370 and more."""
 
 
 def identity_scores(generated: Floats, real: Floats) -> Floats:
@@ -107,28 +111,41 @@ def directional_alignment(pictures: Floats, texts: Floats) -> Floats:
 
 
 def layouts(pictures: Sequence[Image.Image]) -> Floats:
-    """What a picture shows where, as unit vectors: [n, 48·48·3]; a dot product is a cosine.
+    """What a picture shows where, as vectors [n, 48·48·3] whose length says how much it shows:
+    nearly 1 for any drawing, 0 for a blank picture.
 
-    A 48-px thumbnail in CIE L*a*b*, band-passed (Gaussian σ 1.5 px minus σ 8 px) and normalised:
-    flat backgrounds and overall tints drop out, shapes, poses and props stay. Memory and diversity
-    look at these rather than at an identity embedding, which is trained to call two poses of one
-    character the same. On drawn characters a training picture moved, turned, blurred and tinted a
-    little is told from a new scene almost always (docs/log.md); a plain thumbnail mixes them up
-    whenever backgrounds are plain. Transparent pixels count as white; a blank picture is 0.
+    A 48-px thumbnail in CIE L*a*b*, band-passed (Gaussian σ 1.5 px minus σ 8 px), over
+    √(length² + FAINT²): flat backgrounds and overall tints drop out, shapes, poses and props stay.
+    Memory and diversity look at these rather than at an identity embedding, which is trained to
+    call two poses of one character the same. On drawn characters a training picture moved, turned,
+    blurred and tinted a little is told from a new scene almost always (docs/log.md); a plain
+    thumbnail mixes them up whenever backgrounds are plain. Transparent pixels count as white.
     """
     rows = []
     for picture in pictures:
         small = cv2.resize(on_white(picture), (LAYOUT_PX, LAYOUT_PX), interpolation=cv2.INTER_AREA)
         lab = srgb_to_lab(small.clip(0, 1))
         band = cv2.GaussianBlur(lab, (0, 0), FINE_PX) - cv2.GaussianBlur(lab, (0, 0), COARSE_PX)
-        norm = float(np.linalg.norm(band))
-        rows.append(band.ravel() / norm if norm > 1e-6 else np.zeros(band.size))
+        rows.append(band.ravel() / np.hypot(np.linalg.norm(band), FAINT))
     return np.stack(rows) if rows else np.zeros((0, LAYOUT_PX * LAYOUT_PX * 3))
 
 
 def layout_distance(a: Floats, b: Floats) -> Floats:
-    """1 − cosine between layouts: [n, k], [m, k] → [n, m]; 0 = same, 1 = nothing in common."""
-    return np.asarray(1.0 - a @ b.T)
+    """1 − cosine between layouts: [n, k], [m, k] → [n, m]; 0 = same, 1 = nothing in common, as a
+    blank picture has with any."""
+    return np.asarray(1.0 - (a / _lengths(a)) @ (b / _lengths(b)).T)
+
+
+def layout_variety(layout: Floats) -> Floats:
+    """By how much the pictures of a set differ: [n, k] → [n, n], their layout distance times both
+    lengths. What a picture does not show it cannot vary: a blank one differs from none."""
+    lengths = _lengths(layout)
+    return np.asarray(lengths * lengths.T - layout @ layout.T)
+
+
+def _lengths(layout: Floats) -> Floats:
+    """[n, k] → [n, 1], what rounding leaves of a blank picture's made harmless."""
+    return np.asarray(np.linalg.norm(layout, axis=1, keepdims=True).clip(1e-7))
 
 
 def _mirrored(layout: Floats) -> Floats:
@@ -158,7 +175,7 @@ def memorisation_threshold(held_out: Floats, train: Floats) -> float:
 
 
 def diversity(layout: Floats, groups: Sequence[str]) -> tuple[Floats, list[str]]:
-    """Mean pairwise layout distance among same-group (same-prompt) pictures, per group.
+    """Mean pairwise layout variety among same-group (same-prompt) pictures, per group.
 
     Returns (values [g], group names [g]), 0 = all the same, in order of first appearance; groups
     with a single picture have no pair and are left out.
@@ -168,7 +185,7 @@ def diversity(layout: Floats, groups: Sequence[str]) -> tuple[Floats, list[str]]
         rows = layout[[i for i, group in enumerate(groups) if group == name]]
         if len(rows) < 2:
             continue
-        values.append(float(layout_distance(rows, rows)[np.triu_indices(len(rows), k=1)].mean()))
+        values.append(float(layout_variety(rows)[np.triu_indices(len(rows), k=1)].mean()))
         names.append(name)
     return np.array(values), names
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onbrand.judging.metrics import layout_distance, layouts
+from onbrand.judging.metrics import layout_variety, layouts
 from onbrand.models.parts import PARTS
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "avatar_scores",
     "background_variety",
     "composition_count",
+    "real_avatar_scores",
 ]
 
 Floats = NDArray[np.float64]
@@ -69,26 +70,47 @@ def avatar_scores(
     found: dict[str, Floats] = {}
     ours, theirs = parts(pictures), parts(real)
     for figure, names in AVATAR_PARTS.items():
-        wanted = _crops(real, theirs.mask(names))
-        shown = [crop for crop in wanted if crop is not None]
-        if len(shown) < max(2, len(real) / 2):
+        _, shown = _crops(real, theirs.mask(names))
+        if not _is_the_brands(len(shown), len(real)):
             continue
-        references = embed(shown)
-        crops = _crops(pictures, ours.mask(names))
-        there = [k for k, crop in enumerate(crops) if crop is not None]
+        there, crops = _crops(pictures, ours.mask(names))
         scores = np.zeros(len(pictures))
         if there:
-            seen = embed([crop for crop in crops if crop is not None])
-            scores[there] = (seen @ references.T).mean(axis=1)
+            scores[there] = (embed(crops) @ embed(shown).T).mean(axis=1)
         found[figure] = scores
     return found
 
 
+def real_avatar_scores(
+    embed: Embed, parts: ReadParts, real: Sequence[Image.Image]
+) -> dict[str, Floats]:
+    """The same of each real picture against the *other* ones: the ceiling that scores are read
+    against."""
+    found: dict[str, Floats] = {}
+    seen = parts(real)
+    for figure, names in AVATAR_PARTS.items():
+        there, shown = _crops(real, seen.mask(names))
+        if not _is_the_brands(len(shown), len(real)):
+            continue
+        rows = embed(shown)
+        scores = np.zeros(len(real))
+        scores[there] = ((rows @ rows.T).sum(axis=1) - (rows**2).sum(axis=1)) / (len(rows) - 1)
+        found[figure] = scores
+    return found
+
+
+def _is_the_brands(num_shown: int, num: int) -> bool:
+    return num_shown >= max(2, num / 2)
+
+
 def _crops(
     pictures: Sequence[Image.Image], masks_nhw: NDArray[np.bool_]
-) -> list[Image.Image | None]:
-    """The square around each mask, with a margin, the picture's edge repeated; None without one."""
-    return [_crop(picture, mask) for picture, mask in zip(pictures, masks_nhw, strict=True)]
+) -> tuple[list[int], list[Image.Image]]:
+    """Which pictures have a mask, and the square around each, with a margin, the picture's edge
+    repeated."""
+    crops = [_crop(picture, mask) for picture, mask in zip(pictures, masks_nhw, strict=True)]
+    there = [k for k, crop in enumerate(crops) if crop is not None]
+    return there, [crop for crop in crops if crop is not None]
 
 
 def _crop(picture: Image.Image, mask_hw: NDArray[np.bool_]) -> Image.Image | None:
@@ -112,8 +134,9 @@ def _crop(picture: Image.Image, mask_hw: NDArray[np.bool_]) -> Image.Image | Non
 def background_variety(
     pictures: Sequence[Image.Image], parts: PartMaps, texts: Sequence[str]
 ) -> float:
-    """Mean layout distance (see metrics.layouts) between backgrounds of different prompts, the
-    subject painted over with its background's mean colour; 0 = all the same, NaN with one prompt.
+    """Mean layout variety (see metrics.layouts) between backgrounds of different prompts, the
+    subject painted over with its background's mean colour; 0 = all the same or nothing to be seen,
+    NaN with one prompt.
     """
     behind = parts.mask(("background",))
     bare = []
@@ -123,7 +146,7 @@ def background_variety(
         bare.append(Image.fromarray(np.where(mask[..., None], rgb, mean).round().astype(np.uint8)))
     rows = layouts(bare)
     other = np.array([[a != b for b in texts] for a in texts])
-    return float(layout_distance(rows, rows)[other].mean()) if other.any() else float("nan")
+    return float(layout_variety(rows)[other].mean()) if other.any() else float("nan")
 
 
 def composition_count(parts: PartMaps) -> int:

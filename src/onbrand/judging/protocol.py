@@ -29,6 +29,7 @@ from onbrand.judging.objective import (
     avatar_scores,
     background_variety,
     composition_count,
+    real_avatar_scores,
 )
 from onbrand.judging.sight import See
 
@@ -260,9 +261,7 @@ class Judge:
         held_out = self.references.held_out
         right = self._real_right()
         figures = {
-            "identity": Metric(
-                value=self.ceiling, interval=None, bar=None, holds=None, better="higher"
-            ),
+            "identity": Metric(value=self.ceiling, better="higher"),
             "retrieval_fraction": self._mean("retrieval_fraction", right, range(len(right))),
         }
         captions = self.references.held_out_texts or [""] * len(held_out)
@@ -276,6 +275,9 @@ class Judge:
             figures["palette_distance"] = self._mean(
                 "palette_distance", palette, range(len(palette))
             )
+        if self.eyes.read_parts is not None and "avatar" in self.references.objectives:
+            ceilings = real_avatar_scores(self.eyes.embed, self.eyes.read_parts, held_out)
+            figures |= {name: self._mean(name, x, range(len(x))) for name, x in ceilings.items()}
         return Arm(name="real", steps=0, metrics=figures, diagnosis=[])
 
     def _real_right(self) -> NDArray[np.bool_]:
@@ -304,9 +306,10 @@ class Judge:
         return {name: row for name, row in found.items() if np.isfinite(row).all()}
 
     def _ratio(self, follows: Floats | None, texts: Sequence[str]) -> dict[str, Metric]:
-        """How prompts are followed over the base's own, resampled together by text."""
+        """How prompts are followed over the base's, resampled by text; {} where that may be 0."""
         own = np.array([self.base_follows.get(text, np.nan) for text in texts])
-        if follows is None or np.isnan(own).any() or own.mean() <= 0:
+        least = (bootstrap(own, texts, seed=self.seed) or (own.mean(),))[0]
+        if follows is None or np.isnan(own).any() or least <= 0:
             return {}
         pairs = np.stack([follows, own], axis=1)
         return {
@@ -368,8 +371,11 @@ class Judge:
         statistic: Callable[[Floats], float] | None,
     ) -> Metric:
         value = float(values.mean()) if statistic is None else statistic(values)
-        interval = bootstrap(values, [str(g) for g in groups], statistic=statistic, seed=self.seed)
-        return Metric(value=value, interval=interval, bar=None, holds=None, better=BETTER[name])
+        interval = bootstrap(
+            values, [str(g) for g in groups], statistic=statistic, seed=self.seed,
+            share=name.endswith("_fraction"),
+        )  # fmt: skip
+        return Metric(value=value, interval=interval, better=BETTER[name])
 
 
 def _diagnoser(see: See, references: References) -> Diagnoser:

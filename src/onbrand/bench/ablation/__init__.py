@@ -1,5 +1,5 @@
 """What does each loss and each identity mode bring? The same characters, seeds and pictures seen,
-one thing changed at a time, judged by the evaluation twins.
+one thing changed at a time or those that the row's words name, judged by the evaluation twins.
 
 A row's brand folder begins as a copy of the row's that it is compared with, so that training keeps
 the stages that both have. Finished rows of a character are JSON files under `work`: a run can be
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from onbrand.road import Contest
 
 __all__ = ["ROWS", "run_ablation"]
+
+FIRST_ID = 100
+"""The first character: what is chosen here is graded by the consistency bench on others, from 0."""
 
 NUM_SAMPLING_STEPS = 12  # rows are compared with rows; fewer steps leave hours for more of them
 
@@ -73,7 +76,8 @@ def run_ablation(
         judged_by=judges(pack),
     )  # fmt: skip
     records = []
-    for record in at_once(work_on, range(num_characters), num_workers, emit):
+    ids = range(FIRST_ID, FIRST_ID + num_characters)
+    for record in at_once(work_on, ids, num_workers, emit):
         records.append(record)
         emit(Advanced(task, len(records)))
     found = summarise_rows(records, {name: ROWS[name] for name in wanted}, seed=seed)

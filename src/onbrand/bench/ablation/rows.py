@@ -1,4 +1,5 @@
-"""The rows of the ablation: recipes that differ from one another in one thing.
+"""The rows of the ablation: recipes that differ from the compared one in one loss or setting, or in
+those that the row's words name.
 
 All begin with the recipe's own first stage and see as many pictures as the row that they are
 compared with (a prior picture is a picture).
@@ -59,6 +60,12 @@ ROWS: Mapping[str, Row] = {
     "third": Row("both", BOTH, BOTH, about="a third stage like the second"),
     "pose": Row("third", BOTH, {**BOTH, "pose": 0.3}),
     "expression": Row("third", BOTH, {**BOTH, "expression": 0.1}),
+    "own_identity": Row(
+        "third", BOTH, {**BOTH, "own_identity": 1.0}, about="its own drawings, who they show"
+    ),
+    "own_expression": Row(
+        "third", BOTH, {**BOTH, "own_expression": 0.5}, about="its own drawings, with what face"
+    ),
     "own": Row(
         "third",
         BOTH,
@@ -75,7 +82,7 @@ ROWS: Mapping[str, Row] = {
         "both",
         {**BOTH, "pose": 3.0, "expression": 0.1},
         head_weight=3.0,
-        about="joints, faces and a heavy head, in the second stage",
+        about="joints at 3, faces and a heavy head, in the second stage",
     ),
     "semantic": Row("both", {**BOTH, "semantic": 0.5}),
     "adversarial": Row("both", {**BOTH, "adversarial": {"weight": 0.05, "from_fraction": 0.3}}),

@@ -18,7 +18,8 @@ def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: 
     """The bench's JSON object. `rows[name]` has "against", "about", "metrics" and "differences":
     the paired difference of every figure to the compared row, with its interval by character.
 
-    What helps is a difference whose interval leaves out 0, in the figure's better direction.
+    What helps is a difference whose interval leaves out 0, in the figure's better direction. "ids"
+    are the characters.
     """
     told: dict[str, Result] = {}
     for name, row in rows.items():
@@ -45,6 +46,7 @@ def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: 
         },
         rows=told,
         num_characters=len(records),
+        ids=[record["id"] for record in records],
     )
 
 
@@ -53,4 +55,4 @@ def _differences(
 ) -> dict[str, Result]:
     pairs = list(zip(own, others, strict=True))
     both = [{name: a[name] - b[name] for name in a if name in b} for a, b in pairs]
-    return mean_figures(both, seed=seed)
+    return mean_figures(both, seed=seed, differences=True)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from onbrand.report.wording import figure, measure
 
-__all__ = ["GROUPS", "row_cells", "row_heads", "row_tables"]
+__all__ = ["GROUPS", "looked_at", "row_cells", "row_heads", "row_tables"]
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "What each brings": (
@@ -32,7 +32,8 @@ def row_cells(
     found: Mapping[str, Any], names: Sequence[str], *, brief: bool = False
 ) -> list[list[str]]:
     """A line per row: its name, the compared one, and the differences; figures of the first row
-    stand as they are. A difference is marked where its interval leaves out 0: ▲ better, ▼ worse.
+    stand as they are. A difference is marked where its interval leaves out 0: ▲ better, ▼ worse;
+    one of too few characters for an interval says of how many it is.
     `brief` leaves out intervals and what a row is about, to fit a terminal."""
     known = _known(found, names)
     lines = []
@@ -48,11 +49,25 @@ def row_cells(
     return lines
 
 
+def looked_at(found: Mapping[str, Any], names: Sequence[str]) -> str:
+    """How many differences with an interval a table of these figures has, and how many of them
+    chance would mark: an interval of eight characters leaves out the truth once in ten."""
+    num = sum(
+        row["differences"].get(name, {}).get("interval") is not None
+        for row in found["rows"].values()
+        for name in _known(found, names)
+    )
+    return f"{num} intervals: chance alone would mark about {num / 10:.0f} of them."
+
+
 def row_tables(found: Mapping[str, Any]) -> list[Table]:
     """The tables of a terminal."""
     tables = []
     for title, names in GROUPS.items():
-        drawn = Table(title=title, title_justify="left", pad_edge=False)
+        drawn = Table(
+            title=title, caption=looked_at(found, names), title_justify="left",
+            caption_justify="left", pad_edge=False,
+        )  # fmt: skip
         for place, head in enumerate(row_heads(found, names)):
             drawn.add_column(head, justify="left" if place < 2 else "right")
         for cells in row_cells(found, names, brief=True):
@@ -68,11 +83,13 @@ def _known(found: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 def _difference(name: str, change: Mapping[str, Any] | None, brief: bool) -> str:
     if change is None:
         return ""
-    low, high = change["interval"] or (change["value"], change["value"])
+    text = _signed(name, change["value"])
+    if change["interval"] is None:
+        return text if brief else f"{text} (of {change['num']})"
+    low, high = change["interval"]
     sure = low > 0 or high < 0
     better = (change["value"] > 0) == (change["better"] == "higher")
     mark = f" {'▲' if better else '▼'}" if sure else ""
-    text = _signed(name, change["value"])
     return f"{text}{'' if brief else f' ({_signed(name, low)} to {_signed(name, high)})'}{mark}"
 
 

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onbrand.bench.eyes.draws import WORLDS, Seen, draw
+from onbrand.bench.eyes.draws import Seen, draw
+from onbrand.bench.worlds import WORLDS
 from onbrand.events import Listener, Noted
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from onbrand.bench.record import Result, mean_metric
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.illustrator import action, character, describe, illustrate, random_scene
 from onbrand.judging import character_gallery, open_eyes
-from onbrand.judging.metrics import centroid
+from onbrand.judging.metrics import centroid, identity_scores, retrieve
 from onbrand.sheet import tiles
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def measure_follow(
         work_on = partial(
             _character, identity, folder, pack, model, embed, num_prompts, num_steps, seed
         )
-        name = f"character-{identity:03d}-{num_prompts}-{num_steps}"
+        name = f"identity-{identity:03d}-{num_prompts}-{num_steps}"
         records.append(kept(folder, name, work_on))
         emit(Advanced(TASK, identity + 1, {"retrieval": np.mean(records[-1]["followed"]["right"])}))
     emit(Finished(TASK, {"characters": num_characters}))
@@ -92,11 +92,11 @@ def _metrics(records: Sequence[Mapping[str, Result]], arm: str, seed: int) -> Re
     """Means over all pictures, intervals resampled by character."""
     groups = [k for k, record in enumerate(records) for _ in record[arm]["right"]]
     right = [float(r) for record in records for r in record[arm]["right"]]
-    cosine = [float(c) for record in records for c in record[arm]["cosine"]]
+    identity = [float(c) for record in records for c in record[arm]["identity"]]
     bar = BAR if arm == "followed" else None
     return {
         "retrieval_fraction": mean_metric(right, groups=groups, bar=bar, seed=seed),
-        "identity": mean_metric(cosine, groups=groups, seed=seed),
+        "identity": mean_metric(identity, groups=groups, seed=seed),
     }
 
 
@@ -110,7 +110,8 @@ def _character(
     num_steps: int,
     seed: int,
 ) -> Result:
-    """Per arm: which pictures were nearest to the right character, and their cosine to it."""
+    """Per arm: which pictures were nearest to the right character, and their mean cosine to the
+    line-up's real ones of it, as everywhere."""
     from onbrand.generation import sample
 
     rng = np.random.default_rng([seed, identity, 0xF0])
@@ -118,7 +119,7 @@ def _character(
     references = _drawn(identity, NUM_REFERENCES, rng, size)
     actions = [action(random_scene(rng)) for _ in range(num_prompts)]
     gallery = character_gallery(identity, num_pictures=NUM_GALLERY, size_px=size, seed=seed)
-    centroids = np.stack([centroid(embed(pictures)) for pictures in gallery.pictures])
+    line_up = [embed(pictures) for pictures in gallery.pictures]
     kind = f"a {who.colour} {who.species}"
     arms = {
         "followed": (kind, True),
@@ -138,13 +139,16 @@ def _character(
     path = folder / "sheets" / f"{identity:03d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     tiles([picture for row in rows for picture in row], len(rows[0])).save(path)
-    return {arm: _scores(embed(pictures), centroids) for arm, pictures in shown.items()}
+    return {arm: _scores(embed(pictures), line_up) for arm, pictures in shown.items()}
 
 
-def _scores(rows: NDArray[np.float64], centroids: NDArray[np.float64]) -> Result:
+def _scores(rows: NDArray[np.float64], line_up: Sequence[NDArray[np.float64]]) -> Result:
     """The brand itself is the line-up's first."""
-    near = rows @ centroids.T
-    return {"right": (near.argmax(1) == 0).tolist(), "cosine": near[:, 0].tolist()}
+    nearest = retrieve(rows, np.stack([centroid(pictures) for pictures in line_up]))
+    return {
+        "right": (nearest == 0).tolist(),
+        "identity": identity_scores(rows, line_up[0]).tolist(),
+    }
 
 
 def _vector(pack: Pack, pictures: Sequence[Image.Image]) -> Tensor:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from onbrand.bench.characters import draw_brand
 from onbrand.bench.probe import kept
-from onbrand.bench.record import Result, metric
+from onbrand.bench.record import Result, mean_metric, metric
 from onbrand.errors import TrainingError
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import fingerprint_bytes, fingerprint_file, write_text_atomic
@@ -169,7 +169,9 @@ def measure_kills(
     emit(Finished("kills", {"runs": num, "identical": same}))
     hits = sum(row["num_killed"] for row in rows)
     return {
-        "killed_runs_identical_fraction": metric(same / num, bar=1.0),
+        "killed_runs_identical_fraction": mean_metric(
+            [float(row["outcome"] == whole["outcome"]) for row in rows], bar=1.0, seed=seed
+        ),
         "kills_at_work_fraction": metric(hits / sum(len(row["kills"]) for row in rows)),
     }
 

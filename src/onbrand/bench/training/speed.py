@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 __all__ = ["measure_speed"]
 
 RECIPE = "mascot"
+STAGES = ("plain", "detail", "expression")
+EXPRESSION = {"pose": 0.3, "expression": 0.1, "identity": {"weight": 0.3, "max_timestep": 600}}
+"""Losses of the stage that the recipe shows and leaves off, timed as its third."""
 STEPS_A_TURN = 2  # a whole cycle of detail's `every`
 WARM_TURNS = 3
 PROFILED_TURNS = 5
 PHASES = {
     ("batches.py", "draw_batch"): "draw",
-    ("families/sd15.py", "predict"): "network forward",
-    ("families/sdxl.py", "predict"): "network forward",
-    ("families/sd3.py", "predict"): "network forward",
-    ("families/flux.py", "predict"): "network forward",
+    ("diffusion.py", "predict"): "network forward",
     ("diffusion.py", "decode"): "decoder forward",
     ("looks.py", "through"): "eyes forward",
     ("autograd/__init__.py", "backward"): "backward",
@@ -177,10 +177,9 @@ def measure_speed(
     step by stage and phase; medians by arm."""
     shared = _open(brand, base)
     num_steps = 1 + STEPS_A_TURN * (WARM_TURNS + num_turns + PROFILED_TURNS)
-    plain, detail = (_StageArm(shared, index, num_steps + 1) for index in (0, 1))
+    stages = {name: _StageArm(shared, k, num_steps + 1) for k, name in enumerate(STAGES)}
     arms = {
-        "plain": plain.turn,
-        "detail": detail.turn,
+        **{name: stage.turn for name, stage in stages.items()},
         "example": _example(shared, cached=False),
         "example_cached": _example(shared, cached=True),
     }
@@ -194,27 +193,27 @@ def measure_speed(
                 times[name].append((time.process_time() - began) / STEPS_A_TURN)
         if number >= WARM_TURNS:
             emit(Advanced("speed", number + 1 - WARM_TURNS, {n: t[-1] for n, t in times.items()}))
-    profiles = {"plain": plain.profiled(PROFILED_TURNS), "detail": detail.profiled(PROFILED_TURNS)}
-    for arm in (plain, detail):
-        arm.close()
+    profiles = {name: stage.profiled(PROFILED_TURNS) for name, stage in stages.items()}
+    for stage in stages.values():
+        stage.close()
     for name, shares in profiles.items():
         told = ", ".join(f"{phase} {share:.0%}" for phase, share in shares.items() if share >= 0.01)
         emit(Noted(f"where a step of {name} goes: {told}"))
     emit(Finished("speed"))
-    sizes = [s.batch_size * (2 if s.weight("prior") else 1) for s in shared.recipe.stage]
+    each = {
+        name: [t / (stage.batch_size * (2 if stage.weight("prior") else 1)) for t in times[name]]
+        for name, stage in zip(STAGES, shared.recipe.stage, strict=True)
+    }
     return {
         "metrics": {
             "example_loop_ratio": _ratio(times["example"], times["plain"], 1.3, "higher", seed),
             "cached_loop_ratio": _ratio(
                 times["example_cached"], times["plain"], 1.0, "higher", seed
             ),
-            "detail_per_picture_ratio": _ratio(
-                [t / sizes[1] for t in times["detail"]],
-                [t / sizes[0] for t in times["plain"]],
-                1.6,
-                "lower",
-                seed,
-            ),
+            **{
+                f"{name}_per_picture_ratio": _ratio(each[name], each["plain"], 1.6, "lower", seed)
+                for name in STAGES[1:]
+            },
             "plain_seconds_per_step": metric(float(np.median(times["plain"])), better="lower"),
         },
         "profiles": profiles,
@@ -236,11 +235,18 @@ def _open(brand: Path, base: str) -> _Brand:
     from onbrand.artifacts import Dataset
     from onbrand.brief import Brief
     from onbrand.models import open_pack
-    from onbrand.recipe import Recipe
+    from onbrand.recipe import Recipe, Stage
 
     recipe = Recipe.load(RECIPE)
     quiet = recipe.validation.model_copy(update={"preview_every": 0})
-    recipe = recipe.model_copy(update={"validation": quiet, "base": base})
+    third = {**recipe.stage[1].model_dump(), "kind": "expression", "losses": EXPRESSION}
+    recipe = recipe.model_copy(
+        update={
+            "validation": quiet,
+            "base": base,
+            "stage": [*recipe.stage, Stage.model_validate(third)],
+        }
+    )
     return _Brand(Dataset.load(brand / "dataset"), Brief.load(brand), recipe, open_pack(base))
 
 
