@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,10 @@ from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.errors import InputError
 from onbrand.generation import sample
+from onbrand.models.adapters import lora_parameters
 from onbrand.models.control import load_controlnet
 from onbrand.models.device import chosen_device
-from onbrand.models.diffusion import load_diffusion
+from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.identity import load_adapter
 from onbrand.models.packs import Pack, open_pack
 from onbrand.models.perception import load_identity
@@ -34,13 +36,28 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONBRAND_DEVICE", "cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+
+
+class CardsAutocast(torch.autocast):
+    """The card's mixed precision, where its tensors really are."""
+
+    def __init__(self, kind: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__("cpu", *args, **kwargs)
+
+
+@pytest.fixture
+def new_card(card: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It multiplies bfloat16."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr(torch, "autocast", CardsAutocast)
 
 
 def score(pictures: Sequence[Image.Image], texts: Sequence[str], /) -> dict[str, float]:
     return {"identity": 0.5}
 
 
-def every_loss() -> Recipe:
+def every_loss(**more: Any) -> Recipe:
     stage = {"batch_size": 2, "learning_rate": 1e-2, "loss_max_timestep": 1000, "num_steps": 2,
              "head_weight": 3.0}  # fmt: skip
     return tiny_recipe(
@@ -50,37 +67,77 @@ def every_loss() -> Recipe:
         ],
         lora={"rank": 2, "alpha": 2, "text_encoder": True},
         identity={"mode": "tokens"},
+        **more,
     )
 
 
-def trained(pack: Pack, root: Path) -> BrandModel:
+def trained(pack: Pack, root: Path, recipe: Recipe) -> BrandModel:
     return training.train(
-        tiny_dataset(root / "data"), tiny_brief(), every_loss(), pack, root / "model",
+        tiny_dataset(root / "data"), tiny_brief(), recipe, pack, root / "model",
         sample=sample, score=score,
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def losses(tiny_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
+    """Those of a run with every loss on the processor, by stage."""
+    return losses_of(trained(tiny_pack, tmp_path_factory.mktemp("cpu"), every_loss()))
+
+
+def losses_of(model: BrandModel) -> dict[str, list[float]]:
+    curves = training.loss_curves(model.root)
+    return {name: [line["loss"] for line in lines] for name, lines in curves.items()}
+
+
 def test_a_run_with_every_loss_keeps_to_the_card(
-    tiny_pack: Pack, tmp_path: Path, card: None, monkeypatch: pytest.MonkeyPatch
+    tiny_pack: Pack, tmp_path: Path, losses: dict[str, list[float]], card: None
 ) -> None:
     """Two stages, all losses, an identity, exports: nothing mixes the card's tensors with the
     processor's, and the losses are those of a run on the processor."""
     with PretendCard():
-        there = trained(tiny_pack, tmp_path / "card")
-    monkeypatch.delenv("ONBRAND_DEVICE")
-    here = trained(tiny_pack, tmp_path / "cpu")
-    curves = [training.loss_curves(model.root) for model in (there, here)]
-    for name, lines in curves[1].items():
-        assert [line["loss"] for line in curves[0][name]] == pytest.approx(
-            [line["loss"] for line in lines], rel=1e-5
-        )
+        there = trained(tiny_pack, tmp_path / "card", every_loss())
+    for name, found in losses_of(there).items():
+        assert found == pytest.approx(losses[name], rel=1e-5)
+
+
+def test_a_card_holds_the_base_in_bfloat16(
+    tiny_pack: Pack, tmp_path: Path, losses: dict[str, list[float]], new_card: None
+) -> None:
+    """A run with every loss, and looks in its midst, on a base in half the memory: what is learned
+    is float32 and near to what the processor learns, and its files pass their test."""
+    adapters: list[set[torch.dtype]] = []
+    bases: list[list[set[torch.dtype]]] = []
+
+    def watched(model: DiffusionModel, *args: Any, **kwargs: Any) -> list[Image.Image]:
+        adapters.append({p.dtype for p in lora_parameters(model).values()})
+        bases.append([
+            {p.dtype for name, p in part.named_parameters() if ".lora_" not in name}
+            for part in (model.network, model.vae, model.parts["text_encoder"])
+        ])  # fmt: skip
+        return sample(model, *args, **kwargs)
+
+    looks = {"num_prompts": 1, "num_per_prompt": 2, "num_steps": 2, "preview_every": 1,
+             "stop_every": 1, "stop_metric": "validation_loss"}  # fmt: skip
+    recipe = every_loss(precision="auto", validation=looks)
+    with PretendCard():
+        there = training.train(
+            tiny_dataset(tmp_path / "data"), tiny_brief(), recipe, tiny_pack, tmp_path / "card",
+            sample=watched, score=score,
+        )  # fmt: skip
+    low, whole = {torch.bfloat16}, {torch.float32}
+    assert all(base == [low, whole, low] for base in bases)
+    assert adapters[0] == set()
+    assert adapters[-1] == whole
+    assert (there.checkpoint() / "load_test.json").is_file()
+    for name, found in losses_of(there).items():
+        assert found == pytest.approx(losses[name], rel=0.05)
 
 
 def test_pictures_are_drawn_on_the_card(
     guided_pack: Pack, following_pack_folder: Path, card: None
 ) -> None:
-    """The base lies there, its ControlNet and the way of an identity, too; what is drawn comes
-    back, the same as on the processor."""
+    """The base lies there, its ControlNet and the way of an identity, too, and may multiply in
+    TF32; what is drawn comes back, the same as on the processor."""
     edges = [Image.new("RGB", (32, 32), "white")]
 
     def drawn(device: str | None) -> list[bytes]:
@@ -94,8 +151,10 @@ def test_pictures_are_drawn_on_the_card(
         made += sample(model, ["a fox"], seeds=[1], num_steps=2)
         return [picture.tobytes() for picture in made]
 
+    torch.backends.cuda.matmul.allow_tf32 = False
     with PretendCard():
         there = drawn(None)
+    assert torch.backends.cuda.matmul.allow_tf32
     assert there == drawn("cpu")
 
 

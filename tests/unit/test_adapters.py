@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from onbrand.errors import WeightsError
-from onbrand.models import Pack, open_pack
+from onbrand.models import Pack, adapters, open_pack
 from onbrand.models.adapters import (
     attach_lora,
     check_export,
@@ -190,6 +190,53 @@ def test_a_wrong_export_is_caught(tiny_model: DiffusionModel, tmp_path: Path) ->
     shake(tiny_model)
     with pytest.raises(WeightsError, match="outputs differ by"):
         check_export(tmp_path, tiny_model.pack, model=tiny_model)
+
+
+def test_the_load_test_holds_one_plain_base(
+    tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no model in memory can be compared with, both files are still tested on one base that
+    is loaded once, on few latents, and a wrong one of them is still caught."""
+    model = load_diffusion(tiny_pack)
+    attach_lora(model, settings())
+    shake(model)
+    save_lora(model, tmp_path, FACTS)
+    loads, seen = [], []
+
+    def counted(pack: Pack, *, device: str) -> DiffusionModel:
+        loads.append(device)
+        loaded = load_diffusion(pack, device=device)
+        loaded.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+        return loaded
+
+    monkeypatch.setattr(adapters, "load_diffusion", counted)
+    monkeypatch.setattr(adapters, "PROBE_SIDE", 2)
+    assert set(check_export(tmp_path, tiny_pack)) == {DIFFUSERS, KOHYA}
+    assert loads == ["cpu"]
+    assert seen == [(1, 4, 2, 2)] * 3
+    wrong = {name: tensor * 1.5 for name, tensor in load_file(tmp_path / KOHYA).items()}
+    save_file(wrong, tmp_path / KOHYA, header(tmp_path / KOHYA))
+    with pytest.raises(WeightsError, match=rf"{KOHYA} does not give what was trained"):
+        check_export(tmp_path, tiny_pack)
+
+
+def test_a_low_precision_base_is_never_merged_into(tiny_pack: Pack, tmp_path: Path) -> None:
+    """Its LoRA is float32, fresh and loaded, so that small steps count and files are exact; merging
+    does nothing, as the sum would be rounded."""
+    model = load_diffusion(tiny_pack, dtype="bfloat16")
+    attach_lora(model, settings("all"))
+    shake(model)
+    parameters = lora_parameters(model)
+    assert {parameter.dtype for parameter in parameters.values()} == {torch.float32}
+    kept = {name: parameter.clone() for name, parameter in parameters.items()}
+    before = {name: p.data_ptr() for name, p in model.network.named_parameters()}
+    with merged_lora(model):
+        assert {name: p.data_ptr() for name, p in model.network.named_parameters()} == before
+    save_lora(model, tmp_path, FACTS)
+    load_lora(model, tmp_path)
+    again = lora_parameters(model)
+    assert all(torch.equal(again[name], parameter) for name, parameter in kept.items())
+    assert max(check_export(tmp_path, tiny_pack, model=model).values()) < 1e-4
 
 
 def test_the_kohya_file_reads_as_kohyas(tiny_model: DiffusionModel, tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ def test_a_pose_is_drawn_in_openpose_colours() -> None:
     assert tuple(drawn[100, 260]) == (255, 85, 0)  # neck
     assert tuple(drawn[150, 360]) == (102, 153, 0)  # left upper arm: 0.6 of (170, 255, 0)
     assert not drawn[206:].any()
+    joints[COCO_17.index("right_hip")] = (210, 300, 1)
+    joints[COCO_17.index("left_hip")] = (310, 300, 1)
+    legs = np.asarray(pose_drawing(joints, 512))
+    assert tuple(legs[300, 210]) == (0, 255, 170)  # right hip
+    assert tuple(legs[300, 310]) == (0, 85, 255)  # left hip
     joints[COCO_17.index("right_shoulder"), 2] = 0
     alone = np.asarray(pose_drawing(joints, 512))
     assert not alone[100, 260].any()

@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from onbrand.errors import PackError, WeightsError
-from onbrand.models import open_pack
+from onbrand.events import Advanced, Event
+from onbrand.generation import sample
+from onbrand.models import device, open_pack
+from onbrand.models.device import pictures_at_once
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
 
 TIMESTEPS = (0, 1, 100, 500, 900, 998, 999)
@@ -44,7 +47,7 @@ def test_the_velocity_gives_back_x0_even_from_pure_noise(tiny_model: DiffusionMo
     x_t = tiny_model.add_noise(x0, noise, t_b)
     estimate = tiny_model.estimate_x0(tiny_model.target(x0, noise, t_b), x_t, t_b)
     torch.testing.assert_close(estimate, x0, atol=2e-6, rtol=1e-5)
-    assert tiny_model.zero_terminal_snr
+    assert float(tiny_model.alphas_cumprod[-1]) == 0.0
     torch.testing.assert_close(x_t[-1], noise[-1])
 
 
@@ -75,18 +78,28 @@ def test_a_freshly_loaded_base_is_frozen(tiny_model: DiffusionModel) -> None:
 
 
 def test_half_precision_files_become_what_was_asked(tiny_pack_folder: Path, tmp_path: Path) -> None:
-    """fp16 files load as float32 for the CPU, and as bfloat16 when that is asked for."""
+    """fp16 files load as float32 for the CPU, and as bfloat16 when that is asked for, the
+    autoencoder excepted; also where they carry diffusers' name for them and no plain one lies
+    there, in one file or in shards."""
     root = Path(shutil.copytree(tiny_pack_folder, tmp_path / "half"))
     model = load_diffusion(open_pack(root))
     for part in ("unet", "vae", "text_encoder"):
         model.parts[part].half().save_pretrained(root / part)
+        for path in (root / part).glob("*.safetensors"):
+            path.rename(path.with_suffix(".fp16.safetensors"))
     whole = load_diffusion(open_pack(root))
     assert {whole.network.dtype, whole.vae.dtype, whole.parts["text_encoder"].dtype} == {
         torch.float32
     }
     brief = load_diffusion(open_pack(root), dtype="bfloat16")
     assert {brief.network.dtype, brief.parts["text_encoder"].dtype} == {torch.bfloat16}
+    assert brief.vae.dtype == torch.float32
     assert brief.encode_prompts(["a fox"]).tokens.dtype == torch.bfloat16
+    shutil.rmtree(root / "unet")
+    model.network.save_pretrained(root / "unet", variant="fp16", max_shard_size="200KB")
+    assert len(list((root / "unet").glob("*.fp16*.safetensors"))) > 1
+    pieces = load_diffusion(open_pack(root)).network.state_dict()
+    assert all(torch.equal(pieces[name], t) for name, t in whole.network.state_dict().items())
 
 
 def test_pixels_and_latents_have_the_right_shapes(tiny_model: DiffusionModel) -> None:
@@ -101,6 +114,34 @@ def test_pixels_and_latents_have_the_right_shapes(tiny_model: DiffusionModel) ->
     assert decoded.shape == pixels.shape
     assert leaf.grad is not None
     assert float(leaf.grad.abs().sum()) > 0
+
+
+def test_large_pictures_go_through_the_autoencoder_one_by_one(
+    tiny_model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A megapixel at a time, gradients too: up to 362 px that is eight pictures and more, as ever,
+    of 1024 px a single one; and the sampler makes as many at once."""
+    sizes = (32, 128, 362, 363, 512, 724, 725, 1024, 2048)
+    assert [pictures_at_once(size) for size in sizes] == [8, 8, 8, 7, 4, 2, 1, 1, 1]
+    rows: list[tuple[str, int]] = []
+    tiny_model.vae.encoder.register_forward_pre_hook(lambda _, x: rows.append(("in", len(x[0]))))
+    tiny_model.vae.decoder.register_forward_pre_hook(lambda _, x: rows.append(("out", len(x[0]))))
+    pixels = torch.rand(3, 3, 32, 32) * 2 - 1
+    coded = tiny_model.encode_pixels(pixels).requires_grad_(True)
+    whole = tiny_model.decode(coded)
+    assert rows == [("in", 3), ("out", 3)]
+    monkeypatch.setattr(device, "PIXELS_AT_ONCE", 2 * 32 * 32)
+    rows.clear()
+    torch.testing.assert_close(tiny_model.encode_pixels(pixels), coded)
+    parts = tiny_model.decode(coded)
+    torch.testing.assert_close(parts, whole)
+    parts.square().mean().backward()
+    assert coded.grad is not None
+    assert bool((coded.grad.flatten(1).abs().sum(1) > 0).all())
+    assert rows == [("in", 2), ("in", 1), ("out", 2), ("out", 1)]
+    heard: list[Event] = []
+    sample(tiny_model, ["a fox"] * 3, seeds=[1, 2, 3], num_steps=1, emit=heard.append)
+    assert [event.done for event in heard if isinstance(event, Advanced)] == [2, 3]
 
 
 def test_embeddings_are_the_pipelines_and_know_no_neighbours(tiny_model: DiffusionModel) -> None:

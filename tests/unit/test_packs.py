@@ -7,12 +7,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 from tiny import ROLES
 from tiny_hub import write_yunet
 
 from onbrand.errors import PackError, WeightsError
 from onbrand.models import Pack, may_be_on_hub, open_pack
+from onbrand.models.control import load_controlnet
+from onbrand.models.diffusion import load_diffusion
 from onbrand.models.layout import fingerprint_folders
 from onbrand.models.perception import load_faces
 from onbrand.models.perception.hub.faces import YuNetFaces
@@ -172,6 +176,69 @@ def test_the_fingerprint_follows_the_weights(copy_of_base: Path) -> None:
     data[-1] ^= 1
     weights.write_bytes(data)
     assert open_pack(copy_of_base).fingerprint != before
+
+
+def test_what_nothing_reads_makes_no_other_base(copy_of_base: Path) -> None:
+    """Files of the same weights in half precision, beside the plain ones, leave the fingerprint as
+    it is: a clone of a hub's repository is the base that the hub id fetches. Alone they count."""
+    before = open_pack(copy_of_base).fingerprint
+    unet = copy_of_base / "unet"
+    for name in ("model.fp16", "model.bf16", "model-00001-of-00002.fp16", "model.non_ema"):
+        (unet / f"diffusion_pytorch_{name}.safetensors").write_bytes(b"never read")
+    (unet / "diffusion_pytorch_model.safetensors.index.fp16.json").write_text("{}")
+    assert open_pack(copy_of_base).fingerprint == before
+    (unet / "diffusion_pytorch_model.safetensors").unlink()
+    alone = open_pack(copy_of_base).fingerprint
+    assert alone != before
+    (unet / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"something else")
+    assert open_pack(copy_of_base).fingerprint == alone, "bf16 is the one that is read"
+
+
+def test_a_hub_id_fetches_what_is_read_and_nothing_beside(
+    copy_of_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No ONNX of a pipeline's parts, no variant beside plain weights; where a part has half
+    precision alone, that."""
+    part = copy_of_base / "unet"
+    for name in (
+        "model.onnx",
+        "diffusion_pytorch_model.fp16.safetensors",
+        "diffusion_pytorch_model.bf16.safetensors",
+        "model.non_ema.safetensors",
+    ):
+        (part / name).touch()  # fmt: skip
+    text = copy_of_base / "text_encoder"
+    (text / "model.safetensors").rename(text / "model.fp16.safetensors")
+    (text / "model.fp16.bin").touch()
+    write_yunet(copy_of_base / "faces")
+    here = tmp_path / "snapshots" / "c0ffee"
+    asked: list[str | None] = []
+
+    def hub(repo: str, revision: str | None, allow_patterns: list[str],
+            ignore_patterns: list[str] | None = None) -> str:  # fmt: skip
+        asked.append(revision)
+        every = [p.relative_to(copy_of_base).as_posix() for p in copy_of_base.rglob("*.*")]
+        for name in filter_repo_objects(
+            every, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
+        ):
+            (here / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(copy_of_base / name, here / name)
+        return str(here)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    pack = open_pack("owner/base@v1")
+    assert (pack.root, pack.revision, asked) == (here, "c0ffee", ["v1", "c0ffee"])
+    fetched = {p.relative_to(here).as_posix() for p in here.rglob("*.*")}
+    weights = {name for name in fetched if not name.endswith((".json", ".txt", ".md"))}
+    assert weights == {
+        "faces/yunet.onnx",
+        "text_encoder/model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+    }
+    load_diffusion(pack)
+    with pytest.raises(PackError, match="copy of the base"):
+        load_controlnet(pack)
 
 
 def test_words_the_base_never_saw_are_named(tiny_pack: Pack, tiny_hub_base: Path) -> None:

@@ -8,6 +8,7 @@ pictures before it matter (beyond the last bits of a float).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from onbrand.errors import ModelError, PromptError
@@ -35,7 +36,7 @@ def sample(
     negative_prompt: str = "",
     sampler: str = "",
     size_px: int | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     controlnet: Any = None,
     drawings: Sequence[Image.Image] = (),
     control_strength: float = 1.0,
@@ -47,7 +48,8 @@ def sample(
     distilled from it is told (FLUX, which has no negative prompt); `guidance_rescale` the share of
     its contrast that is taken back (arXiv 2305.08891, section 3.4; U-Nets only), `sampler` a name
     of models.samplers (default: the pack's own), `size_px` the side of the picture (default: the
-    pack's). The model's adapter, if one is attached, takes part.
+    pack's), `batch_size` how many are made at once (default: models.device.pictures_at_once). The
+    model's adapter, if one is attached, takes part.
     With a `controlnet` (models.control) picture i follows `drawings[i]` (generation.control), its
     residuals weighed by `control_strength`. guidance_rescale has no effect then.
     Raises PromptError for an empty prompt, unequal counts or impossible settings, PackError for a
@@ -57,11 +59,13 @@ def sample(
     import torch
 
     from onbrand.models.adapters import merged_lora
+    from onbrand.models.device import pictures_at_once
     from onbrand.models.diffusion import Conditioning
     from onbrand.models.samplers import check_sampler
 
     check_sampler(sampler)
     side_px = size_px or model.num_px
+    batch_size = pictures_at_once(side_px) if batch_size is None else batch_size
     _check(model, prompts, seeds, num_steps, batch_size, side_px)
     if controlnet is not None and len(drawings) != len(prompts):
         raise PromptError(f"{len(prompts)} prompts but {len(drawings)} drawings to follow.")
@@ -75,9 +79,8 @@ def sample(
             Warned(f'{model.family.title} reads no negative prompt: "{negative_prompt}" is ignored')
         )
     for prompt in dict.fromkeys([*prompts, negative_prompt]):
-        lost = model.cut_off(prompt)
-        if lost:
-            emit(Warned(f'the prompt is too long, its end is not read: "{lost}"'))
+        if lost := _unread(model, prompt):
+            emit(Warned(f'"{prompt}" is too long: its end is not read, from "{lost}" on'))
     emit(Started(TASK, len(prompts), "pictures"))
     pictures: list[Image.Image] = []
     with torch.inference_mode(), _evaluating(model), merged_lora(model):
@@ -101,6 +104,13 @@ def sample(
             emit(Advanced(TASK, len(pictures), {}))
     emit(Finished(TASK, {"pictures": len(pictures), "steps": num_steps}))
     return pictures
+
+
+def _unread(model: DiffusionModel, prompt: str) -> str:
+    """The first word that the text encoder does not read whole; "" where it reads all."""
+    words = prompt.split()
+    cuts = (bool(model.cut_off(" ".join(words[: num + 1]))) for num in range(len(words)))
+    return next(compress(words, cuts), "") if model.cut_off(prompt) else ""
 
 
 def starting_noise(model: DiffusionModel, seeds: Sequence[int], side_px: int) -> Tensor:
@@ -189,14 +199,16 @@ def _denoise(
         told.pop("guidance_rescale", None)  # no ControlNet pipeline takes it
         told["image"] = list(drawings)
         told["controlnet_conditioning_scale"] = float(control_strength)
-    output: Any = model.pipeline(controlnet, sampler)(
-        latents=model.pack_latents(noise.to(model.device, model.dtype)),
-        num_inference_steps=num_steps,
-        height=side_px,
-        width=side_px,
-        output_type="latent",
-        **told,
-    )
+    pipe = model.pipeline(controlnet, sampler)
+    with model.arithmetic():
+        output: Any = pipe(
+            latents=model.pack_latents(noise.to(model.device, model.dtype)),
+            num_inference_steps=num_steps,
+            height=side_px,
+            width=side_px,
+            output_type="latent",
+            **told,
+        )
     return model.unpack_latents(output.images, noise)
 
 

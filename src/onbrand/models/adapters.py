@@ -91,7 +91,7 @@ def attach_lora(model: DiffusionModel, lora: LoraSettings, *, seed: int = 0) -> 
                 init_lora_weights="gaussian",
             )
             model.parts[part].add_adapter(config, ADAPTER)
-    return list(lora_parameters(model).values())
+    return list(_whole(model).values())
 
 
 def lora_parameters(model: DiffusionModel) -> dict[str, Parameter]:
@@ -102,6 +102,15 @@ def lora_parameters(model: DiffusionModel) -> dict[str, Parameter]:
         for name, parameter in cast(torch.nn.Module, model.parts[part]).named_parameters():
             if ".lora_" in name and name.endswith(mark):
                 found[f"{part}.{name.removesuffix(mark)}.weight"] = parameter
+    return found
+
+
+def _whole(model: DiffusionModel) -> dict[str, Parameter]:
+    """`lora_parameters`, made float32: peft gives them the base's precision, in which AdamW's small
+    steps would round to nothing."""
+    found = lora_parameters(model)
+    for parameter in found.values():
+        parameter.data = parameter.data.float()
     return found
 
 
@@ -149,8 +158,12 @@ def without_lora(model: DiffusionModel) -> Iterator[None]:
 @contextlib.contextmanager
 def merged_lora(model: DiffusionModel) -> Iterator[None]:
     """Inside, the adapter is added into the base's weights, which predicts the same and faster;
-    after, those weights are the very tensors they were, so training goes on to the bit."""
-    tuners = [layer for layer in _tuners(model) if not layer.disable_adapters]
+    after, those weights are the very tensors they were, so training goes on to the bit.
+
+    Not on a card: there both sets of weights would take twice the memory; nor in half precision,
+    which would round the sum."""
+    merges = model.device.type == "cpu" and model.dtype == torch.float32
+    tuners = [layer for layer in _tuners(model) if merges and not layer.disable_adapters]
     kept = [layer.get_base_layer().weight.data for layer in tuners]
     with torch.no_grad():
         for layer, weight in zip(tuners, kept, strict=True):
@@ -224,27 +237,31 @@ def check_export(
     """Load the files of `folder` in plain diffusers and compare with the model in memory.
 
     Compares embeddings and network outputs for a prompt on seeded noise; returns the largest
-    absolute difference per file name. All on the processor: for a model that is elsewhere, or not
-    in float32, stands the pack with the diffusers file on it, as `load_lora` reads it.
-    Raises WeightsError when a difference reaches 1e-4 or a file does not load.
+    absolute difference per file name. All on the processor, on one base that is loaded for it: for
+    a model that is elsewhere, or not in float32, stands that base with the diffusers file on it, as
+    `load_lora` reads it. Raises WeightsError when a difference reaches 1e-4 or a file does not
+    load.
     """
+    plain = load_diffusion(pack, device="cpu")
     if model is None or model.dtype != torch.float32 or model.device.type != "cpu":
-        model = load_diffusion(pack, device="cpu")
-        load_lora(model, folder / DIFFUSERS_FILE)
-    ours = _probe(model)
+        load_lora(plain, folder / DIFFUSERS_FILE)
+        ours = _probe(plain)
+        detach_lora(plain)
+    else:
+        ours = _probe(model)
     differences: dict[str, float] = {}
     both = (folder / KOHYA_FILE).is_file()
     for name in (DIFFUSERS_FILE, KOHYA_FILE) if both else (DIFFUSERS_FILE,):
-        other = load_diffusion(pack, device="cpu")
         with quiet_libraries():
             try:
-                other.pipeline().load_lora_weights(str(folder), weight_name=name)
+                plain.pipeline().load_lora_weights(str(folder), weight_name=name)
             except Exception as error:  # diffusers and peft raise many classes for a bad file
                 raise WeightsError(f"diffusers cannot load {folder / name}: {error}") from error
-        for module in other.modules():
+        for module in plain.modules():
             module.eval()
-        pairs = zip(ours, _probe(other), strict=True)
+        pairs = zip(ours, _probe(plain), strict=True)
         differences[name] = max(float((a - b).abs().max()) for a, b in pairs)
+        detach_lora(plain)
     worst = max(differences, key=differences.__getitem__)
     if not differences[worst] < LARGEST_DIFFERENCE:
         raise WeightsError(
@@ -255,11 +272,14 @@ def check_export(
 
 
 PROBE = "a red fox waving"
+PROBE_SIDE = (
+    16  # latents: a wrong layer shows in each of them, and a large base's own many take long
+)
 
 
 def _probe(model: DiffusionModel) -> list[Tensor]:
     """Embeddings of a prompt and the network's output on seeded noise at a middle timestep."""
-    side = model.num_px // model.vae_factor
+    side = min(PROBE_SIDE, model.num_px // model.vae_factor)
     shape = (1, model.num_latent_channels, side, side)
     x_t = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0))
     told = model.encode_prompts([PROBE])
@@ -309,7 +329,7 @@ def _inject(model: DiffusionModel, part: str, layers: Mapping[str, Layer]) -> No
         target_modules=sorted(real.values()),
     )
     model.parts[part].add_adapter(config, ADAPTER)
-    parameters = lora_parameters(model)
+    parameters = _whole(model)
     with torch.no_grad():
         for name, layer in layers.items():
             parameters[f"{part}.{real[name]}.lora_A.weight"].copy_(layer.down)

@@ -19,18 +19,25 @@ import torch
 from torch import Tensor
 
 from onbrand.errors import PackError, WeightsError
-from onbrand.models.device import chosen_device
+from onbrand.models.device import chosen_device, multiplies_bfloat16, pictures_at_once
 from onbrand.models.families.conditioning import Conditioning
 from onbrand.models.families.kinds import Family
-from onbrand.models.layout import part_classes, said
+from onbrand.models.layout import part_classes, said, weights_variant
 from onbrand.models.packs import Pack
 
 if TYPE_CHECKING:
     from onbrand.models.identity.way import IdentityWay
 
-__all__ = ["Conditioning", "DiffusionModel", "Dtype", "load_diffusion", "quiet_libraries"]
+__all__ = [
+    "Conditioning",
+    "DiffusionModel",
+    "Dtype",
+    "load_diffusion",
+    "quiet_libraries",
+    "usual_dtype",
+]
 
-Dtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["float32", "bfloat16"]
 
 
 @contextlib.contextmanager
@@ -112,13 +119,20 @@ class DiffusionModel(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies."""
-        return cast(torch.device, self.network.device)
+        """Where the network lies. (diffusers' own property walks all modules: 8 ms with a LoRA.)"""
+        return cast(torch.device, next(self.network.parameters()).device)
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the network's weights."""
-        return cast(torch.dtype, self.network.dtype)
+        return cast(torch.dtype, next(self.network.parameters()).dtype)
+
+    def arithmetic(self) -> contextlib.AbstractContextManager[object]:
+        """Inside, the network computes as precisely as its weights lie, adapters in float32
+        included; a float32 network is left to whatever mixed precision is on."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
 
     @property
     def vae_factor(self) -> int:
@@ -178,15 +192,16 @@ class DiffusionModel(ABC):
     def encode_pixels(self, pixels_bchw: Tensor) -> Tensor:
         """Scaled latents [b, c, h/f, w/f] of pixels in [-1, 1]: the mode, without sampling."""
         pixels = pixels_bchw.to(self.device, self.vae.dtype)
-        latents = self.vae.encode(pixels).latent_dist.mode()
+        latents = _by_parts(lambda part: self.vae.encode(part).latent_dist.mode(), pixels, 1)
         shift = float(getattr(self.vae.config, "shift_factor", None) or 0.0)
-        return cast(Tensor, (latents - shift) * float(self.vae.config.scaling_factor))
+        return (latents - shift) * float(self.vae.config.scaling_factor)
 
     def decode(self, latents_bchw: Tensor) -> Tensor:
         """Pixels [b, 3, h, w], about [-1, 1] and not clamped, of scaled latents; differentiable."""
         shift = float(getattr(self.vae.config, "shift_factor", None) or 0.0)
-        latents = latents_bchw / float(self.vae.config.scaling_factor) + shift
-        return cast(Tensor, self.vae.decode(latents.to(self.vae.dtype)).sample)
+        latents = latents_bchw.to(self.vae.dtype)
+        latents = latents / float(self.vae.config.scaling_factor) + shift
+        return _by_parts(lambda part: self.vae.decode(part).sample, latents, self.vae_factor)
 
     # -- the diffusion process ---------------------------------------------------------------
 
@@ -198,9 +213,13 @@ class DiffusionModel(ABC):
     def target(self, x0: Tensor, noise: Tensor, t_b: Tensor) -> Tensor:
         """What the network should output, float32."""
 
-    @abstractmethod
     def predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
         """The network's output [b, c, h, w] for noisy latents, timesteps [b] and prompts."""
+        with self.arithmetic():
+            return self._predict(x_t, t_b, conditioning)
+
+    @abstractmethod
+    def _predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor: ...
 
     @abstractmethod
     def estimate_x0(self, output: Tensor, x_t: Tensor, t_b: Tensor) -> Tensor:
@@ -279,17 +298,29 @@ class DiffusionModel(ABC):
         return latents
 
 
+def _by_parts(run: Callable[[Tensor], Tensor], rows_bchw: Tensor, px_per_place: int) -> Tensor:
+    """What `run` makes of the rows, a megapixel at a time."""
+    side_px = max(rows_bchw.shape[-2:]) * px_per_place
+    parts = rows_bchw.split(pictures_at_once(side_px, most=len(rows_bchw)))
+    return torch.cat([run(part) for part in parts]) if len(parts) > 1 else run(rows_bchw)
+
+
 def load_diffusion(
-    pack: Pack, *, dtype: Dtype = "float32", device: str | None = None
+    pack: Pack, *, dtype: Dtype | None = None, device: str | None = None
 ) -> DiffusionModel:
     """Load the pack's text-to-image part, frozen, in eval mode; convolutional parts channels-last.
     It lies where ONBRAND_DEVICE says unless a `device` is given.
 
-    In float16 an autoencoder that overflows there (its config's `force_upcast`) stays float32.
-    Raises WeightsError when a file is damaged or does not fit its configuration.
+    `dtype` is that of network and text encoders (default: see `usual_dtype`). The autoencoder is
+    float32 always: SDXL's overflows in half precision, and latents are kept under the fingerprint
+    of its weights. Raises WeightsError when a file is damaged or does not fit its configuration.
     """
     kind, device = _kind(pack.family), device or chosen_device()
-    precision = cast(torch.dtype, getattr(torch, dtype))
+    precision = cast(torch.dtype, getattr(torch, dtype or usual_dtype(device)))
+    if (
+        device != "cpu"
+    ):  # as convolutions do there by default: 10 bits of mantissa, range as float32
+        torch.backends.cuda.matmul.allow_tf32 = True
     root = pack.root
     parts: dict[str, Any] = {}
     with quiet_libraries():
@@ -298,7 +329,9 @@ def load_diffusion(
                 parts[part] = (
                     _load_scheduler(root / part)
                     if part == "scheduler"
-                    else _load_part(root / part, name, precision)
+                    else _load_part(
+                        root / part, name, torch.float32 if part == "vae" else precision
+                    )
                 )
         except (ImportError, MemoryError):
             raise
@@ -312,6 +345,13 @@ def load_diffusion(
             layout = {"memory_format": torch.channels_last} if part in ("unet", "vae") else {}
             parts[part] = parts[part].to(device, **layout)
     return kind(pack, parts)
+
+
+def usual_dtype(device: str) -> Dtype:
+    """bfloat16 on a card that multiplies it: half the memory, many times as fast. float32 on a
+    processor, where pictures are to be the same on all of them."""
+    kind = torch.device(device).type
+    return "bfloat16" if kind != "cpu" and multiplies_bfloat16(kind) else "float32"
 
 
 def _kind(family: Family) -> Callable[[Pack, Mapping[str, Any]], DiffusionModel]:
@@ -337,13 +377,13 @@ def _load_part(folder: Path, name: str, precision: torch.dtype) -> Any:
 
     if "Tokenizer" in name:
         return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
-    safe = {"use_safetensors": True, "local_files_only": True}
+    safe = {
+        "use_safetensors": True,
+        "local_files_only": True,
+        "variant": weights_variant(folder),
+    }
     if hasattr(diffusers, name):
-        kind = getattr(diffusers, name)
-        if precision == torch.float16 and name == "AutoencoderKL":
-            upcast = kind.load_config(folder, local_files_only=True).get("force_upcast", True)
-            precision = torch.float32 if upcast else precision
-        return kind.from_pretrained(folder, torch_dtype=precision, **safe)
+        return getattr(diffusers, name).from_pretrained(folder, torch_dtype=precision, **safe)
     return getattr(transformers, name).from_pretrained(folder, dtype=precision, **safe)
 
 

@@ -12,6 +12,7 @@ from onbrand.errors import PackError, WeightsError
 from onbrand.models.families import FAMILIES, Family, part_names
 
 __all__ = [
+    "VARIANTS",
     "card_licence",
     "check_pipeline",
     "fingerprint_folders",
@@ -21,10 +22,14 @@ __all__ = [
     "read_json",
     "refuse_file",
     "said",
+    "weights_variant",
 ]
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 OTHER_NOISE = {"FlowMatch": "flow matching", "EDM": "EDM noise"}
+VARIANTS = ("fp32", "bf16", "fp16", "non_ema", "ema")
+"""diffusers' names for further files of the same weights, the more exact first"""
+VARIANT = re.compile(rf"[.](?:{'|'.join(VARIANTS)})(?=[.-])")
 WHOLE_FILE = 64 << 20
 CHUNK = 64 << 10
 
@@ -122,6 +127,16 @@ def need_safetensors(folder: Path) -> None:
     raise PackError(f"{folder} holds no weights: no .safetensors file there, only: {listing}.")
 
 
+def weights_variant(folder: Path) -> str | None:
+    """The `variant` that from_pretrained needs: None where the weights lie under their plain name,
+    as nearly always, else the first of VARIANTS that is there."""
+    names = [path.name for path in folder.glob("*.safetensors*")]
+    if any(not VARIANT.search(name) for name in names):
+        return None
+    there = {variant for variant in VARIANTS for name in names if f".{variant}" in name}
+    return next((variant for variant in VARIANTS if variant in there), None)
+
+
 def refuse_file(path: Path) -> NoReturn:
     """Raise for a pickle (WeightsError), or for a file where a folder is wanted (PackError)."""
     if path.suffix in PICKLES:
@@ -159,14 +174,18 @@ def picture_size(root: Path, family: Family) -> int:
 
 def fingerprint_folders(folders: list[Path]) -> str:
     """16 hex digits over the configurations and weights in the folders, names and sizes included.
+    A variant (fp16, …) beside the plain weights, which nothing reads, does not count.
 
     Files of up to 64 MiB are read whole, larger ones in 64 spread chunks: a fine-tune of the same
     shape changes every tensor, so this tells models apart without reading gigabytes.
     """
     digest = hashlib.sha256()
     for folder in folders:
+        variant = weights_variant(folder)
         for path in sorted(folder.glob("*")):
-            if path.suffix in {".json", ".safetensors"}:
+            found = VARIANT.search(path.name)
+            read = found is None or found.group()[1:] == variant
+            if path.suffix in {".json", ".safetensors"} and read:
                 size = path.stat().st_size
                 digest.update(f"{folder.name}/{path.name}:{size}\n".encode())
                 with path.open("rb") as file:

@@ -42,6 +42,7 @@ from onbrand.errors import PackError, instead, nearest
 from onbrand.files import fingerprint_bytes
 from onbrand.models.families import Family, part_names
 from onbrand.models.layout import (
+    VARIANTS,
     card_licence,
     check_pipeline,
     fingerprint_folders,
@@ -261,16 +262,23 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repo, _, revision = text.partition("@")
-    endings = ("*.json", "*.txt", "*.safetensors", "*.onnx", "*.model")
+    endings = ("*.json", "*.txt", "*.safetensors", "*.model")
     wanted = ["model_index.json", "README.md", "pack.toml", "vocabulary.json", "refused.json"]
     wanted += [f"{part}/{end}" for part in (*part_names(), *ROLES, "twins") for end in endings]
+    wanted += [f"{role}/*.onnx" for role in ROLES]
+    twins = [f"*.{variant}{mark}*" for variant in VARIANTS for mark in ".-"]
     try:
         root = huggingface_hub.snapshot_download(
-            repo,
-            revision=revision or None,
-            allow_patterns=wanted,
-            ignore_patterns=["*.fp16.*", "*.fp16-*", "*non_ema*"],
+            repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=twins
         )
+        lone = [part for part in part_names() if _is_unweighted(Path(root) / part)]
+        if lone:  # some repositories ship half precision alone
+            halves = [
+                f"{part}/*.{half}*" for part in lone for half in ("fp16*.safetensors", "fp16.json")
+            ]
+            root = huggingface_hub.snapshot_download(
+                repo, revision=Path(root).name, allow_patterns=halves
+            )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         at = f" at {revision}" if revision else ""
@@ -280,6 +288,12 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
         ) from error
     commit = Path(root).name
     return _read_folder(Path(root), name=repo, fallback=fallback, revision=commit)
+
+
+def _is_unweighted(folder: Path) -> bool:
+    """Whether weights belong there and none are."""
+    has_config = (folder / "config.json").is_file()
+    return has_config and not any(folder.glob("*.safetensors"))
 
 
 def _fallback_roles(name: str) -> Mapping[str, Path]:

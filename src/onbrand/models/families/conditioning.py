@@ -38,6 +38,10 @@ class Conditioning:
         """The same on another device, in another precision, or both."""
         return self._each(lambda tensor: tensor.to(device=device, dtype=dtype))
 
+    def detach(self) -> Conditioning:
+        """The same, through which no gradient goes."""
+        return self._each(Tensor.detach)
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         return Conditioning(
             change(self.tokens),

@@ -52,7 +52,7 @@ class Flux(FlowModel):
             clip_pooled(clip, clip_words, prompts, clip_length(clip, clip_words)),
         )
 
-    def predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
+    def _predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
         """The transformer's output, unpacked to [b, c, h, w]."""
         told = conditioning.to(self.device, self.dtype)
         height, width = (side // 2 for side in x_t.shape[-2:])

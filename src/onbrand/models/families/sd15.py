@@ -30,7 +30,7 @@ class StableDiffusion(VarianceModel):
         output = encoder(tokens.input_ids.to(self.device), attention_mask=mask)
         return Conditioning(cast(Tensor, output[0]))
 
-    def predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
+    def _predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output [b, c, h, w]."""
         conditioning, more = self.reach(conditioning)
         output = self.network(

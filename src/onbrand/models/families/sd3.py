@@ -60,7 +60,7 @@ class StableDiffusion3(FlowModel):
         width = int(self.network.config.joint_attention_dim)
         return like.new_zeros(len(prompts), self.t5_tokens, width)
 
-    def predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
+    def _predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
         """The transformer's output [b, c, h, w]."""
         told = conditioning.to(self.device, self.dtype)
         output = self.network(

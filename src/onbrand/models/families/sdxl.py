@@ -49,7 +49,7 @@ class StableDiffusionXL(VarianceModel):
         index = read_json(self.pack.root / "model_index.json")
         return bool(index.get("force_zeros_for_empty_prompt", True))
 
-    def predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
+    def _predict(self, x_t: Tensor, t_b: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output [b, c, h, w]."""
         conditioning, more = self.reach(conditioning)
         told = conditioning.to(self.device, self.dtype)

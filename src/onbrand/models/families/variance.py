@@ -101,11 +101,6 @@ class VarianceModel(VariancePreserving, DiffusionModel):
         levels = max(0, len(self.network.config.block_out_channels) - 1)
         return int(self.vae_factor * 2**levels)
 
-    @property
-    def zero_terminal_snr(self) -> bool:
-        """Whether the last timestep is pure noise (Lin et al. 2023, arXiv 2305.08891)."""
-        return float(self.alphas_cumprod[-1]) == 0.0
-
     def network_time(self, t_b: Tensor) -> Tensor:
         """The timesteps themselves."""
         return t_b

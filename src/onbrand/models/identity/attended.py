@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from onbrand.errors import WeightsError
+from onbrand.models.adapters import lora_parameters
 from onbrand.models.diffusion import quiet_libraries
 from onbrand.models.families.conditioning import Conditioning
 from onbrand.models.identity.way import IdentityWay
@@ -76,7 +77,7 @@ class AttendedWay(IdentityWay):
             part, _, rest = name.partition(".")
             if part not in parts:
                 raise WeightsError(f"'{name}' is no tensor of IP-Adapter's form.")
-            parts[part][rest] = tensor.to(model.device, model.dtype)
+            parts[part][rest] = tensor.to(model.device)
         with quiet_libraries():
             try:
                 model.pipeline().load_ip_adapter(
@@ -90,6 +91,9 @@ class AttendedWay(IdentityWay):
                 raise WeightsError(
                     f"this identity adapter does not fit the base '{model.pack.name}': {said}"
                 ) from error
+        # diffusers gave them the network's precision, in which small steps would round to nothing
+        for parameter in (*self.parameters().values(), *lora_parameters(model).values()):
+            parameter.data = parameter.data.float()
         self.trainable(False)
 
     def parameters(self) -> dict[str, Parameter]:

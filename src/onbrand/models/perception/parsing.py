@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from onbrand.errors import PackError, instead
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Network, architecture
 
-__all__ = ["Parser", "Parsing", "load_parsing", "mask_of", "parts_of"]
+__all__ = ["Parser", "Parsing", "load_parsing", "mask_of"]
 
 
 class Parsing(Protocol):
@@ -58,12 +57,6 @@ class Parser(Network):
         logits = self.module(self.ready(pixels_bchw)).logits
         size = pixels_bchw.shape[-2:]
         return F.interpolate(logits, size, mode="bilinear", align_corners=False).softmax(1)
-
-
-@torch.no_grad()
-def parts_of(parsing: Parsing, pixels_bchw: Tensor) -> Tensor:
-    """Index of the most probable label of each pixel, [b, h, w] int64."""
-    return parsing.shares(pixels_bchw).argmax(1)
 
 
 def load_parsing(pack: Pack, *, device: str = "cpu") -> Parsing:
