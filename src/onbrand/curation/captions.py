@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 import os.path
 import posixpath
@@ -108,7 +109,9 @@ def read_lines(folder: Path) -> Lines:
 def _rows(file: Path, text: str) -> Iterator[tuple[int, object]]:
     """(line number, row) of every row that is not blank: a string of JSON, or a table's fields."""
     if file.suffix == ".csv":
-        yield from enumerate(csv.DictReader(text.splitlines()), 2)
+        # strict: a quote that is never closed is an error, and does not swallow the rows behind it
+        table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        yield from ((table.line_num, row) for row in table)
     else:
         yield from ((n, row) for n, row in enumerate(text.splitlines(), 1) if row.strip())
 

@@ -21,16 +21,18 @@ from onbrand.artifacts.dataset import Split
 from onbrand.brief import Brief
 from onbrand.curation.coverage import coverage, tags_of
 from onbrand.curation.ingest import Finding, Found, nothing_usable, sift
-from onbrand.errors import DatasetError, PictureError, nearest
+from onbrand.errors import DatasetError, PictureError, counted, nearest
 from onbrand.events import Finished, Listener, Skipped, Warned
 
-__all__ = ["FEW", "freeze", "is_near", "look_of", "split_of"]
+__all__ = ["FEW", "freeze", "gets_bars", "is_near", "look_of", "split_of"]
 
 FEW = 5
 EVERY = 5
 HASH_SIDE = 16
 NEAR_BITS = 12  # of 256
 NEAR_DIFFERENCE = 3.0  # mean over pixels and channels, of 255
+PLAIN_DIFFERENCE = 12.0  # the same, of a side that looks plain
+OBLONG = 1.1
 TASK = "freezing the dataset"
 
 
@@ -49,6 +51,7 @@ class _Read:
     look: Look
     size: tuple[int, int]
     has_alpha: bool
+    gets_bars: bool
 
 
 def freeze(
@@ -74,6 +77,7 @@ def freeze(
     if len(reads) < FEW:
         few = "a single picture" if len(reads) == 1 else f"only {len(reads)} pictures"
         emit(Warned(f"{few}: expect little; {FEW * 3} or more learn well"))
+    _warn_of_bars(reads, emit)
     near = _near_pairs([read.look for read in reads])
     names = [read.found.name for read in reads]
     splits = split_of(names, near, brief.held_out, emit)
@@ -118,8 +122,35 @@ def _read_all(
         file = out / "pictures" / f"{key}.png"
         if not _holds(file, key):
             pixels.write_png(image, file)
-        reads.append(_Read(found, key, look_of(image), image.size, image.mode == "RGBA"))
+        reads.append(
+            _Read(found, key, look_of(image), image.size, image.mode == "RGBA", gets_bars(image))
+        )
     return reads
+
+
+def gets_bars(image: Image.Image) -> bool:
+    """Whether the plain colour that fills an oblong picture up to a square would be seen: it is
+    opaque, and not of one colour along the sides that are filled up."""
+    width, height = image.size
+    if image.mode == "RGBA" or max(width, height) < OBLONG * min(width, height):
+        return False
+    small = np.asarray(pixels.flatten(image).resize((64, 64), Image.Resampling.BOX), np.float32)
+    sides = small[:, [0, -1]] if height > width else small[[0, -1]]
+    colours = sides.reshape(-1, 3)
+    return float(np.abs(colours - np.median(colours, axis=0)).mean()) > PLAIN_DIFFERENCE
+
+
+def _warn_of_bars(reads: Sequence[_Read], emit: Listener) -> None:
+    barred = [read.found.name for read in reads if read.gets_bars]
+    if barred:
+        emit(
+            Warned(
+                f"{len(barred)} of {counted(len(reads), 'picture')} are not square and have no "
+                f"plain background (such as {barred[0]}): nothing is cropped, so bars of one "
+                "colour fill them up, and are learned with them. Crop them to squares around the "
+                "subject"
+            )
+        )
 
 
 def _holds(file: Path, key: str) -> bool:

@@ -1,7 +1,7 @@
 """Recipe: every setting of training, typed, and checked without any model library.
 
-Recipes are TOML files. The built-in ones (demo, mascot) lie in the package's recipes/ and are
-commented to teach; `onbrand new` copies one into the brand's folder, to be edited there.
+Recipes are TOML files. The built-in ones (demo, mascot, large) lie in the package's recipes/ and
+are commented to teach; `onbrand new` copies one into the brand's folder, to be edited there.
 """
 
 from __future__ import annotations
@@ -143,16 +143,14 @@ class Recipe(Settings):
         """
         path = recipe_file(source)
         tables = read_toml(path, RecipeError)
+        if "subject" in tables:
+            raise RecipeError(f"{path} is a brief, not a recipe: name one that says how to train")
         try:
             return cls.model_validate(tables)
         except ValidationError as fault:
             raise RecipeError(f"{path}: {explain(fault, cls)}") from fault
         except RecipeError as fault:
             raise RecipeError(f"{path}: {fault}") from fault
-
-    def num_pictures_seen(self, num_pictures: int) -> int:
-        """Pictures that pass through the model in all stages over a dataset of so many."""
-        return sum(stage.num_pictures_seen(num_pictures) for stage in self.stage)
 
 
 def recipe_names() -> list[str]:
@@ -176,6 +174,4 @@ def recipe_file(source: str | Path) -> Path:
         return path
     if path.suffix == ".toml" or path.name != text:
         raise RecipeError(f"no recipe file {path}; the built-in ones are {', '.join(names)}")
-    raise RecipeError(
-        f"no recipe named {text!r}: {instead(text, names)}, or a path to a .toml file"
-    )
+    raise RecipeError(f"no recipe named {text!r}, nor a .toml file there: {instead(text, names)}")

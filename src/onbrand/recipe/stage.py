@@ -81,10 +81,13 @@ class Stage(Settings):
     that look at decoded estimates (SEEN_LOSSES) look at samples with a timestep of at most
     `loss_max_timestep` (of 1000), on every `every`-th step. On those OWN_LOSSES have each sample's
     prompt drawn, which costs some ten plain steps.
-    `min_snr_gamma` 0 weighs all noise alike. `timestep_sampling` draws all noise levels alike, or
-    oftener the middle, where shapes and marks are decided ("logit_normal").
+    `min_snr_gamma` 0 weighs all noise alike; "auto" is 5, and 0 for a base that learned a flow
+    (SD3, FLUX), whose noisier half, where layout is decided, 5 would all but silence.
+    `timestep_sampling` draws all noise levels alike, or oftener the middle, where shapes and marks
+    are decided ("logit_normal").
     `head_weight` is how much more the head counts in reconstruction; by itself, what the brief's
-    objective asks: more for an avatar, as much as the rest for a scene.
+    objective asks: more for an avatar, as much as the rest for a scene, or where the base's pack
+    has no parser of its own.
     `gradient_accumulation` cuts each batch into that many parts that are computed one after the
     other: the same gradient to rounding, in less memory."""
 
@@ -103,12 +106,16 @@ class Stage(Settings):
     only: list[str] = Field(default_factory=list)
     loss_max_timestep: int = Field(default=400, ge=0, le=1000)
     every: int = Field(default=1, ge=1)
-    min_snr_gamma: float | None = Field(default=5.0, ge=0)
+    min_snr_gamma: float | Literal["auto"] | None = "auto"
     timestep_sampling: Literal["uniform", "logit_normal"] = "uniform"
 
-    @field_validator("min_snr_gamma")
+    @field_validator("min_snr_gamma", mode="before")
     @classmethod
-    def _zero_is_off(cls, value: float | None) -> float | None:
+    def _zero_is_off(cls, value: object) -> object:
+        if value in ("auto", None):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise ValueError('should be 0 (off), a larger number, or "auto"')
         return value or None
 
     @model_validator(mode="after")
@@ -126,11 +133,6 @@ class Stage(Settings):
         if self.num_steps is not None:
             return self.num_steps
         return -(-num_pictures * (self.num_epochs or 0) // self.batch_size)
-
-    def num_pictures_seen(self, num_pictures: int) -> int:
-        """Pictures that pass through the model, of so many; with a prior loss each has a class
-        picture beside it."""
-        return self.steps_for(num_pictures) * self.batch_size * (2 if self.weight("prior") else 1)
 
 
 def check_loss(kind: str, name: str, term: LossTerm) -> None:

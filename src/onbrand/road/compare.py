@@ -130,7 +130,7 @@ def _judge(
 
     baselines = {
         name: measured[name].arm for name in (BASE, PROMPT_ONLY, BASELINE) if name in measured
-    }
+    } | {real.name: real}
     stages = {
         stage.name: judging.with_bars(measured[stage.name].arm, baselines) for stage in model.stages
     }
@@ -140,7 +140,7 @@ def _judge(
         stages=[
             replace(arm, diagnosis=judging.diagnose(arm, baselines)) for arm in stages.values()
         ],
-        baselines={**baselines, real.name: real},
+        baselines=baselines,
         ship={"stage": verdict.stage, "chosen": choice.stage, "reason": verdict.sentence},
     )
     return verdict, judgement

@@ -12,7 +12,7 @@ from onbrand.artifacts import BrandModel, Pictures
 from onbrand.brief import Brief, Objective
 from onbrand.errors import DatasetError, counted
 from onbrand.events import Listener, silent
-from onbrand.road.picture import Request, draw, parents_of, with_lora
+from onbrand.road.picture import Request, draw, parents_of, warning_once, with_lora
 from onbrand.road.places import open_brand
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Drawn:
 class Contest:
     """All entries draw `texts` with `seeds` and are measured by one judge.
 
+    `size_px` is the pictures' side (None: the base's own), the same for all.
     `expected[t]` are the attributes that text t names, where they are known; `eyes` are the pack's
     evaluation twins if None. The untouched base's pictures must be drawn before any is measured.
     """
@@ -77,6 +78,7 @@ class Contest:
     expected: Sequence[Mapping[str, str]] | None
     eyes: Eyes | None
     emit: Listener
+    size_px: int | None = None
     base: ArmPictures | None = None
 
     @property
@@ -142,6 +144,7 @@ class Contest:
             num_steps=self.num_steps,
             guidance=self.guidance,
             parents=entry.parents,
+            size_px=self.size_px,
         )
         artist: Callable[[], DiffusionModel] = partial(self._artist, entry.checkpoint, of_class)
         what = "the plain class, " if of_class else ""
@@ -220,7 +223,8 @@ def open_contest(
         ),
         expected=expected,
         eyes=eyes,
-        emit=emit,
+        emit=warning_once(emit),  # every arm draws the same texts
+        size_px=model.recipe.resolution_px,
     )
 
 

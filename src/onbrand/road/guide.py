@@ -20,8 +20,8 @@ __all__ = ["Guide", "guide_from"]
 
 @dataclass(frozen=True)
 class Guide:
-    """A drawing of the base's size and the ControlNet that reads it; `name` says which file it is
-    of, by content, and what was made of it."""
+    """A drawing of the pictures' size and the ControlNet that reads it; `name` says which file it
+    is of, by content, and what was made of it."""
 
     drawing: Image.Image
     controlnet: Any
@@ -38,11 +38,15 @@ class Guide:
 
 
 def guide_from(
-    pack: Pack, edges: str | Path | None, drawing: str | Path | None, strength: float | None
+    pack: Pack,
+    edges: str | Path | None,
+    drawing: str | Path | None,
+    strength: float | None,
+    size_px: int | None = None,
 ) -> Guide | None:
     """A guide from a picture whose Canny edges are followed, or from a drawing (white edges or an
     OpenPose figure, on black) that is followed as it is, as strictly as `strength` says (None: 1);
-    None without either.
+    None without either. It is `size_px` square (None: as the base's pictures).
 
     Raises InputError for both at once, a strength below 0 or one without anything to follow,
     PictureError for a file that is no picture, PackError when the base has no ControlNet.
@@ -63,8 +67,8 @@ def guide_from(
     controlnet = load_controlnet(pack)
     picture = pixels.flatten(pixels.read(Path(path)))
     if edges is not None:
-        shown = generation.edge_drawing(pixels.fit(picture, pack.num_px, None))
+        shown = generation.edge_drawing(pixels.fit(picture, size_px or pack.num_px, None))
     else:
-        shown = pixels.fit(picture, pack.num_px, (0, 0, 0))
+        shown = pixels.fit(picture, size_px or pack.num_px, (0, 0, 0))
     kind = "edges" if edges is not None else "drawing"
     return Guide(shown, controlnet, strength, f"{kind} {fingerprint_file(Path(path))} {strength:g}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onbrand.artifacts.folder import MANIFEST
 from onbrand.artifacts.identity import VECTORS, Identity, IdentityPicture
 from onbrand.errors import InputError, PictureError, counted
-from onbrand.events import Advanced, Finished, Listener, Skipped, Started, silent
+from onbrand.events import Advanced, Finished, Listener, Noted, Skipped, Started, silent
 from onbrand.files import HEX_DIGITS, fingerprint_file, make_folder, storage_errors
 from onbrand.models.parts import PARTS
 from onbrand.road.places import place_of
@@ -52,8 +52,9 @@ def make_identity(
     the folder `out`: a vector that generation can follow without any training, and one per part.
 
     One to five pictures do; they should show the same character in different scenes. What cannot
-    be read is told as `Skipped`. A call that was stopped is made again; pictures of an identity
-    that lay there go. Raises `InputError` without a usable picture or when `out` is a file or holds
+    be read is told as `Skipped`. A call that was stopped is made again; an identity that lay there
+    is replaced, which is told as `Noted` where it shows other pictures.
+    Raises `InputError` without a usable picture or when `out` is a file or holds
     something else, `PackError` for a base without an identity encoder.
     """
     from onbrand import pixels
@@ -74,6 +75,7 @@ def make_identity(
     emit(Started(TASK, len(shown), "pictures"))
     encoder, each, parts = _embed(pack, [picture for _, picture in shown])
     emit(Advanced(TASK, len(shown)))
+    _tell_of_another(root, [fingerprint_file(path) for path, _ in shown], emit)
     kept = make_folder(root / "pictures")
     told = []
     for k, (path, picture) in enumerate(shown):
@@ -119,6 +121,15 @@ def _refuse_other_things(root: Path) -> None:
     names = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     if not all(_KEPT.fullmatch(name) or _HALF.fullmatch(name) for name in names):
         raise InputError(f"{root} is there and holds no identity: name another folder")
+
+
+def _tell_of_another(root: Path, keys: Sequence[str], emit: Listener) -> None:
+    """Say so where an identity of other pictures lies in the folder: it is about to go."""
+    if not (root / VECTORS).is_file():
+        return
+    there = {path.stem for path in (root / "pictures").glob("*.png")}
+    if there != set(keys):
+        emit(Noted(f"replaces the identity in {root}, of {counted(len(there), 'picture')}"))
 
 
 def _put_down(identity: Identity) -> None:

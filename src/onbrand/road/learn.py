@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Dataset
 from onbrand.errors import DatasetError, GateFailed, counted
-from onbrand.events import Listener, silent
+from onbrand.events import Listener, Noted, Warned, silent
 from onbrand.recipe import Recipe
 from onbrand.road.places import Places, open_brand, place_of
 from onbrand.road.start import curate
@@ -79,7 +79,7 @@ def train(
         model = train_into(places, places.model, chosen, dataset, workers=workers, emit=emit)
     failed = training.failed_gate(model)
     if failed:
-        raise GateFailed(failed)
+        raise GateFailed(f"{failed} The best so far is {model.ship['stage']}.")
     return model
 
 
@@ -101,6 +101,8 @@ def train_into(
     model = _train(places, out, recipe, dataset, arm="onbrand", workers=workers, emit=emit)
     choice = choice_of(model)
     model.ship = {"stage": choice.stage, "reason": choice.reason}
+    told = f"{choice.stage} is chosen: {choice.reason}"
+    emit(Noted(told) if choice.good else Warned(f"{told} Look before you ship."))
     if workers is None or workers.is_first:
         model.save()
         training.check_shipped(model, open_pack(recipe.base), emit=emit)
@@ -123,7 +125,7 @@ def train_baseline(
     """Trains the dreambooth_lora baseline of a trained brand: same data, recipe and pictures seen.
 
     One stage, reconstruction and prior preservation, as diffusers' example does it.
-    `learning_rate` is for the search; None takes a quarter of our own first stage's.
+    `learning_rate` is for the search; None takes twice our own first stage's.
     """
     places = open_brand(brand)
     ours = places.trained()

@@ -186,7 +186,8 @@ def _worst(found: Comparison, arm: str, fault: str) -> list[tuple[Shown, Shown |
             place = index * len(found.seeds) if of_class else index
             drawn = found.pictures[BASE]
             other = Shown(picture=drawn.open(place), alt=f"base: {drawn.items[place].prompt}")
-        shown = Shown(shots.open(index), alt=item.prompt, note=f"seed {item.seed}")
+        text = found.prompts[index if of_class else index // len(found.seeds)]
+        shown = Shown(shots.open(index), alt=item.prompt, note=f"{text} · seed {item.seed}")
         pairs.append((shown, other))
     return pairs
 

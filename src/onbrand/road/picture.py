@@ -52,7 +52,8 @@ SHEET_NAME = "sheet.png"
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be drawn: prompt i with seed i, and everything else the pixels depend on."""
+    """What is to be drawn: prompt i with seed i, and everything else the pixels depend on; with
+    `size_px` None as large as the base's own pictures."""
 
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -61,10 +62,14 @@ class Request:
     negative_prompt: str = ""
     sampler: str = ""
     parents: Mapping[str, str] = field(default_factory=dict)
+    size_px: int | None = None
 
     def fingerprint(self) -> str:
         """Changes when any picture would."""
-        return fingerprint_bytes(json.dumps(asdict(self), sort_keys=True).encode())
+        told = asdict(self)
+        if self.size_px is None:  # the base's own, as before there was another
+            told.pop("size_px")
+        return fingerprint_bytes(json.dumps(told, sort_keys=True).encode())
 
 
 def generate(
@@ -88,6 +93,7 @@ def generate(
 ) -> Pictures:
     """Draws `num_per_prompt` pictures of each prompt into a new folder under generated/.
 
+    They are as large as those that the model learned from (the recipe's `resolution_px`).
     Picture k of every prompt has seed `seed + k`. `stage` names a stage's checkpoint, "base" the
     untouched base; None takes the checkpoint to ship. What the brief lists under `never` goes into
     the negative prompt before `negative_prompt`. `sampler` is a name of models.samplers, "" the
@@ -118,7 +124,7 @@ def generate(
     pack = open_pack(source.base)
     refuse_words(pack, full)
     warn_of_unseen_words(pack, full, source.brief, emit)
-    guide = guide_from(pack, edges, drawing, strength)
+    guide = guide_from(pack, edges, drawing, strength, source.size_px)
     followed = followed_from(pack, source.base, identities, masks, identity_strength)
     parents = dict(source.parents)
     parents |= {"guide": guide.name} if guide else {}
@@ -131,6 +137,7 @@ def generate(
         sampler=sampler,
         negative_prompt=negative_of(places.brief(), negative_prompt),
         parents=parents,
+        size_px=source.size_px,
     )
     root = _folder_for(places, request)
     artist = partial(_artist, pack, source.checkpoint, followed)
@@ -161,7 +168,7 @@ def draw(
     files = [f"{index:03d}.png" for index in range(len(request.prompts))]
     missing = [index for index, file in enumerate(files) if not (root / file).is_file()]
     if missing:
-        begun, model, once = monotonic(), artist(), warning_once(emit)
+        model, once, begun = artist(), warning_once(emit), monotonic()
         emit(Started(task, len(missing), "pictures"))
         for first in range(0, len(missing), PICTURES_PER_CALL):
             batch = missing[first : first + PICTURES_PER_CALL]
@@ -173,6 +180,7 @@ def draw(
                 guidance=request.guidance,
                 negative_prompt=request.negative_prompt,
                 sampler=request.sampler,
+                size_px=request.size_px,
                 emit=lambda event: once(event) if isinstance(event, Warned) else None,
                 **(guide.settings(len(batch)) if guide else {}),
             )
@@ -245,6 +253,7 @@ class _Source:
     checkpoint: Path | None
     say: Callable[[str], str]
     parents: Mapping[str, str]
+    size_px: int | None = None
 
 
 def _source(places: Places, stage: str | None, *, untrained: bool) -> _Source:
@@ -257,7 +266,8 @@ def _source(places: Places, stage: str | None, *, untrained: bool) -> _Source:
     model = places.trained()
     checkpoint = checkpoint_of(model, stage)
     brief = model.brief
-    return _Source(model.base, brief, checkpoint, brief.prompt, parents_of(model, checkpoint))
+    parents, size_px = parents_of(model, checkpoint), model.recipe.resolution_px
+    return _Source(model.base, brief, checkpoint, brief.prompt, parents, size_px)
 
 
 def _artist(pack: Pack, checkpoint: Path | None, followed: Followed | None) -> DiffusionModel:
@@ -285,7 +295,7 @@ def _check(
     prompts: Sequence[str], num_per_prompt: int, num_steps: int, seed: int, guidance: float
 ) -> None:
     if not prompts or not all(prompt.strip() for prompt in prompts):
-        raise PromptError(f"{list(prompts)!r} has an empty prompt: say what is to be drawn")
+        raise PromptError("there is an empty prompt: say what is to be drawn")
     if num_per_prompt < 1 or num_steps < 1:
         raise InputError(
             f"num_per_prompt={num_per_prompt} and num_steps={num_steps} must each be at least 1"

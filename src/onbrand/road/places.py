@@ -138,6 +138,8 @@ def open_brand(brand: str | Path) -> Places:
     root = Path(brand)
     if (root / "brief.toml").is_file():
         return Places(root)
+    if root.is_file():
+        raise InputError(f"{root} is a file: name the brand's folder, such as {root.parent}")
     if not root.is_dir():
         raise InputError(
             f"no folder {str(root)!r}: make one with  {Places(root).command('new')} --pictures DIR"

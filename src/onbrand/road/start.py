@@ -7,8 +7,9 @@ from pathlib import Path
 
 from onbrand import curation
 from onbrand.artifacts import Dataset
-from onbrand.events import Listener, silent
+from onbrand.events import Listener, Warned, silent
 from onbrand.models import may_be_on_hub, open_pack
+from onbrand.recipe import Recipe
 from onbrand.road.places import open_brand, place_of
 
 __all__ = ["curate", "new"]
@@ -37,8 +38,7 @@ def new(
     Raises `InputError` when the folder is there already, `DatasetError` without a usable picture,
     `PackError` or `WeightsError` when `base` is neither a usable model nor could be on the hub.
     """
-    if base is not None and not may_be_on_hub(base):
-        open_pack(base)
+    _check_base(base, recipe, emit)
     return curation.make_brand(
         Path(name),
         pictures=_paths(pictures),
@@ -62,6 +62,18 @@ def curate(brand: str | Path = ".", *, emit: Listener = silent) -> Dataset:
     return curation.curate(
         places.pictures, places.brief(), places.dataset, lookalikes=places.lookalikes, emit=emit
     )
+
+
+def _check_base(base: str | None, recipe: str, emit: Listener) -> None:
+    """Refuse a base that is none; warn of a recipe whose learning rate is not for its size. A hub
+    id is looked at when it is fetched, for training."""
+    if base is None or may_be_on_hub(base):
+        return
+    from onbrand.training.rates import too_fast
+
+    pack = open_pack(base)
+    if told := too_fast(Recipe.load(recipe), pack):
+        emit(Warned(told))
 
 
 def _paths(given: Path | str | Sequence[Path | str]) -> list[Path]:

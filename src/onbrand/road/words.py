@@ -37,9 +37,10 @@ def warn_of_unseen_words(pack: Pack, prompts: Sequence[str], brief: Brief, emit:
     ]
     if unseen:
         words = ", ".join(repr(word) for word in unseen)
+        them = "it" if len(unseen) == 1 else "them"
         emit(
             Warned(
-                f"the base has never seen {words}: the pictures may ignore it. "
+                f"the base has never seen {words}: the pictures may ignore {them}. "
                 "Other words for the same thing may work better."
             )
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,9 @@ from torch.nn import functional
 from onbrand.artifacts.dataset import Asset, Dataset
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError
+from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import write_bytes_atomic
+from onbrand.models.device import pictures_at_once
 from onbrand.recipe import Augment
 from onbrand.training import augment as augmentation
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from onbrand.training.focus import Heads
 
 __all__ = [
+    "ENCODING",
     "Examples",
     "Store",
     "Texts",
@@ -46,7 +50,8 @@ __all__ = [
     "to_pixels",
 ]
 
-ENCODE_BATCH = 8  # fixed, because the bits of a convolution may depend on the size of its batch
+
+ENCODING = "encoding pictures"
 
 
 class Store:
@@ -96,12 +101,17 @@ def to_pixels(pictures: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
 
 def encode(model: DiffusionModel, pictures: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
     """Scaled latents [b, c, h, w] of the pictures, in fixed batches; kept on the processor."""
+    num = pictures_at_once(_side_px(pictures[0]))
     with torch.no_grad():
         parts = [
-            model.encode_pixels(to_pixels(pictures[i : i + ENCODE_BATCH]))
-            for i in range(0, len(pictures), ENCODE_BATCH)
+            model.encode_pixels(to_pixels(pictures[i : i + num]))
+            for i in range(0, len(pictures), num)
         ]
     return torch.cat(parts).float().cpu()
+
+
+def _side_px(picture: Image.Image | NDArray[np.uint8]) -> int:
+    return int(np.asarray(picture).shape[0])
 
 
 class Texts:
@@ -156,13 +166,14 @@ def brand_examples(
     only: Sequence[str] = (),
     prompt: str | None = None,
     heads: Heads | None = None,
+    emit: Listener = silent,
 ) -> Examples:
     """The training pictures (with a tag of `only`) in `num_variants` variants each, encoded by the
     base's VAE.
 
     `prompt` replaces every caption (the baseline has one for all pictures); without it a picture's
     prompt is the brief's, with its caption and, for cut-outs, the background it was laid on.
-    `heads` looks for them.
+    `heads` looks for them. What is not in the store yet takes a while, which `emit` hears of.
     """
     encoder = module_fingerprint(model.vae)
     known = augmentation.known_backdrops(model.unseen_words)
@@ -170,6 +181,7 @@ def brand_examples(
     masks: list[Tensor] = []
     prompts: list[tuple[str, ...]] = []
     assets = in_order(dataset, only)
+    told_of = _Encoding(len(assets), emit)
     for asset in assets:
         backdrops = None if not asset.has_alpha else (known if prompt is None else known[:1])
         moves = augmentation.moves(asset.key, augment, num_variants, seed=seed, backdrops=backdrops)
@@ -180,6 +192,7 @@ def brand_examples(
             "moves": [repr(move) for move in moves],
             "version": augmentation.VERSION,
         }
+        told_of.begin(store.path("latents", facts).exists())
         variants = partial(_variants, dataset, asset, moves, size_px)
         make = partial(_encoded, model, variants)
         latents.append(store.tensors("latents", facts, make)["latents"])
@@ -189,10 +202,39 @@ def brand_examples(
             seen = {**facts, "parser": heads.fingerprint, "latent_size": list(size)}
             make = partial(_heads, heads, variants, size)
             masks.append(store.tensors("heads", seen, make)["heads"])
+        told_of.advance()
         told = [augmentation.caption_on(asset.caption, move.backdrop) for move in moves]
         prompts.append(tuple(prompt if prompt is not None else brief.prompt(text) for text in told))
+    told_of.finish()
     names = tuple(a.source for a in assets)
     return Examples(names, tuple(latents), tuple(prompts), tuple(masks))
+
+
+class _Encoding:
+    """Tells of the work from the first picture on that is not kept from before; else of nothing."""
+
+    def __init__(self, num: int, emit: Listener) -> None:
+        self._num, self._emit, self._done = num, emit, 0
+        self._began: float | None = None
+        self._num_kept = 0
+
+    def begin(self, is_kept: bool) -> None:
+        """A picture is next."""
+        if self._began is None and not is_kept:
+            self._began, self._num_kept = time.monotonic(), self._done
+            self._emit(Started(ENCODING, self._num, "pictures"))
+
+    def advance(self) -> None:
+        """It is done."""
+        self._done += 1
+        if self._began is not None:
+            self._emit(Advanced(ENCODING, self._done))
+
+    def finish(self) -> None:
+        """All are. `pictures` counts those that took `seconds`."""
+        if self._began is not None:
+            made, took = self._done - self._num_kept, time.monotonic() - self._began
+            self._emit(Finished(ENCODING, {"pictures": made, "seconds": round(took, 2)}))
 
 
 def in_order(dataset: Dataset, only: Sequence[str] = ()) -> list[Asset]:
@@ -232,5 +274,6 @@ def _heads(
     heads: Heads, variants: Callable[[], list[NDArray[np.uint8]]], size: tuple[int, int]
 ) -> dict[str, Tensor]:
     """How sure it is that a head is there, averaged over the pixels of each latent place."""
-    parts = [heads(part) for part in to_pixels(variants()).split(ENCODE_BATCH)]
+    shown = to_pixels(variants())
+    parts = [heads(part) for part in shown.split(pictures_at_once(shown.shape[-1]))]
     return {"heads": functional.adaptive_avg_pool2d(torch.cat(parts), size)}

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import DatasetError, PackError, RecipeError, counted
-from onbrand.events import Listener, Warned
+from onbrand.events import Listener, Noted, Warned
+from onbrand.models.device import chosen_device
 from onbrand.recipe import LOSS_ROLES, Recipe, Stage
+from onbrand.training.rates import too_fast
 from onbrand.training.session import Session
 from onbrand.training.stage_plan import StagePlan
 from onbrand.training.workers import Workers
@@ -16,7 +18,9 @@ from onbrand.training.workers import Workers
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
 
-__all__ = ["check", "warn_of_cut_captions"]
+__all__ = ["check", "tell_of_heads", "warn_of_cut_captions"]
+
+SMALL_FRACTION = 0.75
 
 
 def check(
@@ -47,11 +51,29 @@ def check(
                 f"batch_size to {len(dataset.train)} or less, or add pictures."
             )
         )
-    if recipe.precision == "float16":
+    if stages and (told := too_fast(recipe, pack)):
+        emit(Warned(told))
+    _warn_of_small(dataset, recipe.resolution_px or pack.num_px, emit)
+    if recipe.precision == "float16" and chosen_device() == "cpu":
         emit(
             Warned(
                 'precision = "float16" is for graphics cards; on this processor it is slower than '
                 '"float32" and less exact. "auto" takes what the hardware does best.'
+            )
+        )
+
+
+def _warn_of_small(dataset: Dataset, size_px: int, emit: Listener) -> None:
+    """Tell of pictures whose longer side is much below the training pictures'."""
+    least = SMALL_FRACTION * size_px
+    small = [a for a in dataset.train if max(a.width_px, a.height_px) < least]
+    if small:
+        one = small[0]
+        emit(
+            Warned(
+                f"{counted(len(small), 'training picture')} of {len(dataset.train)} will be "
+                f"enlarged to {size_px} px, and blur is learned with them, such as {one.source} "
+                f"({one.width_px} × {one.height_px}): take larger ones, or lower resolution_px."
             )
         )
 
@@ -95,6 +117,20 @@ def _need_roles(stage: Stage, pack: Pack) -> None:
                 f"'{pack.name}' writes captions, which have no gradient: it needs one that tells "
                 "attributes. Take the loss out of the recipe."
             )
+
+
+def tell_of_heads(session: Session) -> None:
+    """Tell once where the head of an avatar counts no more than the rest, though nobody said so."""
+    asked = [stage.head_weight for stage in session.recipe.stage]
+    avatar = session.brief.objective == "avatar"
+    if avatar and None in asked and "parsing" not in session.pack.roles:
+        session.emit(
+            Noted(
+                "the head counts as much as the rest: the built-in parser, which finds heads, "
+                f"knows drawings alone, and the pack '{session.pack.name}' names none of its own. "
+                "head_weight in the recipe weighs it all the same"
+            )
+        )
 
 
 def warn_of_cut_captions(session: Session) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from onbrand import pixels
 from onbrand.events import Advanced, Finished, Started
+from onbrand.models.device import pictures_at_once
 from onbrand.training.cache import Examples, encode
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["class_examples"]
 
-CLASS_CHUNK = 8  # class pictures are sampled and kept in chunks of this size
 CLASS_SEED = 90_000
 
 
@@ -24,13 +24,17 @@ def class_examples(session: Session, prompts: Sequence[str]) -> Examples:
 
     Made once (call before LoRA is trained), kept as PNG files in the cache, a chunk at a time.
     """
+    side_px = session.size_px
+    at_once = pictures_at_once(side_px)
     num = session.recipe.prior.num_pictures
     validation = session.recipe.validation
     asked = [prompts[i % len(prompts)] for i in range(num)]
-    settings = [validation.num_steps, validation.guidance, session.size_px]
+    settings: list[object] = [validation.num_steps, validation.guidance, side_px]
+    if side_px != session.pack.num_px:  # an older onbrand drew these at the base's size
+        settings.append(f"drawn {side_px} px")
     chunks: list[tuple[list[str], list[int], list[Path]]] = []
-    for first in range(0, num, CLASS_CHUNK):
-        chunk = asked[first : first + CLASS_CHUNK]
+    for first in range(0, num, at_once):
+        chunk = asked[first : first + at_once]
         seeds = [CLASS_SEED + first + i for i in range(len(chunk))]
         facts: dict[str, object] = {
             "base": session.base_fingerprint,
@@ -76,9 +80,10 @@ def _make(
             seeds=seeds,
             num_steps=validation.num_steps,
             guidance=validation.guidance,
+            size_px=session.size_px,
         )
         for path, picture in zip(paths, made, strict=True):
-            pixels.write_png(pixels.fit(picture, session.size_px, (255, 255, 255)), path)
+            pixels.write_png(picture, path)
         done += len(paths)
         session.emit(Advanced(task, done))
     session.emit(Finished(task, {"pictures": num}))

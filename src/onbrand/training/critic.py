@@ -2,14 +2,17 @@
 
 It sees them as the base's own network does, in the middle of it, lightly noised (t < NOISIEST), as
 LADD (arXiv 2403.12015) and DMD2 (arXiv 2405.14867) have it: a network that already knows pictures
-needs few of them. The adapter is off while it looks, so that the eye does not move with the model.
+needs few of them. The adapter is off while it looks, so that the eye does not move with the model;
+the way of an identity, which the network cannot be without, is told of nobody and does not learn.
 Critic and model learn in one backward pass: the critic's loss sees detached features, the model's
 loss sees detached weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +23,7 @@ from onbrand.training.engine import generator, noise
 from onbrand.training.losses import critic_loss, fooling_loss
 
 if TYPE_CHECKING:
-    from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.diffusion import Conditioning, DiffusionModel
 
 __all__ = ["Critic", "adversarial", "middle_of", "open_critic"]
 
@@ -68,7 +71,7 @@ def adversarial(
     critic: Critic,
     real_bchw: Tensor,
     fake_bchw: Tensor,
-    embeddings: Any,
+    embeddings: Conditioning,
     seed: int,
     step: int,
     samples: Sequence[int],
@@ -76,20 +79,42 @@ def adversarial(
     """(the model's loss, the critic's) of clean latents and the model's estimates of them; the
     first has gradients for the estimates alone, the second for the critic alone. `samples` are
     their numbers in the step: noise and its level are functions of them."""
-    from onbrand.models.adapters import without_lora
-
     rows = [_NOISE + sample for sample in samples]
     eps = noise(tuple(real_bchw.shape[1:]), seed, step, rows).to(real_bchw)
     chances = [generator(seed, step, _LEVEL + sample) for sample in samples]
     level = torch.cat([torch.randint(NOISIEST, (1,), generator=chance) for chance in chances])
     level = (level * model.num_timesteps // 1000).to(real_bchw.device)
-    with without_lora(model):
+    words = replace(embeddings, identity=None).detach()
+    with _as_an_eye(model):
         with torch.no_grad():
-            seen_real = middle_of(model, model.add_noise(real_bchw, eps, level), level, embeddings)
-        seen_fake = middle_of(model, model.add_noise(fake_bchw, eps, level), level, embeddings)
+            seen_real = middle_of(model, model.add_noise(real_bchw, eps, level), level, words)
+        seen_fake = middle_of(model, model.add_noise(fake_bchw, eps, level), level, words)
     weights = {name: p.detach() for name, p in critic.named_parameters()}
     fooled = fooling_loss(functional_call(critic, weights, (seen_fake,)))
     return fooled, critic_loss(critic(seen_real), critic(seen_fake.detach()))
+
+
+@contextmanager
+def _as_an_eye(model: DiffusionModel) -> Iterator[None]:
+    """Inside, the network is the base's, and nothing of it learns from what it sees. Activations
+    are kept: computed anew in the backward pass, they would be those with the adapter on."""
+    from onbrand.models.adapters import without_lora
+
+    way = list(model.way.parameters().values()) if model.way else []
+    learning = [parameter for parameter in way if parameter.requires_grad]
+    recomputed = model.network.is_gradient_checkpointing
+    if recomputed:
+        model.network.disable_gradient_checkpointing()
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        with without_lora(model):
+            yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        if recomputed:
+            model.network.enable_gradient_checkpointing()
 
 
 class _Reached(Exception):

@@ -35,8 +35,8 @@ from onbrand.errors import ArtifactError, NonFiniteLoss
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import make_folder, storage_errors
 from onbrand.recipe import OptimizerName
-from onbrand.training.guards import interrupt_flag
-from onbrand.training.optimisers import Optimisers
+from onbrand.training.guards import interrupt_flag, is_due
+from onbrand.training.optimisers import Optimisers, is_moment
 from onbrand.training.workers import ALONE, Workers
 
 __all__ = [
@@ -67,7 +67,8 @@ class Settings:
     """What the loop needs to know; a stage copies these from its recipe.
 
     `ema_decay` None keeps no average. `floor_fraction` is where the cosine ends, as a share of the
-    learning rate. `checkpoint_every` and `log_every` count steps (0: only at the end).
+    learning rate. `checkpoint_every` and `log_every` count steps (0: only at the end); slow steps
+    are kept oftener, and what takes long to write seldomer (see guards.is_due).
     `scales_loss` is for float16: the loss is multiplied before backward, so that small gradients do
     not vanish, and a step that overflows is taken again at half the scale (Micikevicius et al.,
     arXiv 1710.03740, section 3.2).
@@ -130,7 +131,8 @@ class Loop:
     `parameters` maps stable names to the leaf tensors that are trained; `buffers` (a batch norm's
     running statistics, say) are only saved and restored. `matrices` names the parameters that Muon
     trains; the others are AdamW's. Public state:
-    `step` (updates done), `seconds` (spent in `run`, over all resumes).
+    `step` (updates done), `seconds` (spent in `run`, over all resumes), `saving_s` (of the last
+    save).
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class Loop:
         self.emit = emit
         self.step = 0
         self.seconds = 0.0
+        self.saving_s = 0.0
         self._workers = workers
         self._stopped = False
         self._buffers = dict(buffers or {})
@@ -194,7 +197,7 @@ class Loop:
         goal = min(self.settings.num_steps, until or self.settings.num_steps)
         self._truncate_log()
         self.emit(Started(self.task, goal, "steps"))
-        began = mark = time.monotonic()
+        began = mark = saved = time.monotonic()
 
         def goes_on() -> bool:
             within = limit_s is None or mark - began < limit_s
@@ -211,10 +214,12 @@ class Loop:
                     if self.step % period == 0:
                         extra |= dict(function(self.step) or {})
                 self._record(numbers, extra, last=not goes_on())
-                period = self.settings.checkpoint_every
-                stopping = self._workers.any(interrupted.is_set())
-                if stopping or (period and self.step % period == 0):
+                stopping, since = self._workers.any(interrupted.is_set()), time.monotonic() - saved
+                if stopping or is_due(
+                    self.step, self.settings.checkpoint_every, since, self.saving_s
+                ):
                     self.save()
+                    saved = time.monotonic()
                 if stopping:
                     raise KeyboardInterrupt
         self.save()
@@ -330,6 +335,7 @@ class Loop:
         """
         if not self._workers.is_first:
             return self.checkpoint_path
+        began = time.monotonic()
         tensors: dict[str, Tensor] = {}
         for i, (name, parameter) in enumerate(zip(self._names, self._parameters, strict=True)):
             tensors[f"parameter/{name}"] = parameter.detach()
@@ -348,6 +354,7 @@ class Loop:
             with open(fresh, "rb+") as file:
                 os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
             os.replace(fresh, self.checkpoint_path)
+        self.saving_s = time.monotonic() - began
         return self.checkpoint_path
 
     @torch.no_grad()
@@ -380,8 +387,7 @@ class Loop:
                     self._average[i].copy_(file.get_tensor(f"average/{name}"))
             for name, value in self._buffers.items():
                 value.copy_(file.get_tensor(f"buffer/{name}"))
-            own = ("parameter", "average", "buffer")
-            kept = sorted(key for key in present if key.partition("/")[0] not in own)
+            kept = sorted(key for key in present if is_moment(key))
             self._optimisers.restore(kept, file.get_tensor)
         self.step = int(facts["step"])
         self._scale = float(facts.get("scale", self._scale))

@@ -15,6 +15,7 @@ from onbrand.recipe import GATE_METRICS, GATE_ROLES, LOSS_ROLES, OWN_LOSSES, Sta
 from onbrand.training import dreambooth
 from onbrand.training.focus import head_weight
 from onbrand.training.history import History, digest
+from onbrand.training.losses import snr_gamma
 from onbrand.training.session import Session
 from onbrand.training.stage_plan import StagePlan
 
@@ -37,6 +38,7 @@ def open_history(
                 session.recipe.validation.model_dump(),
                 list(GATE_METRICS),
                 _eyes(session.pack, GATE_ROLES),
+                *_other_size(session),
             ]
         ),
         stages=[_stage_facts(session, p, i, learning_rate) for i, p in enumerate(plans)],
@@ -76,7 +78,7 @@ def _stage_facts(
 ) -> dict[str, str]:
     """Name and fingerprint of a stage."""
     recipe, validation = session.recipe, session.recipe.validation
-    as_sampled = [validation.num_steps, validation.guidance]
+    as_sampled = [validation.num_steps, validation.guidance, *_other_size(session)]
     settings: object
     if stage_plan.kind == dreambooth.NAME:
         settings = [stage_plan.num_steps, stage_plan.batch_size, learning_rate, *as_sampled]
@@ -85,9 +87,14 @@ def _stage_facts(
     stage = recipe.stage[index]
     losses = _losses(recipe.variants(stage))
     settings = stage.model_dump(exclude={"gradient_accumulation", "head_weight"})
+    prediction = session.model.prediction_type  # decides what the stage leaves open
+    settings["min_snr_gamma"] = snr_gamma(stage.min_snr_gamma, prediction)
     roles = {LOSS_ROLES[name] for name in losses if name in LOSS_ROLES}
-    if (weight := head_weight(stage, session.brief)) != 1:  # the brief may have decided it
+    weight = head_weight(stage, session.brief, session.pack)
+    if weight != 1:  # the brief may have decided it
         settings, roles = [settings, weight], roles | {"parsing"}
+    if prediction == "flow_prediction" and stage.timestep_sampling == "logit_normal":
+        settings = [settings, "about the schedule's middle"]
     if validation.stop_every:  # what decides where it stops changes its weights
         settings = [settings, validation.model_dump(), session.validation_prompts()]
     if "prior" in losses:  # the base draws them as it draws for validation
@@ -97,6 +104,11 @@ def _stage_facts(
     if roles:
         settings = [settings, _eyes(session.pack, sorted(roles))]
     return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
+
+
+def _other_size(session: Session) -> list[int]:
+    """The side of what is drawn, where it is not the base's own."""
+    return [session.size_px] if session.size_px != session.pack.num_px else []
 
 
 def _losses(stages: Iterable[Stage]) -> set[str]:

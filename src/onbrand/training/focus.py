@@ -27,11 +27,13 @@ __all__ = ["AVATAR_WEIGHT", "Heads", "focus_of", "head_weight"]
 AVATAR_WEIGHT = 3.0
 
 
-def head_weight(stage: Stage, brief: Brief) -> float:
-    """How much more the head counts: what the stage says, else what the brief's objective asks."""
+def head_weight(stage: Stage, brief: Brief, pack: Pack) -> float:
+    """How much more the head counts: what the stage says, else what the brief's objective asks, if
+    the pack has a parser of its own. The built-in pack's was taught drawings: in photographs it
+    takes walls for heads."""
     if stage.head_weight is not None:
         return stage.head_weight
-    return AVATAR_WEIGHT if brief.objective == "avatar" else 1.0
+    return AVATAR_WEIGHT if brief.objective == "avatar" and "parsing" in pack.roles else 1.0
 
 
 @dataclass(frozen=True)

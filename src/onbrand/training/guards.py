@@ -12,9 +12,22 @@ import torch
 from onbrand.errors import OutOfMemory
 from onbrand.recipe import Recipe
 
-__all__ = ["interrupt_flag", "memory_errors"]
+__all__ = ["interrupt_flag", "is_due", "memory_errors"]
 
 _FULL = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+LOSS_S = 60.0  # of work that a kill may cost, where steps are slow
+DEAR_S, DEAR_TIMES = 1.0, 20.0
+
+
+def is_due(step: int, period: int, since_s: float, saving_s: float) -> bool:
+    """Whether to write a checkpoint after this step: each `period` steps (0: never), or when a
+    minute has gone `since_s` the last. One that takes more than a second (`saving_s`) waits until
+    twenty times as long has gone, so that at most a twentieth of the time goes into writing."""
+    if not period or (saving_s > DEAR_S and since_s < DEAR_TIMES * saving_s):
+        return False
+    return step % period == 0 or since_s > LOSS_S
 
 
 @contextlib.contextmanager

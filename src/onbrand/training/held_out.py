@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from onbrand import pixels
-from onbrand.training.cache import ENCODE_BATCH, encode, module_fingerprint
+from onbrand.models.device import pictures_at_once
+from onbrand.training.cache import encode, module_fingerprint
 from onbrand.training.engine import noise
 from onbrand.training.losses import reconstruction
 
@@ -60,7 +61,7 @@ def held_out_losses(session: Session) -> dict[str, float]:
             timestep = round(level * (model.num_timesteps - 1))
             errors = [
                 _errors(session, latents, embeddings, timestep, number, first)
-                for first in range(0, len(latents), ENCODE_BATCH)
+                for first in range(0, len(latents), pictures_at_once(session.size_px))
             ]
             told[f"validation_loss_t{timestep}"] = float(torch.cat(errors).mean())
     return {"validation_loss": sum(told.values()) / len(told), **told}
@@ -76,10 +77,9 @@ def _errors(
 ) -> Tensor:
     """Squared errors [b] of one batch at one level, in float32."""
     model = session.model
-    x0 = latents[first : first + ENCODE_BATCH].to(model.device)
+    last = first + pictures_at_once(session.size_px)
+    x0 = latents[first:last].to(model.device)
     drawn = noise(x0.shape[1:], _SEED, number, range(first, first + len(x0))).to(x0)
     t_b = torch.full((len(x0),), timestep, dtype=torch.int64, device=x0.device)
-    output = model.predict(
-        model.add_noise(x0, drawn, t_b), t_b, embeddings[first : first + ENCODE_BATCH]
-    )
+    output = model.predict(model.add_noise(x0, drawn, t_b), t_b, embeddings[first:last])
     return reconstruction(output, model.target(x0, drawn, t_b), x0.new_ones(len(x0)))

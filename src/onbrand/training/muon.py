@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onbrand.training.precision import multiplies_bfloat16
+from onbrand.models.device import multiplies_bfloat16
 
 __all__ = ["Muon", "orthogonal"]
 

@@ -60,11 +60,16 @@ class NoiseLevels:
         return cls(probability_t.double().cumsum(0).cpu().numpy(), stratified)
 
     @classmethod
-    def named(cls, sampling: str, snr_t: Tensor) -> NoiseLevels:
-        """The recipe's word, "uniform" or "logit_normal", for a schedule with these SNRs [t]."""
+    def named(cls, sampling: str, snr_t: Tensor, *, flow: bool = False) -> NoiseLevels:
+        """The recipe's word, "uniform" or "logit_normal", for a schedule with these SNRs [t].
+
+        In a flow "logit_normal" has its middle where the schedule has its own, at σ = 3/4 for
+        Stable Diffusion 3, as diffusers' example draws places in the shifted schedule.
+        """
         if sampling == "uniform":
             return cls.uniform(len(snr_t))
-        return cls.of(logit_normal(snr_t))
+        middle = float(snr_t[len(snr_t) // 2 - 1].log()) if flow else 0.0
+        return cls.of(logit_normal(snr_t, mean=-middle / 2))
 
     def draw(self, seed: int, step: int, count: int, *, first: int = 0) -> Tensor:
         """Timesteps [count] int64 of the samples from number `first` on."""

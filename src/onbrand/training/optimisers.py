@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from onbrand.errors import RecipeError
+from onbrand.files import write_bytes_atomic
 from onbrand.recipe import OptimizerName
 from onbrand.training.muon import Muon
 
-__all__ = ["Optimisers"]
+__all__ = ["Optimisers", "drop_moments", "is_moment"]
 
 
 class Optimisers:
@@ -92,6 +96,19 @@ class Optimisers:
                 kept[kind] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
             else:
                 kept[kind] = value.to(parameter.device, copy=True)
+
+
+def is_moment(key: str) -> bool:
+    """Whether a tensor of a resume file is an optimiser's."""
+    return key.partition("/")[0] not in ("parameter", "average", "buffer")
+
+
+def drop_moments(path: Path) -> None:
+    """Rewrite a finished run's resume file without what its optimisers kept, two thirds of it."""
+    with safe_open(str(path), "pt") as file:
+        names, facts = list(file.keys()), file.metadata()
+        kept = {name: file.get_tensor(name) for name in names if not is_moment(name)}
+    write_bytes_atomic(path, save(kept, facts))
 
 
 def _adamw(groups: list[dict[str, Any]], **settings: Any) -> torch.optim.Optimizer:

@@ -8,9 +8,10 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from onbrand.models.device import multiplies_bfloat16
 from onbrand.recipe import Precision
 
-__all__ = ["ExactAttention", "mixed", "multiplies_bfloat16"]
+__all__ = ["ExactAttention", "mixed"]
 
 
 def mixed(device: torch.device | str, precision: Precision = "auto") -> torch.autocast:
@@ -52,14 +53,3 @@ def _exact(value: Any) -> Any:
     """A half precision tensor in float32, anything else (a boolean mask, say) as it is."""
     half = isinstance(value, torch.Tensor) and value.is_floating_point()
     return value.float() if half else value
-
-
-def multiplies_bfloat16(kind: str) -> bool:
-    """Whether this kind of device has arithmetic for it; emulated, products take four times as long
-    as float32's."""
-    if kind == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if kind != "cpu":
-        return False
-    can = torch.cpu.get_capabilities()
-    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,10 @@ import torch
 from onbrand.artifacts.brand_model import StageResult
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
-from onbrand.events import Advanced, Finished, Listener, Started, silent
+from onbrand.events import Advanced, Event, Finished, Listener, Started, silent
+from onbrand.models.device import pictures_at_once
 from onbrand.recipe import Recipe, Stage
-from onbrand.training.cache import Examples
+from onbrand.training.cache import ENCODING, Examples, in_order
 from onbrand.training.checks import check
 from onbrand.training.engine import Loop, noise, read_log
 from onbrand.training.guards import memory_errors
@@ -62,7 +64,8 @@ class StageForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A run's stages, and `prepare_s` before them: class pictures, and the base's own look."""
+    """A run's stages, and `prepare_s` beside them: pictures encoded, class pictures drawn, and the
+    base's own look."""
 
     num_pictures: int
     prepare_s: float
@@ -70,7 +73,7 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """All of the run, but for encoding the pictures and for imports."""
+        """All of the run, but for imports."""
         return self.prepare_s + sum(stage.train_s + stage.look_s for stage in self.stages)
 
     @property
@@ -116,22 +119,28 @@ def forecast(
         }
     )
     emit(Started("rehearsal", len(plans), "stages"))
+    encoding = _Encoding()
+    encode_s = 0.0
     with tempfile.TemporaryDirectory() as folder, memory_errors(recipe):
         session = open_session(
-            few, brief, quiet, pack, Path(folder), "onbrand", None, sample, _no_score, silent,
+            few, brief, quiet, pack, Path(folder), "onbrand", None, sample, _no_score, encoding,
             ALONE, kind=Rehearsal,
         )  # fmt: skip
-        picture_s = _picture_s(session, recipe)
         session.attach()
+        _forget_peak(session.device)
+        picture_s = _picture_s(session, recipe)
+        drawing_bytes = _peak_bytes(session.device)
         stages = []
         for index, (stage, whole) in enumerate(zip(recipe.stage, plans, strict=True)):
-            stages.append(_rehearse(session, stage, whole, index))
+            encoding.picture_s = 0.0
+            stages.append(_rehearse(session, stage, whole, index, drawing_bytes))
+            encode_s += encoding.picture_s * len(in_order(dataset, stage.only))
             emit(Advanced("rehearsal", index + 1, {"step_s": stages[-1].step_s}))
     look_s = picture_s * recipe.validation.num_prompts * recipe.validation.num_per_prompt
     has_prior = any(p.num_prior for p in plans)
     made = Forecast(
         num_pictures=len(dataset.train),
-        prepare_s=look_s + has_prior * picture_s * recipe.prior.num_pictures,
+        prepare_s=encode_s + look_s + has_prior * picture_s * recipe.prior.num_pictures,
         stages=[replace(s, look_s=look_s * (1 + _num_looks(recipe, s.num_steps))) for s in stages],
     )
     emit(Finished("rehearsal"))
@@ -150,23 +159,41 @@ def _no_score(pictures: Sequence[object], texts: Sequence[str], /) -> dict[str, 
     return {}
 
 
+class _Encoding:
+    """Hears what a stage's set-up says: `picture_s` that each picture took to be encoded."""
+
+    picture_s = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Finished) and event.task == ENCODING:
+            seconds, pictures = (float(str(event.facts[key])) for key in ("seconds", "pictures"))
+            self.picture_s = seconds / pictures
+
+
 def _picture_s(session: Session, recipe: Recipe) -> float:
-    """Seconds for one validation picture, after one step that warms up."""
-    prompt = session.speak(session.validation_prompts()[0])
-    guidance = recipe.validation.guidance
-    session.sample(session.model, [prompt], seeds=[0], num_steps=1, guidance=guidance)
-    began = time.monotonic()
-    num_steps = recipe.validation.num_steps
-    session.sample(session.model, [prompt], seeds=[0], num_steps=num_steps, guidance=guidance)
+    """Seconds for one validation picture, after one step of as many as are drawn at once, which
+    warms up and takes the memory that a look will take."""
+    validation = recipe.validation
+    texts = [t for t in session.validation_prompts() for _ in range(validation.num_per_prompt)]
+    prompts = [session.speak(text) for text in texts[: pictures_at_once(session.size_px)]]
+    draw = partial(
+        session.sample, session.model, guidance=validation.guidance, size_px=session.size_px
+    )
+    with session.evaluating():
+        draw(prompts, seeds=range(len(prompts)), num_steps=1)
+        began = time.monotonic()
+        draw(prompts[:1], seeds=[0], num_steps=validation.num_steps)
     return time.monotonic() - began
 
 
-def _rehearse(session: Session, stage: Stage, whole: StagePlan, index: int) -> StageForecast:
+def _rehearse(
+    session: Session, stage: Stage, whole: StagePlan, index: int, drawing_bytes: int
+) -> StageForecast:
     """One step that warms up, then `NUM_CYCLES` of the stage's `every` steps, timed."""
     cycle = min(stage.every, LONGEST_CYCLE)
     num_steps = 1 + NUM_CYCLES * cycle
     folder = session.root / "stages" / f"{index + 1:02d}-{whole.name}"
-    _forget_peak()
+    _forget_peak(session.device)
     # the few pictures may have none of its tags
     short = stage.model_copy(update={"only": [], "every": cycle})
     run_stage(session, short, replace(whole, num_steps=num_steps), folder, index, 0.0)
@@ -183,14 +210,14 @@ def _rehearse(session: Session, stage: Stage, whole: StagePlan, index: int) -> S
         step_s=step_s,
         train_s=step_s * whole.num_steps,
         look_s=0.0,
-        memory_bytes=_peak_bytes(),
+        memory_bytes=max(drawing_bytes, _peak_bytes(session.device)),
     )
 
 
-def _forget_peak() -> None:
+def _forget_peak(device: str) -> None:
     """Begin to measure the peak of memory anew, where the system can (Linux, CUDA)."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         _return_freed()
@@ -206,10 +233,10 @@ def _return_freed() -> None:
         trim(0)
 
 
-def _peak_bytes() -> int:
+def _peak_bytes(device: str) -> int:
     """The process's peak of resident memory, or of the card's where that is in use."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return int(torch.cuda.max_memory_allocated())
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

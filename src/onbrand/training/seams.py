@@ -17,7 +17,7 @@ Every = Mapping[int, Callable[[int], Mapping[str, float] | None]]
 
 
 class Sampler(Protocol):
-    """Makes picture i from prompts[i] and seeds[i] (generation.sample fits)."""
+    """Makes picture i, `size_px` square, from prompts[i] and seeds[i] (generation.sample fits)."""
 
     def __call__(
         self,
@@ -27,6 +27,7 @@ class Sampler(Protocol):
         seeds: Sequence[int],
         num_steps: int,
         guidance: float,
+        size_px: int,
     ) -> list[Image.Image]: ...
 
 

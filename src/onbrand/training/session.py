@@ -32,6 +32,7 @@ from onbrand.training.class_pictures import class_examples
 from onbrand.training.engine import Loop, Settings, generator
 from onbrand.training.held_out import held_out_losses
 from onbrand.training.noise_levels import NoiseLevels
+from onbrand.training.optimisers import drop_moments
 from onbrand.training.parts import Draw, Measure, Parts
 from onbrand.training.precision import ExactAttention, mixed
 from onbrand.training.seams import Every, Reviewer, Sampler, Scorer
@@ -149,6 +150,7 @@ class Session:
                 seeds=seeds,
                 num_steps=validation.num_steps,
                 guidance=validation.guidance,
+                size_px=self.size_px,
             )
         path = self.root / "previews" / f"{name}.png"
         n = validation.num_per_prompt
@@ -182,6 +184,7 @@ class Session:
                 seeds=[PREVIEW_SEED + i % validation.num_per_prompt for i in range(len(texts))],
                 num_steps=validation.num_steps,
                 guidance=validation.guidance,
+                size_px=self.size_px,
             )
 
     @contextlib.contextmanager
@@ -247,7 +250,8 @@ class Session:
     def noise_levels(self, sampling: str) -> NoiseLevels:
         """How the base's timesteps are drawn: the recipe's `timestep_sampling`."""
         every = torch.arange(self.model.num_timesteps, device=self.model.device)
-        return NoiseLevels.named(sampling, self.model.snr(every))
+        flow = self.model.prediction_type == "flow_prediction"
+        return NoiseLevels.named(sampling, self.model.snr(every), flow=flow)
 
     def enter_step(self, seed: int, step: int, row: int = 0) -> None:
         """Make dropout a function of (seed, step, first sample of the part), so that a resumed run
@@ -330,13 +334,7 @@ class Session:
         from onbrand.models.identity import save_way
 
         folder, made = loop.folder, replace(plan, num_steps=loop.step)
-        facts = {
-            "trigger": self.brief.trigger,
-            "stage": plan.name,
-            "num_steps": str(best_step or made.num_steps),
-            "base": self.pack.name,
-            "base_fingerprint": self.base_fingerprint,
-        }
+        facts = self._header(plan, best_step or made.num_steps)
         result = StageResult(
             name=plan.name,
             kind=plan.kind,
@@ -349,12 +347,29 @@ class Session:
         )
         if not self.workers.is_first:
             return result
+        drop_moments(loop.checkpoint_path)  # of a finished stage only parameters are read
         with self.evaluating():
             save_lora(self.model, folder, facts)
             if self.model.way is not None:
                 save_way(self.model, folder, facts)
         files = {p.name: fingerprint_file(p) for p in sorted(folder.glob("*.safetensors"))}
         return replace(result, files=files, metrics=self.validate(folder.name))
+
+    def _header(self, plan: StagePlan, num_steps: int) -> dict[str, str]:
+        """What the exported files tell of themselves."""
+        return {
+            "name": f"{self.brief.name} {plan.name}",
+            "description": self.brief.description,
+            "trigger": self.brief.trigger,
+            "stage": plan.name,
+            "num_steps": str(num_steps),
+            "base": self.pack.name,
+            "base_fingerprint": self.base_fingerprint,
+            "base_licence": self.pack.licence,
+            # in place of the base's own size
+            "ss_resolution": f"({self.size_px}, {self.size_px})",
+            "modelspec.resolution": f"{self.size_px}x{self.size_px}",
+        }
 
 
 def checkpoint_period(num_steps: int) -> int:

@@ -31,7 +31,7 @@ from onbrand.training.engine import Part
 from onbrand.training.focus import Heads, focus_of, head_weight
 from onbrand.training.lenses import Lens, open_lenses
 from onbrand.training.looks import estimates, latest_timestep, look
-from onbrand.training.losses import min_snr_weight, reconstruction, weight_change
+from onbrand.training.losses import min_snr_weight, reconstruction, snr_gamma, weight_change
 from onbrand.training.own_pictures import Own, open_own
 from onbrand.training.session import Session
 from onbrand.training.stage_plan import StagePlan
@@ -51,6 +51,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
     # set up: pictures, class pictures, what looks, the loop
     model = session.model
     tools = _set_up(session, stage, plan, seed)
+    gamma = snr_gamma(stage.min_snr_gamma, model.prediction_type)
     loop = session.loop(
         plan,
         folder,
@@ -79,9 +80,7 @@ def run(session: Session, stage: Stage, plan: StagePlan, folder: Path, seed: int
         with session.mixed():
             output = model.predict(noisy, batch.timesteps, batch.embeddings)
         target = model.target(batch.latents, batch.noise, batch.timesteps)
-        weight = min_snr_weight(
-            model.snr(batch.timesteps), stage.min_snr_gamma, model.prediction_type
-        )
+        weight = min_snr_weight(model.snr(batch.timesteps), gamma, model.prediction_type)
         focus = focus_of(batch, tools.examples, tools.head_weight)
         errors = reconstruction(output, target, weight, stage.reconstruction, focus)
         losses = {"reconstruction": batch.brand_mean(errors)}
@@ -124,7 +123,7 @@ class _Tools:
 def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Tools:
     from onbrand.models.adapters import lora_changes
 
-    weight_of_head = head_weight(stage, session.brief)
+    weight_of_head = head_weight(stage, session.brief, session.pack)
     examples = brand_examples(
         session.dataset,
         session.brief,
@@ -136,6 +135,7 @@ def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Tool
         seed=session.recipe.seed,
         only=stage.only,
         heads=Heads.of(session.pack) if weight_of_head > 1 else None,
+        emit=session.emit,
     )
     weights = {name: stage.weight(name) for name in stage.losses}
     weights |= {"reconstruction": 1.0, "critic": 1.0}

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Dataset
-from onbrand.artifacts.judgement import alignment_name
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError, RecipeError
 from onbrand.events import Finished, Listener, Noted, Warned, silent
@@ -24,7 +23,7 @@ from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
 from onbrand.training import dreambooth
 from onbrand.training.cache import Store
-from onbrand.training.checks import check, warn_of_cut_captions
+from onbrand.training.checks import check, tell_of_heads, warn_of_cut_captions
 from onbrand.training.early_stop import BEST_FILE, load_parameters
 from onbrand.training.engine import read_log
 from onbrand.training.facts import open_history
@@ -74,10 +73,10 @@ def train(
     """Train the brand's adapter on the pack's base into the folder `out`; resume what is there.
 
     `arm` is "onbrand" (the recipe's stages) or "dreambooth_lora" (the baseline; `learning_rate` is
-    its own, by default a quarter of our first stage's: a poor rate would flatter us). `cache` may
-    be shared between arms. `stop_after` names a stage to end with for now. `reviewer` measures
-    drift and says what is wrong with a stage whose gate failed. Each of several `workers` calls
-    this with the same arguments and gets the same model.
+    its own, by default twice our first stage's, the best one searched: a poor rate would flatter
+    us). `cache` may be shared between arms. `stop_after` names a stage to end with for now.
+    `reviewer` measures drift and says what is wrong with a stage whose gate failed. Each of several
+    `workers` calls this with the same arguments and gets the same model.
     A gate that fails, and whose fallbacks are used up, ends the run: the result is saved, `ship`
     names the last good stage, and `failed_gate` gives the sentence. Raises RecipeError,
     DatasetError and PackError before any work, NonFiniteLoss, OutOfMemory, StorageError, and
@@ -101,13 +100,14 @@ def train(
         with workers.first_goes_first():
             history = open_history(session, plans, arm, rate)
         _before_training(session, history, arm)
-        if stages:  # the baseline reads no captions
+        if stages:  # the baseline reads no captions and looks for no heads
             warn_of_cut_captions(session)
+            tell_of_heads(session)
         model = _run_stages(session, history, plans, arm, rate, stop_after)
         if workers.is_first:
             _test_export(session, model)
     workers.wait()
-    emit(Finished("training", {"arm": arm, **model.ship}))
+    emit(Finished("training", {"stages": len(model.stages)}))
     return model
 
 
@@ -146,7 +146,7 @@ def _run_stages(
             partial(_run_stage, session, history, stage_plan, folder, index, learning_rate),
         )
         model.stages.append(result)
-        model.ship = _ship(model.stages, len(plans))
+        model.ship = _last_good(model.stages)
         if session.workers.is_first:
             model.save()
         if verdict and not verdict.passed:
@@ -193,7 +193,9 @@ def open_session(
     from onbrand.models.diffusion import load_diffusion
 
     check_lora(pack, recipe.lora)
-    model = load_diffusion(pack)
+    # where float32 (or float16, whose loss is scaled) is asked for, weights are not to be rounded
+    low = recipe.precision in ("auto", "bfloat16")
+    model = load_diffusion(pack, dtype=None if low else "float32")
     size_px = recipe.resolution_px or pack.num_px
     if size_px % model.training_unit_px:
         raise RecipeError(
@@ -278,27 +280,14 @@ def run_stage(
     return run(session, stage, stage_plan, folder, seed)
 
 
-def _ship(stages: Sequence[StageResult], num_planned: int) -> dict[str, str]:
-    """Which stage to ship, and why in one sentence."""
-    failed = [s for s in stages if s.gate and s.gate.startswith("failed")]
-    good = [s for s in stages if s not in failed]
+def _last_good(stages: Sequence[StageResult]) -> dict[str, str]:
+    """What stands for the stage to ship until somebody compares them: the last whose gate did not
+    fail."""
+    good = [s.name for s in stages if not (s.gate or "").startswith("failed")]
     if not good:
-        first = stages[0].name
-        return {
-            "stage": first,
-            "reason": f"No stage passed its gate ({first} {failed[0].gate}): look before you ship.",
-        }
-    last = good[-1]
-    chosen_by = ("identity", alignment_name(last.metrics), "diversity")
-    figures = ", ".join(f"{k} {last.metrics[k]:.3f}" for k in chosen_by if k in last.metrics)
-    if failed:
-        reason = f"{last.name} is the last good stage: {failed[0].name} {failed[0].gate}."
-    elif len(stages) < num_planned:
-        reason = f"{last.name} is the last stage trained so far ({figures})."
-    else:
-        gates = "passed its gate" if last.gate else "has no gate to fail"
-        reason = f"{last.name} is the last stage and {gates} ({figures})."
-    return {"stage": last.name, "reason": reason}
+        reason = f"No stage passed its gate ({stages[0].gate}): look before you ship."
+        return {"stage": stages[0].name, "reason": reason}
+    return {"stage": good[-1], "reason": f"{good[-1]} is the last good stage."}
 
 
 def _test_export(session: Session, model: BrandModel) -> None:
@@ -331,7 +320,7 @@ def check_shipped(
     write_json_atomic(path, {"largest_difference": differences})
     emit(
         Noted(
-            f"{model.ship['stage']} loads in plain diffusers, as diffusers and as kohya file "
+            f"{model.ship['stage']} loads in plain diffusers from {' and from '.join(differences)} "
             f"(largest difference {max(differences.values()):.1g})."
         )
     )
@@ -342,8 +331,7 @@ def failed_gate(model: BrandModel) -> str | None:
     for stage in model.stages:
         if stage.gate and stage.gate.startswith("failed"):
             tried = f" after {len(stage.tries) + 1} tries" if stage.tries else ""
-            said = " ".join([f"{model.ship['reason']}", *stage.diagnosis])
-            return f"stage {stage.name}: gate {stage.gate}{tried}. {said}"
+            return " ".join([f"stage {stage.name}: gate {stage.gate}{tried}.", *stage.diagnosis])
     return None
 
 

@@ -28,7 +28,7 @@ from onbrand.road.picture import (
 )
 from onbrand.road.sweeps.grid import Combination
 from onbrand.road.sweeps.outcome import State, Trial
-from onbrand.road.sweeps.plan import DONE_NAME, Plan, model_folder
+from onbrand.road.sweeps.plan import DONE_NAME, Plan, model_folder, to_see
 from onbrand.road.sweeps.settings import Drawing
 from onbrand.road.words import refuse_words, warn_of_unseen_words
 
@@ -95,7 +95,12 @@ class Attempts:
             model = self.plan.places.trained()
         checkpoint = model.checkpoint(None)
         try:
-            shots = self.draw(checkpoint, combination.drawing, parents_of(model, checkpoint))
+            shots = self.draw(
+                checkpoint,
+                combination.drawing,
+                parents_of(model, checkpoint),
+                model.recipe.resolution_px,
+            )
         except (ModelError, PromptError) as fault:
             return replace(trial, state="broken", reason=f"{fault}", model=None)
         num_steps = sum(stage.num_steps for stage in model.stages)
@@ -166,7 +171,7 @@ class Attempts:
                 self.plan.places, one.recipe, self.brief, self.dataset, self.pack.fingerprint
             )
             if not one.refused and not (folder / DONE_NAME).is_file():
-                left[folder] = one.recipe.num_pictures_seen(len(self.dataset.train))
+                left[folder] = to_see(self.dataset, one.recipe)
         if left:
             minutes = seconds_per_picture * sum(left.values()) / 60
             self.emit(
@@ -179,9 +184,14 @@ class Attempts:
     # -- pictures and figures --------------------------------------------------------------------
 
     def draw(
-        self, checkpoint: Path | None, drawing: Drawing, parents: Mapping[str, str]
+        self,
+        checkpoint: Path | None,
+        drawing: Drawing,
+        parents: Mapping[str, str],
+        size_px: int | None,
     ) -> Pictures:
-        """The validation pictures of an adapter (None: the base), kept by all that they depend on.
+        """The validation pictures of an adapter (None: the base), as large as those it learned
+        from, kept by all that they depend on.
         Drawn as `onbrand generate` draws: with the brief's `never` in the negative prompt."""
         words = self._prompts(drawing)
         request = Request(
@@ -192,6 +202,7 @@ class Attempts:
             negative_prompt=negative_of(self.brief, drawing.negative),
             sampler=drawing.sampler,
             parents=parents,
+            size_px=size_px,
         )
         root = self.plan.places.sweep / "runs" / request.fingerprint()
         shots = draw(

@@ -19,7 +19,7 @@ from onbrand.road.sweeps.grid import Combination, combine
 from onbrand.road.sweeps.settings import Axis, Drawing, Value, check_axes
 from onbrand.road.sweeps.sources import load_sweep_file
 
-__all__ = ["DONE_NAME", "FILE_NAME", "Plan", "model_folder", "plan_sweep"]
+__all__ = ["DONE_NAME", "FILE_NAME", "Plan", "model_folder", "plan_sweep", "to_see"]
 
 FILE_NAME = "sweep.toml"
 DONE_NAME = "sweep_run.json"
@@ -100,9 +100,7 @@ def plan_sweep(
         trains=trains,
         num_trainings=len(trained),
         num_trainings_kept=len(trained) - len(missing),
-        num_pictures_seen=sum(
-            one.recipe.num_pictures_seen(len(dataset.train)) for one in missing.values()
-        ),
+        num_pictures_seen=sum(to_see(dataset, one.recipe) for one in missing.values()),
         num_pictures_each=num_prompts * recipe.validation.num_per_prompt,
         seconds_per_picture_seen=_pace(places, recipe) if trains else None,
     )
@@ -120,6 +118,13 @@ def model_folder(places: Places, recipe: Recipe, brief: Brief, dataset: Dataset,
         brief.model_dump(exclude={"prompts", "never", "held_out"}),
     ]
     return places.sweep / "models" / fingerprint_bytes(json.dumps(facts, sort_keys=True).encode())
+
+
+def to_see(dataset: Dataset, recipe: Recipe) -> int:
+    """Pictures that pass through the model in the recipe's training."""
+    from onbrand import training
+
+    return sum(stage.num_pictures_seen for stage in training.plan(dataset, recipe))
 
 
 def _axes(

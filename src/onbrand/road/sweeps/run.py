@@ -78,7 +78,9 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
         pack = open_pack(plan.recipe.base)
         held_out = [dataset.open(asset) for asset in dataset.held_out]
         work = Attempts(plan, pack, dataset, brief, training_scorer(pack, held_out), emit)
-        base_pictures = work.draw(None, plan.drawing, {"base": pack.fingerprint})
+        base_pictures = work.draw(
+            None, plan.drawing, {"base": pack.fingerprint}, plan.recipe.resolution_px
+        )
         base, base_arm = work.measure(base_pictures, "base")
         trials = _try_all(plan, work, emit)
         done = [trial for trial in trials if trial.state == "done"]
