@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image
 from rich.progress import track
 
-from onbrand.bench.read_back import WORLDS, ask
+from onbrand.bench.read_back import ask
+from onbrand.bench.worlds import WORLDS
 from onbrand.generation import sample
 from onbrand.illustrator import STYLES
 from onbrand.models import open_pack

@@ -93,7 +93,7 @@ class Brief(BaseModel):
 
     name: str = Field(min_length=1)
     trigger: str = ""
-    subject: str = Field(min_length=1)
+    subject: str
     description: str = ""
     objective: Objective = "avatar"
     fixed: list[str] = []
@@ -132,6 +132,8 @@ class Brief(BaseModel):
     @field_validator("trigger")
     @classmethod
     def _a_word_of_its_own(cls, word: str, info: ValidationInfo) -> str:
+        if "name" not in info.data and not word:
+            return word  # without a name: that is said already
         if not word:
             raise ValueError(f"no word can be made of the name {info.data.get('name')!r}: name one")
         if re.search(r"[{},.]", word):

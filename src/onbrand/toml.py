@@ -42,20 +42,27 @@ def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:
 
 def explain(fault: ValidationError, model: type[BaseModel]) -> str:
     """One line for a pydantic error: each key by its path, what it was, and what is allowed."""
-    found = [_explain_one(one, model) for one in fault.errors(include_url=False)]
+    given: set[str] = set()
+    found = [_explain_one(one, model, given) for one in fault.errors(include_url=False)]
     more = len(found) - MOST_FAULTS_TOLD
     told = "; ".join(found[:MOST_FAULTS_TOLD])
     return told + (f"; and {more} more" if more > 0 else "")
 
 
-def _explain_one(one: Any, model: type[BaseModel]) -> str:
+def _explain_one(one: Any, model: type[BaseModel], given: set[str]) -> str:
+    """`given` is the advice that the line has already; what is new is added to it."""
     where: Sequence[str | int] = one["loc"]
     name = _path(where)
     if one["type"] == "extra_forbidden":
         known = sorted(_fields_at(model, where[:-1]))
-        return f"unknown key {name!r}: {instead(str(where[-1]), known)}"
+        advice = instead(str(where[-1]), known)
+        told = f"unknown key {name!r}" + ("" if advice in given else f": {advice}")
+        given.add(advice)
+        return told
     if one["type"] == "missing":
         return f"{name!r} is missing"
+    if one["type"] == "string_too_short":
+        return f"{name!r} is empty"
     text = str(one["msg"])
     text = text.removeprefix("Value error, ").removeprefix("Input ")
     if one["type"] == "literal_error":

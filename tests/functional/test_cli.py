@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -102,7 +103,9 @@ def test_help_comes_at_once() -> None:
 def test_every_verb_teaches_with_an_example(verb: list[str], capsys: pytest.CaptureFixture) -> None:
     """Each verb's help holds a command line that can be copied."""
     assert run(*verb, "--help") == 0
-    assert f"onbrand {' '.join(verb)} " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"onbrand {' '.join(verb)} " in told
+    assert not re.search(r"<\w+|\[\w+\[", told), "a value is PATH, TEXT or NUMBER"
 
 
 @pytest.mark.parametrize(
@@ -110,8 +113,9 @@ def test_every_verb_teaches_with_an_example(verb: list[str], capsys: pytest.Capt
     [
         (["train", "nowhere"], 2, "onbrand new nowhere --pictures"),
         (["train", "no where"], 2, "onbrand new 'no where' --pictures"),
+        (["train", "brief.toml"], 2, "brief.toml is a file: name the brand's folder"),
         (["bench", "readme", "nowhere"], 2, "no folder nowhere"),
-        (["report", "."], 2, "not a brand's folder"),
+        (["report", ".."], 2, "not a brand's folder"),
         (["new", "kuro", "--pictures", "no-such-folder"], 2, "no-such-folder"),
         (["trian"], 2, "train"),
         (["generate"], 2, "prompts"),
@@ -122,6 +126,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
 ) -> None:
     """A wrong call leaves a message that says what to do, no trace, and the documented code."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "brief.toml").touch()
     assert run(*words) == code
     said = capsys.readouterr().err
     assert says in said
@@ -165,6 +170,8 @@ def test_new_lists_what_it_cannot_use(tmp_path: Path, tiny_pack_folder: Path, ca
     assert told.out.strip() == str(tmp_path / "kuro")
     said = told.err
     assert "found 8 pictures" in said
+    assert ", 8 with a caption)" in said
+    assert re.search(r"^  palette  #[0-9a-f]{6}", said, re.MULTILINE), "no swatch in a log"
     assert "cut.png" in said
     assert "empty.png" in said
 
@@ -174,8 +181,14 @@ def test_the_whole_road(brand: Path, capsys) -> None:
     assert run("generate", "waving", "--brand", brand) == 2
     assert "onbrand train" in capsys.readouterr().err
 
+    capsys.readouterr()
     assert run("train", brand) == 0
-    assert (brand / "model" / "manifest.json").is_file()
+    told = capsys.readouterr().err
+    ship = json.loads((brand / "model" / "manifest.json").read_text())["ship"]
+    assert f"{ship['stage']} is chosen: {ship['reason']}" in told
+    assert told.count(ship["reason"]) == 1
+    assert re.search(r"^Identity ↑ +[−\d.]+$", told, re.MULTILINE)
+    assert "Alignment ↑" in told
     loras = list((brand / "model" / "stages").glob("*/pytorch_lora_weights.safetensors"))
     assert len(loras) == 1
 

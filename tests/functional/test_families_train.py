@@ -20,7 +20,7 @@ from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import RecipeError
-from onbrand.events import Advanced, Event, Warned
+from onbrand.events import Advanced, Event, Noted, Warned
 from onbrand.generation.sample import sample, starting_noise
 from onbrand.models import Pack
 from onbrand.models.adapters import attach_lora, load_lora
@@ -80,7 +80,10 @@ def test_a_family_trains_through_all_stages(
     moved, whose files load in plain diffusers and there draw the same picture."""
     pack = family_pack(name)
     recipe = tiny_recipe(lora={"rank": 2, "alpha": 4, "targets": "attention+ff"})
-    model = run(dataset, recipe, pack, tmp_path / "model")
+    heard: list[Event] = []
+    model = run(dataset, recipe, pack, tmp_path / "model", emit=heard.append)
+    (told,) = [e.message for e in heard if isinstance(e, Noted) and "plain diffusers" in e.message]
+    assert ("kohya" in told) == (name not in FLOWS)
     assert [s.name for s in model.stages] == ["appearance", "detail"]
     curves = training.loss_curves(model.root)
     assert [len(curves[s]) for s in ("appearance", "detail")] == [6, 4]

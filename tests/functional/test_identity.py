@@ -15,7 +15,7 @@ import onbrand as ob
 from onbrand import pixels
 from onbrand.app.cli import main
 from onbrand.errors import ArtifactError, InputError, PictureError
-from onbrand.events import Event, Skipped
+from onbrand.events import Event, Noted, Skipped
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,25 @@ def test_a_stopped_identity_is_made_again(
     assert [p.stem for p in (tmp_path / "k" / "pictures").iterdir()] == [one.key]
 
 
+def test_replacing_an_identity_is_told(base: Path, photos: Path, tmp_path: Path) -> None:
+    """Other pictures in its place are noted with the number that goes, the same ones are not."""
+    told: list[str] = []
+
+    def make(*names: str) -> None:
+        def listen(event: Event) -> None:
+            if isinstance(event, Noted):
+                told.append(event.message)
+
+        paths = [photos / name for name in names]
+        ob.make_identity(tmp_path / "k", paths, base=str(base), emit=listen)
+
+    make("0.png", "1.png")
+    make("0.png", "1.png")
+    assert told == []
+    make("2.png")
+    assert told == [f"replaces the identity in {tmp_path / 'k'}, of 2 pictures"]
+
+
 def test_comparing_needs_one_encoder(identity: ob.Identity, photos: Path, tmp_path: Path) -> None:
     """An identity equals itself; one of another encoder is refused with both names."""
     assert ob.compare_identities(identity, identity).whole == pytest.approx(1, abs=1e-5)
@@ -141,7 +160,7 @@ def test_the_command_line_makes_shows_and_compares(
             main(["identity", *words])
         assert left.value.code == 0
     said = "".join(capsys.readouterr().out.split())  # a narrow table wraps its title
-    assert "1.000" in said
+    assert "1.00" in said
     assert f"{name},forthebase" in said
     assert f"{name}and{identity.name}" in said
     with pytest.raises(SystemExit) as left:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from brand_folder import draw_picture
+from brand_folder import draw_picture, tiny_brief, tiny_dataset, tiny_recipe
+from PIL import Image
 
 import onbrand as ob
+from onbrand import training
 from onbrand.app.cli import main
+from onbrand.generation import sample
+from onbrand.models import Pack
+from onbrand.models.adapters import has_lora
+from onbrand.models.diffusion import DiffusionModel
 
 RECIPE = """
 base = "{base}"
@@ -79,3 +87,45 @@ def test_the_command_prints_a_table(brand: Path, capsys: pytest.CaptureFixture) 
     table = " ".join(capsys.readouterr().out.split())
     assert all(word in table for word in ("appearance", "detail", "1,920", "all", "measured just"))
     assert not (brand / "model").exists()
+
+
+def test_the_plan_draws_as_many_pictures_as_validation_does(
+    tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """All that a look draws at once, with the adapter on; what that takes counts as memory."""
+    recipe = tiny_recipe(
+        validation={"num_prompts": 2, "num_per_prompt": 3, "num_steps": 2, "guidance": 2.0},
+        stage=[tiny_recipe().stage[0].model_dump()],
+    )
+    seen: list[tuple[int, bool]] = []
+
+    def hungry(model: DiffusionModel, prompts: Sequence[str], **more: Any) -> list[Image.Image]:
+        seen.append((len(prompts), has_lora(model)))
+        held = bytearray(len(prompts) * 64 * 2**20)
+        held[::4096] = b"x" * len(held[::4096])
+        return sample(model, prompts, **more)
+
+    dataset = tiny_dataset(tmp_path / "brand")
+    plain, dear = (
+        training.forecast(dataset, tiny_brief(), recipe, tiny_pack, sample=by)
+        for by in (sample, hungry)
+    )
+    assert seen == [(6, True), (1, True)]
+    assert dear.memory_bytes > plain.memory_bytes + 200 * 2**20
+
+
+def test_the_plan_counts_encoding(tiny_pack: Pack, tmp_path: Path) -> None:
+    """Twelve pictures to encode take longer before the first step than four."""
+    recipe = tiny_recipe(stage=[tiny_recipe().stage[0].model_dump()])
+    few, many = (tiny_dataset(tmp_path / str(num), num=num) for num in (4, 64))
+    short, long = (
+        training.forecast(dataset, tiny_brief(), recipe, tiny_pack, sample=instant)
+        for dataset in (few, many)
+    )
+    assert short.prepare_s > 0
+    assert long.prepare_s > 4 * short.prepare_s
+
+
+def instant(model: DiffusionModel, prompts: Sequence[str], **more: Any) -> list[Image.Image]:
+    """Pictures that take no time."""
+    return [Image.new("RGB", (32, 32)) for _ in prompts]

@@ -29,6 +29,7 @@ from onbrand.events import Event, Skipped, Started, Warned
 from onbrand.generation import sample
 from onbrand.models.diffusion import load_diffusion
 from onbrand.models.packs import Pack
+from onbrand.road.page import _worst
 from onbrand.road.picture import with_lora
 from onbrand.road.places import place_of
 
@@ -140,7 +141,7 @@ def test_a_single_picture_is_not_trained_on(tmp_path: Path, tiny_pack_folder: Pa
 
 def test_an_impossible_request_is_refused_before_any_work(brand: Path) -> None:
     """generate refuses empty prompts and impossible seeds, and leaves no folder behind."""
-    with pytest.raises(PromptError, match="empty"):
+    with pytest.raises(PromptError, match="there is an empty prompt"):
         ob.generate(["waving", "  "], brand)
     with pytest.raises(PromptError, match="'naked' \\(nudity\\) is on the word list"):
         ob.generate("a naked fox", brand)
@@ -193,6 +194,7 @@ def test_words_the_base_has_never_seen_are_warned_of(brand: Path) -> None:
     assert len(warnings) == 1
     assert "'bicycle'" in warnings[0]
     assert "kuro" not in warnings[0]
+    assert "may ignore it" in warnings[0]
 
 
 def test_a_stopped_generation_goes_on_where_it_stopped(
@@ -314,11 +316,16 @@ def test_every_arm_draws_the_same_prompts_and_seeds(brand: Path) -> None:
     assert set(map(tuple, seeds.values())) == {(1007, 1008, 1007, 1008)}
     assert not any("kuro" in i.prompt for i in found.pictures["prompt_only"].items)
     assert all("kuro" in i.prompt for i in found.pictures["appearance"].items)
+    notes = [one.note.partition(" · ")[0] for one, _ in _worst(found, "appearance", "drift")]
+    assert set(notes) == set(found.prompts), "what tells the class pictures apart"
     told: list[Event] = []
     contest = road.open_contest(brand, **settings, emit=told.append)
     again = road.compare(brand, contest, emit=told.append)
     assert [e for e in told if isinstance(e, Started)] == []
     assert again.judgement == found.judgement
+    for _ in range(2):
+        contest.emit(Warned("too long"))
+    assert told.count(Warned("too long")) == 1
 
 
 def test_the_plain_class_is_drawn_as_nobody(tmp_path: Path, tiny_pack_folder: Path) -> None:

@@ -22,17 +22,15 @@ from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
 from onbrand.curation import tags_of
 from onbrand.errors import DatasetError, PackError, RecipeError
-from onbrand.events import Advanced, Event
+from onbrand.events import Advanced, Event, Noted
 from onbrand.generation import sample
-from onbrand.models.adapters import attach_lora, lora_parameters
 from onbrand.models.diffusion import load_diffusion
 from onbrand.models.packs import Pack
-from onbrand.recipe import OWN_LOSSES, SEEN_LOSSES, LoraSettings, Recipe, Stage
+from onbrand.recipe import OWN_LOSSES, SEEN_LOSSES, Recipe, Stage
 from onbrand.road.picture import with_lora
 from onbrand.training.batches import Batch, draw_batch
 from onbrand.training.cache import Examples, Texts
-from onbrand.training.critic import adversarial, open_critic
-from onbrand.training.focus import AVATAR_WEIGHT, focus_of
+from onbrand.training.focus import AVATAR_WEIGHT, focus_of, head_weight
 from onbrand.training.lenses import Content, Lens
 from onbrand.training.looks import look
 from onbrand.training.noise_levels import NoiseLevels
@@ -192,28 +190,18 @@ def test_every_loss_is_the_same_in_parts(dataset: Dataset, tiny_pack: Pack, tmp_
         assert parted[0][name] == pytest.approx(whole[0][name], rel=1e-4, abs=1e-6), name
 
 
-def test_a_critic_and_the_model_do_not_pull_at_each_other(tiny_pack: Pack) -> None:
-    """The fooling loss has no gradient for the critic, the critic's none for the estimates."""
-    model = load_diffusion(tiny_pack)
-    attach_lora(model, LoraSettings(rank=2, alpha=2))
-    critic = open_critic(model, seed=0)
-    with torch.no_grad():
-        critic.layers[-1].weight.normal_()
-    side = model.num_px // model.vae_factor
-    real = torch.zeros(2, model.num_latent_channels, side, side)
-    fake = torch.ones_like(real).requires_grad_(True)
-    words = model.encode_prompts(["fox", "cat"])
-    fooled, judged = adversarial(model, critic, real, fake, words, 1, 0, range(len(real)))
-    fooled.backward()
-    assert fake.grad is not None
-    assert fake.grad.abs().sum() > 0
-    assert all(p.grad is None for p in critic.parameters())
-    fake.grad = None
-    judged.backward()
-    assert fake.grad is None
-    assert all(p.grad is not None for p in critic.parameters())
-    assert all(p.grad is None for p in lora_parameters(model).values())
-    assert all(p.requires_grad for p in lora_parameters(model).values())
+def test_a_critic_sees_where_activations_are_recomputed(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """gradient_checkpointing changes no loss of a stage with a critic."""
+    logs = []
+    for name, recomputed in (("kept", False), ("recomputed", True)):
+        recipe = recipe_of(losses={"adversarial": {"weight": 0.1, "from_fraction": 0.0}})
+        recipe = recipe.model_copy(update={"gradient_checkpointing": recomputed})
+        model = run(dataset, recipe, tiny_pack, tmp_path / name)
+        (log,) = training.loss_curves(model.root).values()
+        logs.append([line["adversarial"] for line in log])
+    assert logs[0] == pytest.approx(logs[1], rel=1e-4)
 
 
 def test_a_lens_never_looks_at_samples_noisier_than_its_gate(tiny_pack: Pack) -> None:
@@ -365,3 +353,24 @@ def test_class_pictures_have_no_head_to_look_at(tiny_pack: Pack) -> None:
     assert focus[0, 0].tolist() == [[3.0, 1.0], [2.0, 1.0]]
     assert focus[1, 0].tolist() == [[1.0, 1.0], [1.0, 1.0]]
     assert focus_of(batch, prior, 3.0) is None
+
+
+def test_a_pack_without_a_parser_of_its_own_has_no_heads(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """The built-in parser, taught drawings, does not decide what a head is in a hub base's
+    pictures: an avatar's head counts as the rest there, which the run says; a recipe that weighs it
+    is obeyed."""
+    avatar = tiny_brief().model_copy(update={"objective": "avatar"})
+    bare = replace(tiny_pack, roles={k: v for k, v in tiny_pack.roles.items() if k != "parsing"})
+    stage = recipe_of().stage[0]
+    assert head_weight(stage, avatar, tiny_pack) == AVATAR_WEIGHT
+    assert head_weight(stage, avatar, bare) == 1
+    assert head_weight(stage.model_copy(update={"head_weight": 2.0}), avatar, bare) == 2
+    heard: list[Event] = []
+    training.train(
+        dataset, avatar, recipe_of(), bare, tmp_path / "model", sample=sample, score=blind,
+        emit=heard.append,
+    )  # fmt: skip
+    (said,) = [e.message for e in heard if isinstance(e, Noted) and "head" in e.message]
+    assert "names none of its own" in said

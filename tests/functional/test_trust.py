@@ -3,6 +3,7 @@ memory, roles that are missing."""
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import signal
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
+from brand_folder import draw_picture, tiny_brief, tiny_dataset, tiny_recipe
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from onbrand import training
+from onbrand import road, training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import ArtifactError, NonFiniteLoss, OutOfMemory, PackError, RecipeError
@@ -27,6 +28,7 @@ from onbrand.models.diffusion import DiffusionModel
 from onbrand.models.packs import Pack, open_pack
 from onbrand.recipe import Recipe
 from onbrand.training import looks
+from onbrand.training.checks import check
 from onbrand.training.lenses import Content, Lens
 
 LORA = "pytorch_lora_weights.safetensors"
@@ -256,3 +258,47 @@ def test_more_parts_than_pictures_are_refused() -> None:
     """gradient_accumulation above batch_size is a mistake, told with both."""
     with pytest.raises(RecipeError, match="gradient_accumulation = 3 cuts a batch of 2"):
         changed_recipe(gradient_accumulation=3)
+
+
+def test_float16_on_a_card_is_not_warned_of(
+    dataset: Dataset, tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it is what older cards do best."""
+    monkeypatch.setenv("ONBRAND_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    recipe = tiny_recipe(precision="float16")
+    heard: list[Event] = []
+    plans = training.plan(dataset, recipe)
+    check(dataset, recipe, tiny_pack, recipe.stage, plans, training.ALONE, heard.append)
+    assert heard == []
+
+
+def test_the_small_bases_rate_on_a_large_base_is_warned_of(
+    dataset: Dataset, tiny_pack_folder: Path, tmp_path: Path
+) -> None:
+    """Before training and by `new`, where the weights are many times the built-in ones; not at a
+    rate that suits it."""
+    root = tmp_path / "base"
+    shutil.copytree(tiny_pack_folder, root)
+    for file in (root / "unet").glob("*.safetensors"):
+        os.truncate(file, 2 * 2**30)  # a hole: no disk is used, and nobody reads it here
+    heard: list[Event] = []
+    for rate in (1e-3, 1e-4):
+        recipe = tiny_recipe(
+            stage=[{"kind": "appearance", "num_steps": 2, "batch_size": 2, "learning_rate": rate}]
+        )
+        plans = training.plan(dataset, recipe)
+        pack = open_pack(root)
+        check(dataset, recipe, pack, recipe.stage, plans, training.ALONE, heard.append)
+    (said,) = [event.message for event in heard if isinstance(event, Warned)]
+    assert "learning_rate = 0.001 is meant for the built-in base" in said
+    draw_picture(0, size_px=64).save(tmp_path / "one.png")
+    for recipe_name, num in (("mascot", 1), ("large", 0)):
+        told: list[Event] = []
+        road.new(
+            tmp_path / recipe_name, pictures=tmp_path / "one.png", base=str(root),
+            recipe=recipe_name, emit=told.append,
+        )  # fmt: skip
+        rates = [e for e in told if isinstance(e, Warned) and "learning_rate" in e.message]
+        assert len(rates) == num

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from onbrand.bench.emoji import STYLES, Emoji, emoji_caption, held_out_emoji, nouns
-from onbrand.bench.eyes.draws import WORLDS, Seen, draw
+from onbrand.bench.eyes.draws import Seen, draw
 from onbrand.bench.eyes.following import prompts_followed
 from onbrand.bench.eyes.identity import drawn_margins, part_margins
 from onbrand.bench.eyes.real import (
@@ -33,6 +33,7 @@ from onbrand.bench.eyes.sight import (
     things_clicked,
 )
 from onbrand.bench.eyes.sturdy import steadiness
+from onbrand.bench.worlds import WORLDS
 from onbrand.illustrator import PARTS
 from onbrand.illustrator.parsing import PARSED, WORN, face_box, parsed
 from onbrand.models import open_pack

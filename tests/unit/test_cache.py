@@ -148,6 +148,16 @@ def test_cut_outs_stand_on_many_backgrounds_and_say_so() -> None:
     assert augment.caption_on("waving in a forest", None) == "waving in a forest"
 
 
+def test_a_backdrop_of_two_colours_runs_from_top_to_bottom() -> None:
+    """Its first row is the upper colour, its last the lower one."""
+    teal = next(b for b in augment.BACKGROUNDS if b.name == "teal")
+    assert teal.top_rgb != teal.bottom_rgb
+    blank, nothing = Image.new("RGB", (40, 40), "white"), np.zeros((40, 40), np.float32)
+    drawn = augment.draw(blank, nothing, augment.Move(backdrop=teal), 40)
+    assert tuple(drawn[0, 0]) == teal.top_rgb
+    assert tuple(drawn[-1, 0]) == teal.bottom_rgb
+
+
 def test_backdrops_keep_to_words_that_the_base_knows() -> None:
     """A backdrop whose name the base never saw is left out; white stays."""
     known = augment.known_backdrops(lambda text: ["teal"] if "teal" in text else [])
@@ -228,3 +238,9 @@ def test_class_pictures_follow_the_brands_in_a_batch(texts: Texts) -> None:
     assert batch.latents[2:].unique().tolist() == [9.0]
     assert torch.equal(batch.embeddings.tokens[2:], texts.embed(["a fox"] * 3).tokens)
     assert batch.names[2:] == ("c0",) * 3
+
+
+def test_class_pictures_come_in_an_order_of_their_own(texts: Texts) -> None:
+    """As many class pictures as the brand has do not march in step with it."""
+    batches = [draw(texts, step, prior=examples(), num_prior=2) for step in range(6)]
+    assert any(not torch.equal(one.latents[:2], one.latents[2:]) for one in batches)

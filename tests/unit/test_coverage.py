@@ -40,6 +40,14 @@ def test_holes_are_sentences() -> None:
     assert "it is never happy while sitting" in told["holes"]
 
 
+@pytest.mark.parametrize(("num", "told"), [(9, False), (10, True)])
+def test_a_single_picture_is_few_only_among_many(num: int, told: bool) -> None:
+    """One sad picture of nine is as it comes; one of ten is a hole."""
+    captions = ["kuro happy, standing"] * (num - 1) + ["kuro sad, standing"]
+    holes = coverage(captions, [tags_of(caption) for caption in captions])["holes"]
+    assert ("a single picture shows the expression sad" in holes) is told
+
+
 def test_without_captions_nothing_is_claimed() -> None:
     """No caption at all is one hole, not a list of guesses."""
     (hole,) = coverage(["", ""], [[], []])["holes"]

@@ -26,7 +26,9 @@ from onbrand.training.engine import (
     noise,
     read_log,
 )
-from onbrand.training.muon import orthogonal
+from onbrand.training.guards import is_due
+from onbrand.training.muon import Muon, orthogonal
+from onbrand.training.optimisers import drop_moments
 
 
 def network() -> nn.Module:
@@ -248,6 +250,19 @@ def test_orthogonal_matrices_have_singular_values_near_one() -> None:
         assert values.max() < 1.4
 
 
+def test_muon_moves_by_its_formula() -> None:
+    """Two steps by hand: momentum with Nesterov's look-ahead, made orthogonal, times 0.4 √12."""
+    weight = nn.Parameter(torch.zeros(12, 3))
+    muon, kept, expected = Muon([weight], lr=0.1), torch.zeros(12, 3), torch.zeros(12, 3)
+    for index in range(2):
+        weight.grad = torch.randn(12, 3, generator=generator(0, index, 0))
+        kept = 0.95 * kept + 0.05 * weight.grad
+        ahead = 0.05 * weight.grad + 0.95 * kept
+        expected -= 0.1 * 0.4 * math.sqrt(12) * orthogonal(ahead[None])[0]
+        muon.step()
+    torch.testing.assert_close(weight.detach(), expected, rtol=0, atol=1e-3)
+
+
 def test_muon_learns_what_it_is_given_and_resumes_to_the_bit(tmp_path: Path) -> None:
     """Named matrices get Muon's momentum, the others AdamW's moments; a stop changes nothing."""
     settings = Settings(num_steps=12, learning_rate=3e-2)
@@ -269,3 +284,57 @@ def test_muon_learns_what_it_is_given_and_resumes_to_the_bit(tmp_path: Path) -> 
     assert "exp_avg/2.weight" in kept
     losses = [line["loss"] for line in read_log(tmp_path / "a")]
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
+
+
+@pytest.mark.parametrize(
+    ("step", "since_s", "saving_s", "due"),
+    [
+        (8, 0.1, 0.01, True),
+        (9, 0.1, 0.01, False),
+        (9, 61.0, 0.01, True),
+        (8, 90.0, 5.5, False),
+        (8, 111.0, 5.5, True),
+        (9, 111.0, 5.5, True),
+    ],
+)
+def test_when_a_checkpoint_is_due(step: int, since_s: float, saving_s: float, due: bool) -> None:
+    """Every four steps, and each minute where steps are slow; one that takes 5.5 s to write waits
+    for 110 s."""
+    assert is_due(step, 4, since_s, saving_s) is due
+    assert not is_due(step, 0, since_s, saving_s)
+
+
+def test_a_checkpoint_that_takes_long_is_not_written_again_at_once(tmp_path: Path) -> None:
+    """After one that took 100 s none follows for a while but the last."""
+
+    saved: list[int] = []
+
+    class Slow(Loop):
+        def save(self) -> Path:
+            path = super().save()
+            saved.append(self.step)
+            self.saving_s = 100.0
+            return path
+
+    model = network()
+    settings = Settings(num_steps=12, learning_rate=1e-2, checkpoint_every=4)
+    loop = Slow(tmp_path, dict(model.named_parameters()), settings)
+    loop.run(stepper(model))
+    assert saved == [4, 12]
+
+
+def test_a_finished_run_without_moments_goes_on_to_nothing_new(tmp_path: Path) -> None:
+    """Parameters and average stay, and a second call finds all steps done and writes the same."""
+    model = network()
+    loop = loop_in(tmp_path, model)
+    loop.run(stepper(model))
+    whole = load_file(str(loop.checkpoint_path))
+    drop_moments(loop.checkpoint_path)
+    kept = load_file(str(loop.checkpoint_path))
+    assert set(kept) == {name for name in whole if name.startswith(("parameter/", "average/"))}
+    assert all(torch.equal(kept[name], whole[name]) for name in kept)
+    again = loop_in(tmp_path, network())
+    assert again.resume()
+    assert again.step == 12
+    assert again.run(stepper(model))
+    assert set(load_file(str(loop.checkpoint_path))) == set(kept)

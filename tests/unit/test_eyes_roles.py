@@ -18,7 +18,7 @@ from onbrand.models.perception import (
 )
 from onbrand.models.perception.clicks import spots
 from onbrand.models.perception.faces import ParsedFaces, crops, largest
-from onbrand.models.perception.parsing import mask_of, parts_of
+from onbrand.models.perception.parsing import mask_of
 
 
 class Told:
@@ -46,7 +46,6 @@ def test_shares_sum_to_one_at_the_pictures_size(tiny_pack: Pack) -> None:
     torch.testing.assert_close(parser.shares(pixels()[1:])[0], shares[1], atol=1e-5, rtol=1e-4)
     mask_of(parser, leaf, ["head", "eyes"]).mean().backward()
     assert float(leaf.grad.abs().sum()) > 0
-    assert parts_of(parser, pixels()).shape == (2, 40, 40)
 
 
 def test_an_unknown_part_is_named_with_its_nearest(tiny_pack: Pack) -> None:

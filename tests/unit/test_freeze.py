@@ -13,7 +13,7 @@ from onbrand import pixels
 from onbrand.artifacts import Dataset
 from onbrand.brief import Brief
 from onbrand.curation import curate
-from onbrand.curation.freeze import is_near, look_of, split_of
+from onbrand.curation.freeze import gets_bars, is_near, look_of, split_of
 from onbrand.errors import DatasetError
 from onbrand.events import Event, Skipped, Warned
 
@@ -161,3 +161,37 @@ def test_lookalikes_are_never_trained_on(tmp_path: Path) -> None:
     assert [(s.path, s.reason) for s in dataset.skipped] == [
         ("5.png", "is the same picture as the look-alike other.bmp")
     ]
+
+
+def stripes(width: int, height: int) -> Image.Image:
+    """Broad stripes of two colours: something at every side."""
+    rows, columns = np.mgrid[:height, :width]
+    light = ((rows // 8 + columns // 8) % 2 * 200).astype(np.uint8)
+    return Image.fromarray(np.dstack([light] * 3))
+
+
+@pytest.mark.parametrize(
+    ("image", "barred"),
+    [
+        (stripes(48, 64), True),
+        (stripes(64, 48), True),
+        (stripes(64, 64), False),
+        (stripes(62, 64), False),
+        (Image.new("RGB", (48, 64), "white"), False),
+        (Image.new("RGBA", (48, 64), (255, 0, 0, 128)), False),
+    ],
+)
+def test_which_pictures_get_bars(image: Image.Image, barred: bool) -> None:
+    """Oblong ones with something at the sides that are filled up; no cut-out, no plain ground."""
+    assert gets_bars(image) is barred
+
+
+def test_bars_are_warned_of(tmp_path: Path) -> None:
+    """Once, with how many and which."""
+    folder = draw(tmp_path / "in")
+    stripes(48, 64).save(folder / "portrait.png")
+    heard: list[Event] = []
+    curate(folder, BRIEF, tmp_path / "out", emit=heard.append)
+    (said,) = [e.message for e in heard if isinstance(e, Warned) and "bars" in e.message]
+    assert said.startswith("1 of 11 pictures are not square")
+    assert "portrait.png" in said

@@ -48,6 +48,16 @@ def test_not_worse_grants_five_percent(alignment: float, passes: bool) -> None:
     assert verdict.passed is passes
 
 
+@pytest.mark.parametrize(("now", "passes"), [(-0.205, True), (-0.22, False)])
+def test_a_figure_below_zero_is_granted_as_much(now: float, passes: bool) -> None:
+    """Directions can be opposite: the tolerance is a share of the figure's size."""
+    one = gate(not_worse=["directional_alignment"])
+    metrics = {"identity": 0.9, "directional_alignment": now}
+    verdict = judge_gates([one], metrics, {"directional_alignment": -0.2})
+    assert verdict is not None
+    assert verdict.passed is passes
+
+
 def test_a_recipe_may_grant_more() -> None:
     """A fifth less is too much by default, and within a tolerance of a quarter."""
     metrics = {"identity": 0.9, "alignment": 0.24}

@@ -72,9 +72,10 @@ def test_metadata_lines(tmp_path: Path) -> None:
 
 
 def test_a_metadata_table(tmp_path: Path) -> None:
-    """metadata.csv is read like metadata.jsonl, quoted commas and empty cells included."""
+    """metadata.csv is read like metadata.jsonl, quoted commas, empty cells and text of
+    two lines included."""
     draw(tmp_path / "a.png", tmp_path / "b.png")
-    table = 'file_name,text,note\na.png,"kuro, waving",\nb.png,kuro sitting,colour variant\n'
+    table = 'file_name,text,note\na.png,"kuro,\nwaving",\nb.png,kuro sitting,colour variant\n'
     (tmp_path / "metadata.csv").write_text(table)
     assert captions(tmp_path) == {"a.png": "kuro, waving", "b.png": "kuro sitting"}
     assert [found.is_variant for found in find([tmp_path]).pictures] == [False, True]
@@ -93,6 +94,7 @@ def test_a_metadata_table(tmp_path: Path) -> None:
             "no text in 1 of its rows (line 2)",
         ),
         ("metadata.csv", f'file_name,text\na.png,kuro\nb.png,"{"x" * 140_000}', "quote not closed"),
+        ("metadata.csv", 'file_name,text\na.png,"kuro\nb.png,blue\n', "quote not closed"),
         ("metadata.jsonl", "{broken", "line 1: no valid JSON"),
         ("metadata.jsonl", '{"file_name": 7, "text": "x"}', "line 1: no file_name"),
         ("metadata.jsonl", '{"file_name": "a.png", "text": 5}', "line 1: its text is no text"),

@@ -178,3 +178,12 @@ def test_the_critic_and_the_model_want_opposite_things() -> None:
     assert losses.fooling_loss(-sure).item() > 5
     assert losses.critic_loss(unsure, unsure).item() == pytest.approx(2 * math.log(2))
     assert losses.fooling_loss(unsure).item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "flow_prediction"])
+def test_min_snr_is_off_for_flows_unless_it_is_asked_for(prediction: str) -> None:
+    """By itself γ is 5 for noise and v and none for a flow; what a recipe says holds everywhere."""
+    by_itself = None if prediction == "flow_prediction" else 5.0
+    assert losses.snr_gamma("auto", prediction) == by_itself
+    assert losses.snr_gamma(3.0, prediction) == 3.0
+    assert losses.snr_gamma(None, prediction) is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.training_utils import compute_density_for_timestep_sampling
 
 from onbrand.training.noise_levels import NoiseLevels, logit_normal
 
@@ -59,3 +61,22 @@ def test_logit_normal_prefers_the_middle_and_forgets_no_level() -> None:
     assert float(share.sum()) == pytest.approx(1)
     assert float(share[200:700].sum()) > 0.55
     assert float(share.min()) >= 0.3 / T
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_a_flow_is_drawn_as_diffusers_draws_it(shift: float) -> None:
+    """Places in the shifted schedule are logit-normal: half of SD3's draws lie above σ = 3/4."""
+    schedule = FlowMatchEulerDiscreteScheduler(shift=shift)
+    sigma = schedule.sigmas.double().flip(0)
+    torch.manual_seed(0)
+    u = compute_density_for_timestep_sampling("logit_normal", 40_000, 0.0, 1.0)
+    theirs = schedule.sigmas[(u * T).long()].double()
+    snr = ((1 - sigma) / sigma).square()
+    middle = 3 * 0.5 / 2 if shift == 3 else 0.5
+    ours = logit_normal(snr, mean=float(np.log(middle / (1 - middle))), uniform=0.0)
+    below = ours.cumsum(0)
+    for share in (0.1, 0.5, 0.9):
+        place = int(torch.searchsorted(below, share))
+        assert float(sigma[place]) == pytest.approx(float(theirs.quantile(share)), abs=0.01)
+    drawn = sigma[NoiseLevels.named("logit_normal", snr, flow=True).draw(3, 0, 400)]
+    assert float(drawn.median()) == pytest.approx(middle, abs=0.02)

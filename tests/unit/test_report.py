@@ -16,7 +16,7 @@ from report_sample import sample
 
 from onbrand.report import Shown, build_page, write_report
 from onbrand.report.plots import curve_svg, interval_svg, smoothed
-from onbrand.report.wording import figure
+from onbrand.report.wording import figure, spread
 
 
 class Page(HTMLParser):
@@ -219,6 +219,13 @@ def test_figures_are_printed_for_people() -> None:
     assert figure("identity", 0.8712) == "0.87"
     assert figure("identity_error", 0.0412) == "0.041"
     assert figure("palette_distance", 6.234) == "6.2"
+
+
+def test_intervals_are_printed_in_one_way() -> None:
+    """The per cent sign once, a dash between figures, a word beside a minus sign."""
+    assert spread("retrieval_fraction", (0.8, 0.861)) == "80–86\u202f%"
+    assert spread("identity", (-0.144, 0.11)) == "−0.14 to 0.11"
+    assert spread("identity", ()) == ""
 
 
 def test_what_is_wrong_is_shown_with_its_worst_pictures() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from itertools import pairwise
@@ -57,9 +58,7 @@ def test_the_most_alike_that_still_follows_is_taken() -> None:
     found = take(tried, BASE)
     assert (found.name, found.good) == ("combination 2", True)
     assert "0.80 beats combination 1's 0.70" in found.reason
-    assert (
-        "combination 3 is more alike but lost 33 % of the base's prompt alignment" in found.reason
-    )
+    assert "combination 3 is more alike but lost 33 % of the base's alignment" in found.reason
 
 
 def test_directions_count_where_all_have_them() -> None:
@@ -125,6 +124,19 @@ def test_the_plot_is_whole_and_its_labels_can_be_read(num: int) -> None:
     assert tradeoff_svg([], None, "x", "y") == ""
 
 
+def test_the_base_is_in_the_plot_and_its_axes_are_those_of_cosines() -> None:
+    """A base far off stands at the edge with its figures; no tick beyond 1, none with a hyphen."""
+    shown = [Dot("1", "a", -0.12, 0.98), Dot("2", "b", -0.02, 0.98)]
+    svg = tradeoff_svg(shown, Dot("", "untouched base", 0.4, 0.2), "alignment", "identity")
+    assert "untouched base (farther off: 0.4 and 0.2)" in svg
+    ticks = re.findall(r">(-?−?\d[\d.]*)</text>", svg)
+    assert "−0.1" in ticks
+    assert "1" in ticks
+    assert not [tick for tick in ticks if tick.startswith(("-", "1.0"))]
+    beside = tradeoff_svg(shown, Dot("", "untouched base", -0.1, 0.99), "alignment", "identity")
+    assert "untouched base</text>" in beside
+
+
 def arm(name: str, identity: float, alignment: float) -> Arm:
     def metric(value: float) -> Metric:
         return Metric(value, (value - 0.02, value + 0.03))
@@ -169,6 +181,16 @@ def test_the_page_needs_nothing_and_says_what_to_take_first() -> None:
     row = html.split("1 · rank 2</th>")[1].split("</tr>")[0]
     assert re.findall(r'class="number best"><b>([^<]+)', row) == ["0.80"]
     assert "take this" in row
+    assert ">Training</th>" in html
+
+
+def test_a_sweep_of_one_that_trains_nothing_has_no_words_for_it() -> None:
+    """No empty column, and nothing of the best of a column that has one row."""
+    (first, *_), whole = context().rows, context()
+    alone = dataclasses.replace(whole, rows=[dataclasses.replace(first, cost="")])
+    html = build_sweep_page(alone)
+    assert ">Training</th>" not in html
+    assert "is coloured" not in html
 
 
 def test_what_is_written_beside_the_page(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ __all__ = [
     "lighter",
     "mix",
     "named",
-    "to_hex",
 ]
 
 Colour = tuple[float, float, float]
@@ -24,11 +23,6 @@ def hex_colour(text: str) -> Colour:
     """'#rrggbb' as a colour."""
     value = int(text.lstrip("#"), 16)
     return (value >> 16) / 255, (value >> 8 & 255) / 255, (value & 255) / 255
-
-
-def to_hex(colour: Colour) -> str:
-    """A colour as '#rrggbb'."""
-    return "#" + "".join(f"{round(max(0.0, min(1.0, c)) * 255):02x}" for c in colour)
 
 
 # name -> three neighbouring tones, so that two red foxes need not be the same red

@@ -50,11 +50,6 @@ class Illustration:
     keypoints: Mapping[str, tuple[float, float, bool]]
 
     @property
-    def character_id(self) -> int:
-        """The character's id."""
-        return self.character.id
-
-    @property
     def subject(self) -> NDArray[np.bool_]:
         """(size, size) where the character and what it holds are."""
         return self.parts > 0

@@ -19,7 +19,7 @@ from onbrand.files import write_json_atomic, write_text_atomic
 from onbrand.pixels import write_png
 from onbrand.report.context import Column, Curve, Evidence, Neighbour, ReportContext, Shown
 from onbrand.report.plots import curve_svg, interval_svg, smoothed
-from onbrand.report.wording import arm_title, figure, measure
+from onbrand.report.wording import arm_title, figure, measure, spread
 from onbrand.sheet import contact_sheet
 
 __all__ = ["build_page", "write_report"]
@@ -157,11 +157,9 @@ def _cell(
 ) -> dict[str, object]:
     is_best = arm not in ASIDE and best is not None and abs(metric.value - best) < 1e-9
     interval = None if metric.interval is None else (metric.interval[0], metric.interval[1])
-    between = " to " if interval and interval[0] < 0 else "–"
-    spread = "" if interval is None else between.join(figure(name, end) for end in interval)
     return {
         "value": figure(name, metric.value),
-        "range": spread.replace(f"\u202f%{between}", between),
+        "range": spread(name, interval or ()),
         "best": is_best,
         "plot": Markup(interval_svg(metric.value, interval, scale, best=is_best)),
         "name": name,

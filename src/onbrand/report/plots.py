@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-__all__ = ["curve_svg", "interval_svg", "round_ticks", "smoothed"]
+__all__ = ["curve_svg", "interval_svg", "round_ticks", "smoothed", "tick_text"]
 
 WIDTH, HEIGHT = 520, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 8, 28
@@ -30,6 +30,11 @@ def round_ticks(low: float, high: float, *, whole: bool = False, count: int = 5)
     step = max(1.0, step) if whole else step
     first = math.ceil(low / step - 1e-9)
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def tick_text(value: float) -> str:
+    """A tick's number, with a minus sign and not a hyphen."""
+    return f"{value:.3g}".replace("-", "−")
 
 
 def _points(xs: Sequence[float], ys: Sequence[float]) -> str:
@@ -68,7 +73,7 @@ def curve_svg(name: str, steps: Sequence[int], values: Sequence[float]) -> str:
         parts.append(
             f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" '
             f'y2="{y(tick):.1f}"/><text x="{LEFT - 6}" y="{y(tick) + 4.5:.1f}" '
-            f'text-anchor="end">{tick:.3g}</text>'
+            f'text-anchor="end">{tick_text(tick)}</text>'
         )
     for tick in round_ticks(first, last, whole=True):
         parts.append(

@@ -21,7 +21,7 @@ from onbrand.report.context import Shown
 from onbrand.report.page import embed, typeset
 from onbrand.report.plots import interval_svg
 from onbrand.report.tradeoff import Dot, standalone, tradeoff_svg
-from onbrand.report.wording import figure, measure
+from onbrand.report.wording import figure, measure, spread
 from onbrand.sheet import contact_sheet
 
 __all__ = ["SweepContext", "SweepRow", "build_sweep_page", "write_sweep"]
@@ -180,6 +180,8 @@ def _table(context: SweepContext) -> dict[str, object]:
         scales[name] = (min(ends), max(ends))
     return {
         "heads": [(measure(name).label, measure(name).meaning) for name in names],
+        "trains": any(row.cost for row in rows),
+        "ranks": any(value is not None for value in best.values()),
         "rows": [
             {"row": row, "cells": [_cell(row, name, best[name], scales[name]) for name in names]}
             for row in rows
@@ -194,10 +196,9 @@ def _cell(
         return None
     metric = row.arm.metrics[name]
     is_best = row.usable and metric.value == best
-    ends = [figure(name, end) for end in metric.interval or ()]
     return {
         "value": figure(name, metric.value),
-        "range": (" to " if any(end.startswith("−") for end in ends) else "–").join(ends),
+        "range": spread(name, metric.interval or ()),
         "best": is_best,
         "plot": Markup(interval_svg(metric.value, metric.interval, scale, best=is_best)),
     }

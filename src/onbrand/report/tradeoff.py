@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from onbrand.report.plots import round_ticks
+from onbrand.report.plots import round_ticks, tick_text
 
 __all__ = ["Dot", "standalone", "tradeoff_svg"]
 
@@ -35,8 +35,8 @@ class Dot:
 def tradeoff_svg(dots: Sequence[Dot], base: Dot | None, x_title: str, y_title: str) -> str:
     """All dots, higher being better along both axes; those of the front joined by a line and named
     at the right, the chosen one in the accent's colour, one that is not `usable` dashed. The
-    untouched base is a diamond where it lies among them; far off it would press them together, and
-    is left to the table. An empty string without a dot.
+    untouched base is a diamond where it lies among them; far off it would press them together: it
+    stands at the edge with its figures. Both are cosines. An empty string without a dot.
     """
     if not dots:
         return ""
@@ -55,7 +55,7 @@ def tradeoff_svg(dots: Sequence[Dot], base: Dot | None, x_title: str, y_title: s
     parts += [_whiskers(dot, x, y) for dot in order if dot.front]
     parts += _labels(front, x, y)
     parts.append(f'<polyline class="front" points="{line}"/>')
-    if base is not None and x.holds(base.x) and y.holds(base.y):
+    if base is not None:
         parts.append(_diamond(base, x, y))
     parts += [_dot(dot, x, y) for dot in order]
     return "".join([*parts, "</svg>"])
@@ -81,16 +81,18 @@ class _Scale:
 def _axes(x: _Scale, y: _Scale, x_title: str, y_title: str) -> list[str]:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
-    for tick in round_ticks(y.low, y.high, count=7):
+    for tick in _cosines(round_ticks(y.low, y.high, count=7)):
         parts.append(
             f'<line class="rule" x1="{LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-            f'<text x="{LEFT - 10}" y="{y(tick) + 4.5:.1f}" text-anchor="end">{tick:.3g}</text>'
+            f'<text x="{LEFT - 10}" y="{y(tick) + 4.5:.1f}" text-anchor="end">'
+            f"{tick_text(tick)}</text>"
         )
-    for tick in round_ticks(x.low, x.high):
+    for tick in _cosines(round_ticks(x.low, x.high)):
         parts.append(
             f'<line class="rule" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{bottom}" '
             f'y2="{bottom + 5}"/>'
-            f'<text x="{x(tick):.1f}" y="{bottom + 21}" text-anchor="middle">{tick:.3g}</text>'
+            f'<text x="{x(tick):.1f}" y="{bottom + 21}" text-anchor="middle">'
+            f"{tick_text(tick)}</text>"
         )
     middle = (LEFT + right) / 2
     parts.append(
@@ -99,6 +101,11 @@ def _axes(x: _Scale, y: _Scale, x_title: str, y_title: str) -> list[str]:
         f'transform="rotate(-90 15 {(TOP + bottom) / 2:.0f})">{escape(y_title)} →</text>'
     )
     return parts
+
+
+def _cosines(ticks: Sequence[float]) -> list[float]:
+    """Those that a cosine can be: the margin beyond 1 has no numbers."""
+    return [tick for tick in ticks if abs(tick) <= 1]
 
 
 def _kind(dot: Dot) -> str:
@@ -132,6 +139,9 @@ def _whiskers(dot: Dot, x: _Scale, y: _Scale) -> str:
 
 def _diamond(dot: Dot, x: _Scale, y: _Scale) -> str:
     at_x, at_y = x(dot.x), y(dot.y)
+    label = dot.label
+    if not (x.holds(dot.x) and y.holds(dot.y)):
+        label += f" (farther off: {tick_text(dot.x)} and {tick_text(dot.y)})"
     left = at_x > (LEFT + WIDTH - RIGHT) / 2
     corners = " ".join(
         f"{at_x + dx:.1f},{at_y + dy:.1f}" for dx, dy in ((0, -7), (7, 0), (0, 7), (-7, 0))
@@ -139,7 +149,7 @@ def _diamond(dot: Dot, x: _Scale, y: _Scale) -> str:
     return (
         f'<polygon class="reference" points="{corners}"/>'
         f'<text x="{at_x + (-13 if left else 13):.1f}" y="{at_y + 4.5:.1f}" '
-        f'text-anchor="{"end" if left else "start"}">{escape(dot.label)}</text>'
+        f'text-anchor="{"end" if left else "start"}">{escape(label)}</text>'
     )
 
 

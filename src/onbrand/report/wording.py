@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ARM_TITLES", "MEASURES", "Measure", "arm_title", "figure", "measure"]
+__all__ = ["ARM_TITLES", "MEASURES", "Measure", "arm_title", "figure", "measure", "spread"]
 
 Kind = Literal[
     "share", "cosine", "small", "count", "delta_e", "decibel", "seconds", "mebibytes"
@@ -35,6 +36,15 @@ MEASURES: dict[str, Measure] = {
     "identity_error": Measure(
         "Identity error", "what is missing to the likeness of two real pictures", "small"
     ),
+    **{
+        f"identity_error_over_{arm}": Measure(
+            f"Identity error over {words}", "paired by character", "share"
+        )
+        for arm, words in (
+            ("prompt_only", "prompt only's"),
+            ("dreambooth_lora", "DreamBooth LoRA's"),
+        )
+    },
     "retrieval_fraction": Measure(
         "Retrieval", "the brand is nearest among 19 others and their one-trait look-alikes", "share"
     ),
@@ -219,6 +229,9 @@ MEASURES: dict[str, Measure] = {
     "detail_per_picture_ratio": Measure(
         "Detail against a plain step", "time per picture, prior pictures counted", "cosine"
     ),
+    "expression_per_picture_ratio": Measure(
+        "Expression against a plain step", "pose, expression and identity looked at", "cosine"
+    ),
     "plain_seconds_per_step": Measure(
         "A plain step", "of eight pictures, processor time", "seconds"
     ),
@@ -275,3 +288,10 @@ def figure(name: str, value: float) -> str:
         digits = {"cosine": 2, "small": 3, "seconds": 2, "count": 0}.get(kind, 1)
         text = f"{value:.{digits}f}{UNITS.get(kind, '')}"
     return text.replace("-", "−")
+
+
+def spread(name: str, interval: Sequence[float]) -> str:
+    """An interval as it is printed, its per cent sign once: "80–86 %", "−0.14 to 0.11"."""
+    ends = [figure(name, end) for end in interval]
+    between = " to " if any(end.startswith("−") for end in ends) else "–"
+    return between.join(ends).replace(f"\u202f%{between}", between)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from onbrand.app.cli import bench, generate, identity, new, report, sweep, train
-from onbrand.app.cli.teach import lesson
+from onbrand.app.cli.teach import Verb, Verbs, lesson
 
 __all__ = ["EXIT_STOPPED", "app", "main"]
 
@@ -22,6 +22,7 @@ EXIT_STOPPED = 130
 
 app = typer.Typer(
     name="onbrand",
+    cls=Verbs,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -54,11 +55,11 @@ def options(
     """Train an image model to know a brand, and measure whether its pictures are on brand."""
 
 
-app.command(name="new", help=lesson(new.command))(new.command)
-app.command(name="train", help=lesson(train.command))(train.command)
-app.command(name="generate", help=lesson(generate.command))(generate.command)
-app.command(name="report", help=lesson(report.command))(report.command)
-app.command(name="sweep", help=lesson(sweep.command))(sweep.command)
+app.command(name="new", cls=Verb, help=lesson(new.command))(new.command)
+app.command(name="train", cls=Verb, help=lesson(train.command))(train.command)
+app.command(name="generate", cls=Verb, help=lesson(generate.command))(generate.command)
+app.command(name="report", cls=Verb, help=lesson(report.command))(report.command)
+app.command(name="sweep", cls=Verb, help=lesson(sweep.command))(sweep.command)
 app.add_typer(identity.app, name="identity")
 app.add_typer(bench.app, name="bench")
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from onbrand.app.cli.teach import lesson
+from onbrand.app.cli.teach import Verb, Verbs, lesson
 
 __all__ = ["ablation", "app", "consistency", "diagnosis", "eyes", "pack", "readme", "training"]
 
 app = typer.Typer(
+    cls=Verbs,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help=("Measure the project's claims: figures with intervals, as a table and as JSON."),
@@ -319,4 +320,4 @@ def _print(result: dict[str, object]) -> None:
 
 
 for _bench in (consistency, ablation, pack, eyes, training, diagnosis, readme):
-    app.command(help=lesson(_bench))(_bench)
+    app.command(cls=Verb, help=lesson(_bench))(_bench)

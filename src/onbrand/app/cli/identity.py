@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onbrand.app.cli.teach import Verb, Verbs
+
 if TYPE_CHECKING:
     from onbrand.artifacts.identity import IdentityPicture
 
@@ -16,14 +18,15 @@ __all__ = ["app"]
 UNLIKE = 0.5  # cosine of a picture to the mean of the others
 
 app = typer.Typer(
+    cls=Verbs,
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="A character as a vector: make it from one to five pictures, look at it, compare two. "
+    help="A character as a vector: make it from one to five pictures or so, look at it, compare. "
     "What generation needs to follow a new character without training.",
 )
 
 
-@app.command()
+@app.command(cls=Verb)
 def make(
     out: Annotated[Path, typer.Argument(help="The folder to write; its last part is the name.")],
     pictures: Annotated[
@@ -55,7 +58,7 @@ def make(
     typer.echo(str(identity.root))
 
 
-@app.command()
+@app.command(cls=Verb)
 def show(
     folder: Annotated[Path, typer.Argument(help="A folder that identity make wrote.")],
 ) -> None:
@@ -68,6 +71,7 @@ def show(
     from rich.table import Table
 
     from onbrand.artifacts.identity import Identity
+    from onbrand.report import figure
 
     identity = Identity.load(folder)
     title = escape(f"{identity.name}, for the base {identity.base}")
@@ -75,7 +79,7 @@ def show(
     table.add_column("picture")
     table.add_column("cosine to the others", justify="right")
     for picture in identity.pictures:
-        told = "–" if picture.cosine is None else f"{picture.cosine:.3f}"
+        told = "–" if picture.cosine is None else figure("identity", picture.cosine)
         table.add_row(escape(picture.source), told)
     Console().print(table)
     typer.echo(
@@ -86,7 +90,7 @@ def show(
         typer.echo(warning, err=True)
 
 
-@app.command()
+@app.command(cls=Verb)
 def compare(
     one: Annotated[Path, typer.Argument(help="A folder that identity make wrote.")],
     two: Annotated[Path, typer.Argument(help="Another.")],
@@ -98,6 +102,7 @@ def compare(
 
     from onbrand import road
     from onbrand.artifacts.identity import Identity
+    from onbrand.report import figure
 
     first, second = Identity.load(one), Identity.load(two)
     found = road.compare_identities(first, second)
@@ -105,9 +110,9 @@ def compare(
     table = Table(title=title, title_justify="left")
     table.add_column("part")
     table.add_column("cosine", justify="right")
-    table.add_row("whole", f"{found.whole:.3f}")
+    table.add_row("whole", figure("identity", found.whole))
     for part, cosine in found.parts.items():
-        table.add_row(part, f"{cosine:.3f}")
+        table.add_row(part, figure("identity", cosine))
     Console().print(table)
 
 

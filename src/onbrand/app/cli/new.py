@@ -42,7 +42,7 @@ def command(
         Path | None, typer.Option(help="Begin from this brief.toml instead of a fresh one.")
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="A recipe's name (demo, mascot) or a recipe.toml file.")
+        str, typer.Option(help="A recipe's name (demo, mascot, large) or a recipe.toml file.")
     ] = "mascot",
     base: Annotated[
         str | None,
@@ -97,13 +97,14 @@ def _summarise(folder: Path) -> None:
     command = escape(f"onbrand train {shlex.quote(str(folder))}")
     lines = [
         f"\n[bold]{escape(str(folder))}[/]: found {counted(found, 'picture')} "
-        f"({len(dataset.train)} to learn from, {len(dataset.held_out)} held out to measure on)"
-        + (f", skipped {skipped}" if skipped else ""),
-        f"  called   {escape(brief.prompt(''))}  ({captions} of them with a caption)",
+        f"({len(dataset.train)} to learn from, {len(dataset.held_out)} held out to measure on, "
+        f"{captions or 'none'} with a caption)" + (f", skipped {skipped}" if skipped else ""),
+        f"  called   {escape(brief.prompt(''))}",
         f"  next     look over {escape(str(folder / 'brief.toml'))}, then: [bold]{command}[/]",
     ]
     if brief.palette:
-        swatches = " ".join(f"[on {colour}]  [/] {colour}" for colour in brief.palette)
+        swatch = "[on {0}]  [/] {0}" if console.color_system else "{0}"
+        swatches = " ".join(swatch.format(colour) for colour in brief.palette)
         lines.insert(2, f"  palette  {swatches}")
     for line in lines:
         console.print(line, soft_wrap=True)

@@ -49,8 +49,8 @@ def print_forecast(forecast: Forecast) -> None:
     )
     table.caption = (
         "Time and peak memory were measured just now, on this machine, over a few real steps of "
-        "each stage; its validation pictures are counted in. Before: class pictures, and what the "
-        "untouched base draws."
+        "each stage; its validation pictures are counted in. Before: pictures encoded, class "
+        "pictures, and what the untouched base draws."
     )
     table.caption_justify = "left"
     Console().print(table)

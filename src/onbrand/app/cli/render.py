@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from onbrand.errors import counted
 from onbrand.events import Advanced, Event, Finished, Listener, Noted, Skipped, Started, Warned
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def number(value: object) -> str:
     """A figure as short as it can be read: 12, 0.083, 1.2e-05; anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e6):
-        return f"{int(value):,}"
-    return f"{value:.3g}"
+    whole = isinstance(value, int) or (value == int(value) and abs(value) < 1e6)
+    text = f"{int(value):,}" if whole else f"{value:.3g}"
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def seconds(value: float) -> str:
@@ -50,7 +51,7 @@ def _facts(numbers: Mapping[str, object]) -> str:
     return "  ".join(
         f"{name} {seconds(float(value)) if name == 'seconds' else number(value)}"
         for name, value in numbers.items()
-        if isinstance(value, int | float | str)
+        if isinstance(value, int | float)
     )
 
 
@@ -159,7 +160,8 @@ class _Lines:
         if isinstance(event, Started):
             self.started[event.task] = event
             self.begun[event.task] = self.last_line_s[event.task] = now
-            total = "" if event.total is None else f" ({event.total:,} {event.unit})"
+            unit = event.unit.removesuffix("s")
+            total = "" if event.total is None else f" ({counted(event.total, unit)})"
             self.remarks.line(f"{_plain(event.task)}{total}")
         elif isinstance(event, Advanced):
             if now - self.last_line_s.get(event.task, now) >= PLAIN_LINE_EVERY_S:

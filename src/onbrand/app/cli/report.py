@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-TABLE_WIDTH = 110
+TABLE_WIDTH = 130
 """Columns that the table of figures needs; a narrower terminal wraps its lines."""
 
 
@@ -64,17 +64,20 @@ def _table(judgement: Judgement) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from onbrand.report import arm_title, figure, measure
+
     out = Console(stderr=True, highlight=False)
     out.width = max(out.width, TABLE_WIDTH)
     arms = [*judgement.baselines.values(), *judgement.stages]
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
     for arm in arms:
-        table.add_column(arm.name, justify="right", no_wrap=True)
+        table.add_column(arm_title(arm.name), justify="right", no_wrap=True)
     names = list(dict.fromkeys(name for arm in arms for name in arm.metrics))
     for name in names:
         metrics = [arm.metrics.get(name) for arm in arms]
         arrow = next(("↑" if m.better == "higher" else "↓" for m in metrics if m), "")
-        table.add_row(f"{name} {arrow}", *("–" if m is None else f"{m.value:.3f}" for m in metrics))
+        cells = ["–" if m is None else figure(name, m.value) for m in metrics]
+        table.add_row(f"{measure(name).label} {arrow}", *cells)
     out.print(table)
     out.print(f"[bold]{escape(str(judgement.ship['reason']))}[/]", soft_wrap=True)

@@ -126,20 +126,22 @@ def _print_found(found: Sweep) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from onbrand.report import measure
+
     out = Console(stderr=True, highlight=False)
     names = list(found.base.metrics)
     longest = max(len(trial.combination.label) for trial in found.trials)
     out.width = max(out.width, 24 + min(longest, 60) + 20 * len(names))
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", justify="right")
-    table.add_column("combination", max_width=60)
+    table.add_column("Combination", max_width=60)
     for name in names:
-        table.add_column(f"{name} ↑", justify="right", no_wrap=True)
+        table.add_column(f"{measure(name).label} ↑", justify="right", no_wrap=True)
     table.add_column("")
     for trial in found.trials:
         number = trial.combination.number
         metrics = {} if trial.arm is None else trial.arm.metrics
-        cells = [_figure(metrics.get(name)) for name in names]
+        cells = [_figure(name, metrics.get(name)) for name in names]
         front = "on the front" if number in found.front else ""
         note = front if trial.state == "done" else trial.state
         chosen = trial is found.chosen
@@ -147,19 +149,19 @@ def _print_found(found: Sweep) -> None:
             str(number), escape(trial.combination.label), *cells,
             "take this" if chosen else note, style="bold" if chosen else None,
         )  # fmt: skip
-    base = [_figure(found.base.metrics.get(name)) for name in names]
+    base = [_figure(name, found.base.metrics.get(name)) for name in names]
     table.add_row("", "untouched base", *base, "", style="dim")
     out.print(table)
     out.print(f"[bold]{escape(found.sentence)}[/] {escape(found.take.doubt)}", soft_wrap=True)
 
 
-def _figure(metric: object) -> str:
-    """ "0.831 (0.80–0.86)": value and interval."""
+def _figure(name: str, metric: object) -> str:
+    """ "0.83 (0.80–0.86)": value and interval."""
     from onbrand.artifacts import Metric
+    from onbrand.report import figure, spread
 
     if not isinstance(metric, Metric):
         return "–"
     if metric.interval is None:
-        return f"{metric.value:.3f}"
-    low, high = metric.interval
-    return f"{metric.value:.3f} ({low:.2f}–{high:.2f})"
+        return figure(name, metric.value)
+    return f"{figure(name, metric.value)} ({spread(name, metric.interval)})"

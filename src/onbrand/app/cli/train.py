@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from onbrand.artifacts import BrandModel
+
 __all__ = ["command"]
+
+CHOOSING = {"identity", "alignment", "directional_alignment", "diversity"}
+"""The figures by which the stage to ship is chosen."""
 
 
 def command(
@@ -36,7 +42,7 @@ def command(
 
     [bold]onbrand train kuro --plan[/]
 
-    [bold]onbrand train kuro --recipe demo --base ./my-sd15-folder[/]
+    [bold]onbrand train kuro --recipe large --base ./my-sd15-folder[/]
 
     On a graphics card:
 
@@ -48,8 +54,7 @@ def command(
     """
     from onbrand import road, training
     from onbrand.app.cli.plan import print_forecast
-    from onbrand.app.cli.render import number, showing
-    from onbrand.errors import counted
+    from onbrand.app.cli.render import showing
 
     if plan:
         with showing("stopped; nothing was begun.") as emit:
@@ -64,8 +69,28 @@ def command(
         model = road.train(brand, recipe=recipe, base=base, emit=emit)
     if not training.launched().is_first:
         return
-    for stage in model.stages:
-        figures = "  ".join(f"{k} {number(round(v, 3))}" for k, v in stage.metrics.items())
-        typer.echo(f"{stage.name}: {counted(stage.num_steps, 'step')}  {figures}", err=True)
+    _table(model)
     typer.echo(f"next: onbrand report {shlex.quote(str(brand))}", err=True)
     typer.echo(str(model.root))
+
+
+def _table(model: BrandModel) -> None:
+    """A row per figure that chooses or that a gate reads, a column per stage."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from onbrand.recipe import GATE_METRICS
+    from onbrand.report import arm_title, figure, measure
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("On the validation pictures", no_wrap=True)
+    for stage in model.stages:
+        table.add_column(arm_title(stage.name), justify="right", no_wrap=True)
+    read = {name for gate in model.recipe.gate for name in (gate.metric, *gate.not_worse)}
+    for name, better in GATE_METRICS.items():
+        values = [stage.metrics.get(name) for stage in model.stages]
+        if name in CHOOSING | read and any(value is not None for value in values):
+            cells = ["–" if value is None else figure(name, value) for value in values]
+            table.add_row(f"{measure(name).label} {'↑' if better == 'higher' else '↓'}", *cells)
+    table.add_row("Steps", *(f"{stage.num_steps:,}" for stage in model.stages))
+    Console(stderr=True, highlight=False).print(table)

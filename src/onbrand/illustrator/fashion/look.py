@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onbrand.illustrator.canvas import PARTS, STYLES, Canvas, Layer
+from onbrand.illustrator.canvas import STYLES, Canvas, Layer
 from onbrand.illustrator.chance import pick
 from onbrand.illustrator.colours import PALE, hex_colour
 from onbrand.illustrator.curves import ellipse
@@ -88,11 +88,6 @@ class FashionPicture:
     garment: Garment
     scene: FashionScene
     keypoints: Mapping[str, tuple[float, float, bool]]
-
-    @property
-    def garment_mask(self) -> NDArray[np.bool_]:
-        """(size, size) where the garment is that is sold; the rest of the outfit is left out."""
-        return np.asarray(self.parts == PARTS.index(self.garment.kind))
 
 
 def random_fashion_scene(rng: np.random.Generator) -> FashionScene:
