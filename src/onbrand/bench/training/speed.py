@@ -50,6 +50,9 @@ PHASES = {
     ("engine.py", "_record"): "log",
 }
 
+WITHIN_AN_EYE = "training/lenses.py"
+"""Decodes training pictures, whose time is in `eyes forward` already."""
+
 
 @dataclass(frozen=True)
 class _Brand:
@@ -72,7 +75,7 @@ class _StageArm(threading.Thread):
         super().__init__(daemon=True)
         self._brand, self._index, self._num_steps = brand, index, num_steps
         self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
-        self._steps = 0
+        self._steps, self._task = 0, ""
         self._profile: cProfile.Profile | None = None
         self._error: BaseException | None = None
         self._closing = False
@@ -106,7 +109,7 @@ class _StageArm(threading.Thread):
             raise self._error
 
     def _hear(self, event: Event) -> None:
-        if not isinstance(event, Advanced):
+        if not isinstance(event, Advanced) or event.task != self._task:
             return
         self._steps += 1
         if (self._steps - 1) % STEPS_A_TURN:
@@ -134,6 +137,7 @@ class _StageArm(threading.Thread):
                 )  # fmt: skip
                 session.attach()
                 whole = plan(brand.dataset, brand.recipe)[self._index]
+                self._task = whole.name
                 run_stage(
                     session,
                     brand.recipe.stage[self._index],
@@ -161,10 +165,11 @@ def _shares(profile: cProfile.Profile, total_s: float) -> dict[str, float]:
     """The phases' shares of `total_s`, largest first."""
     found: dict[str, float] = {}
     stats: Mapping[tuple[str, int, str], Any] = vars(pstats.Stats(profile))["stats"]
-    for (file, _, name), (_, _, _, cumulated_s, _) in stats.items():
+    for (file, _, name), (_, _, _, cumulated_s, callers) in stats.items():
         for (ending, function), phase in PHASES.items():
             if name == function and file.endswith(ending):
-                found[phase] = found.get(phase, 0.0) + cumulated_s / total_s
+                twice_s = sum(c[3] for at, c in callers.items() if at[0].endswith(WITHIN_AN_EYE))
+                found[phase] = found.get(phase, 0.0) + (cumulated_s - twice_s) / total_s
     found["the rest"] = max(0.0, 1 - sum(found.values()))
     return {k: round(v, 4) for k, v in sorted(found.items(), key=lambda item: -item[1])}
 
