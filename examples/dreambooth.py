@@ -1,7 +1,7 @@
 """The ten photographed subjects of the DreamBooth benchmark, with its own prompts: brands made,
-trained and reported one after the other, then one table.
+trained and reported one after the other, then one table and one sheet.
 
-    python examples/dreambooth.py ../shared/data/dreambooth build/dreambooth
+    python examples/dreambooth.py ../shared/data/dreambooth build/dreambooth --sheet OUT.webp
 
 Of each subject's four to six photographs the last two are held out; the other nine subjects are its
 look-alikes. The benchmark's first four prompts are for gates, the other 21 for the report. Stop it
@@ -17,16 +17,21 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from PIL import Image
+
 import onbrand as ob
-from onbrand.artifacts import Judgement
+from onbrand.artifacts import Judgement, Pictures
 from onbrand.errors import GateFailed
 from onbrand.files import write_text_atomic
+from onbrand.sheet import tiles
 
 LIVE = ("cat", "dog")
 """Classes that the benchmark asks its other list of prompts of."""
 NUM_HELD_OUT = 2
 ARMS = ("base", "prompt_only", "appearance", "detail", "real")
-FIGURES = ("identity", "retrieval_fraction", "alignment", "directional_alignment", "diversity")
+FIGURES = ("identity", "retrieval_fraction", "alignment", "alignment_ratio", "memorised_fraction")
+SHOWN = {"base": 2, "appearance": 2, "detail": 4}
+"""Pictures of each arm on the sheet, the first ones."""
 
 
 def prompts_of(data: Path, kind: str) -> list[str]:
@@ -95,6 +100,18 @@ def _values(judgement: Judgement, figure: str) -> Sequence[float | None]:
     return [metric.value if metric else None for metric in found]
 
 
+def sheet(out: Path, names: Sequence[str]) -> Image.Image:
+    """A row for each subject: what `SHOWN` says, of the report's pictures."""
+    rows = []
+    for name in names:
+        for arm, num in SHOWN.items():
+            folder = out / name / "judged" / arm
+            drawn = Pictures.load(folder) if folder.is_dir() else None
+            blank = Image.new("RGB", (128, 128), "white")
+            rows += [drawn.open(k) if drawn else blank for k in range(num)]
+    return tiles(rows, sum(SHOWN.values()))
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -103,12 +120,15 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the benchmark's folder")
     parser.add_argument("out", type=Path, help="where the brands are made")
     parser.add_argument("--recipe", default="demo")
+    parser.add_argument("--sheet", type=Path, help="draw the sheet into this file")
     parser.add_argument("--subject", action="append", help="only this one; may be repeated")
     args = parser.parse_args()
     names = sorted(path.parent.name for path in args.data.glob("*/class.txt"))
     chosen = args.subject or names
     args.out.mkdir(parents=True, exist_ok=True)
     print(table({name: learned(name, args.data, args.out, args.recipe) for name in chosen}))
+    if args.sheet:
+        sheet(args.out, chosen).save(args.sheet, quality=85)
 
 
 if __name__ == "__main__":
