@@ -8,6 +8,8 @@ DEMO   := demo
 DRAWN  := build/mascot
 
 export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+# threads sleep while they wait: src/onbrand/__main__.py
+export GOMP_SPINCOUNT ?= 1000
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help

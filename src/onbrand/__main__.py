@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
 
+SPINS = "1000"
+"""Rounds that a thread of GNU OpenMP waits before it sleeps; by itself 300,000. Two threads on two
+cores that something else uses, too, then take two to eight times as long (docs/log.md); on idle
+cores as long as ever."""
+
 
 def main() -> None:
     """Runs the command line and leaves with its exit code (`SystemExit`)."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is loaded
     try:
         from onbrand.app.cli import main as run
 

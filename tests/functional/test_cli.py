@@ -308,3 +308,17 @@ def test_ctrl_c_before_the_work_begins_is_a_line_too(
         script()
     assert left.value.code == 130
     assert capsys.readouterr().err == "stopped; nothing was begun.\n"
+
+
+@pytest.mark.parametrize("policy", [None, "ACTIVE"])
+def test_threads_sleep_while_they_wait(monkeypatch: pytest.MonkeyPatch, policy: str | None) -> None:
+    """Two threads on busy cores would spin for each other; a policy of one's own is kept."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that all is as before when the test ends
+        monkeypatch.delenv(name)
+    if policy:
+        monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    monkeypatch.setattr(sys, "argv", ["onbrand", "--version"])
+    with pytest.raises(SystemExit):
+        script()
+    assert os.environ.get("GOMP_SPINCOUNT") == (None if policy else "1000")
