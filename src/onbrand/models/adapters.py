@@ -272,9 +272,8 @@ def check_export(
 
 
 PROBE = "a red fox waving"
-PROBE_SIDE = (
-    16  # latents: a wrong layer shows in each of them, and a large base's own many take long
-)
+PROBE_SIDE = 16
+"""Latents: a wrong layer shows in each of them, and a large base's own many take long."""
 
 
 def _probe(model: DiffusionModel) -> list[Tensor]:

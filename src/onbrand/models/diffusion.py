@@ -317,21 +317,19 @@ def load_diffusion(
     """
     kind, device = _kind(pack.family), device or chosen_device()
     precision = cast(torch.dtype, getattr(torch, dtype or usual_dtype(device)))
-    if (
-        device != "cpu"
-    ):  # as convolutions do there by default: 10 bits of mantissa, range as float32
+    if device != "cpu":
+        # as convolutions have it there by default: 10 bits of mantissa, the range of float32
         torch.backends.cuda.matmul.allow_tf32 = True
     root = pack.root
     parts: dict[str, Any] = {}
     with quiet_libraries():
         try:
             for part, name in part_classes(root, pack.family).items():
+                exact = torch.float32 if part == "vae" else precision
                 parts[part] = (
                     _load_scheduler(root / part)
                     if part == "scheduler"
-                    else _load_part(
-                        root / part, name, torch.float32 if part == "vae" else precision
-                    )
+                    else _load_part(root / part, name, exact)
                 )
         except (ImportError, MemoryError):
             raise

@@ -96,7 +96,7 @@ def ablation(
         typer.Option(help="Only this row (and those it is compared with); repeat it."),
     ] = None,
 ) -> None:
-    """What does each loss and each identity mode bring? One thing changed at a time.
+    """What does each loss and each identity mode bring? A row changes what its name says.
 
     The same characters, seeds and pictures seen. Stop it at any time: finished rows are kept.
 
