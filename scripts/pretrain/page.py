@@ -3,15 +3,17 @@
     make docs                          # its pictures first (examples/draw_prompts.py)
     python scripts/pretrain/page.py    # the page alone
 
-Figures come from docs/benchmarks/{pack,eyes}.json and the pack's facts.json, never from here.
-Curves are drawn from the logs of the runs in pretrain/; a role that was not trained there keeps its
-old plot.
+Figures come from docs/benchmarks/{pack,eyes}.json and the pack's facts.json, never from here, and
+so does what is said to work and what not. Curves are drawn from the logs of the runs in pretrain/;
+a role that was not trained there keeps its old plot, whose title says of how many steps it is.
+What was seen on the sheets is typed here, with the revision that was looked at.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,10 @@ from export import HARDWARE, POCKET, mib
 from options import ROOT, WORK
 
 from onbrand.bench import render_section
+from onbrand.bench.emoji import HELD_OUT_EVERY, held_out_emoji
+from onbrand.bench.record import bar_words, printed
 from onbrand.report.plots import smoothed
+from onbrand.report.wording import figure
 from onbrand.training.engine import read_log
 
 __all__ = ["curves", "main", "page"]
@@ -38,6 +43,7 @@ CURVES: Mapping[str, tuple[str, ...]] = {
     "pose": ("pck_5", "pck_10", "seen"),
     "pose-twin": ("pck_5", "pck_10", "seen"),
     "expression": ("right",),
+    "expression-twin": ("right",),
     "tagger": ("f1",),
     "clicks": ("iou_drawn_1", "iou_drawn_3", "iou_emoji_3"),
     "identity": ("retrieval", "pa"),
@@ -54,6 +60,48 @@ SHEETS: Mapping[str, str] = {
     "fashion": "Fashion: people and mannequins in garments",
     "styles": "Every style in every world, then the emoji",
 }
+
+SEEN_IN = "12"  # the revision whose sheets were looked at
+SEEN: Mapping[str, str] = {
+    "mascots": """\
+species, colours and places can be told in nearly all. Legs of those that dance or jump smear, some
+eyes and props run together.""",
+    "products": """\
+most goods can be told at a glance, about seven of the 64 cannot. Prints are daubs, stripes and dots
+alike.""",
+    "fashion": """\
+garments, colours, poses and places are there, faces are not: nearly all are blank or a smear. Eyes
+can be made out in about seven of the 64, all of them close up, a mouth in none (mannequins rightly
+have no face). Hands are stumps, some forearms float beside their body, prints are daubs.""",
+    "styles": """\
+the five styles differ in outline, shade and sticker's edge as they should. The last four rows, the
+emoji, are blobs of about the right colour: a face can be named, hardly anything else.""",
+}
+
+REAL: Mapping[str, tuple[float, str]] = {
+    "pa_gopher_fraction": (
+        1 / 2, "of two of the gopher's pictures and a colour variant, the two are the nearer ones",
+    ),
+    "gopher_faces_fraction": (
+        0.0, "a face is found in the gopher's pictures; whether in the right place is not measured",
+    ),
+    "gopher_expressions_fraction": (
+        1 / 8, "the gopher's expression, one of eight, is the one that its caption says",
+    ),
+    "captions_gopher_fraction": (
+        1 / 20, "the gopher's own caption, its expression, props and clothes, is told among 20",
+    ),
+    "photographs_fraction": (
+        0.083, "of a DreamBooth subject's photograph the nearest other one shows the same subject",
+    ),
+    "emoji_styles_fraction": (1 / 4, "an emoji's style is told among four"),
+    "captions_emoji_fraction": (
+        1 / 20, "an emoji's name is told among 20, in a style it was never learned in",
+    ),
+}  # fmt: skip
+"""Per figure of `bench eyes` on real pictures: what chance gets, and what is right when it is."""
+
+WORKS = 0.75
 
 
 def curves(run: Path, names: Sequence[str], path: Path) -> bool:
@@ -78,9 +126,88 @@ def curves(run: Path, names: Sequence[str], path: Path) -> bool:
         axes.grid(color=FAINT, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-        figure.savefig(path, metadata={"Date": None})
+        steps = f"{run.name}: {lines[-1]['step']:,} steps"
+        figure.savefig(path, metadata={"Date": None, "Title": steps})
         plt.close(figure)
     return True
+
+
+def real_pictures(eyes: Mapping[str, Any]) -> str:
+    """What works on real pictures and what does not, by the stored figures of `bench eyes`."""
+    told: dict[str, list[str]] = {"Works": [], "In part": [], "Does not": []}
+    twins = eyes["baselines"].get("twin", {})
+    for name, (chance, words) in REAL.items():
+        if (mine := eyes["metrics"].get(name)) is None:
+            continue
+        low = mine["interval"][0] if mine["interval"] else mine["value"]
+        verdict = "Works" if low >= WORKS else "In part" if low > chance else "Does not"
+        beside = [
+            f"the twin {printed(name, twins[name])}" if name in twins else "",
+            f"chance {figure(name, chance)}" if chance else "",
+            f"bar {bar_words(name, mine)}" if mine["bar"] is not None else "",
+        ]
+        told[verdict].append(f"{words}: {printed(name, mine)} ({', '.join(filter(None, beside))})")
+    return "\n\n".join(
+        "\n".join([f"**{verdict}**", "", *(f"- {line}" for line in lines)])
+        for verdict, lines in told.items()
+        if lines
+    )
+
+
+def drawn_from_real(pack: Mapping[str, Any]) -> str:
+    """What the base makes of real pictures and of emoji, by the figures of `bench pack`."""
+    lines = ["**Of the base**", ""]
+    if mascot := pack["metrics"].get(name := "psnr_mascot_db"):
+        lines.append(
+            f"- The codec keeps the gopher at {printed(name, mascot)} ({bar_words(name, mascot)})."
+        )
+    if drawn := pack["metrics"].get(name := "emoji_nouns_fraction"):
+        real = pack["baselines"].get("real", {}).get(name)
+        num = drawn.get("num") or len(held_out_emoji())
+        lines.append(
+            f"- Emoji that the base draws are named by the alignment twin in {printed(name, drawn)}"
+            f" ({f'true ones in {printed(name, real)}; ' if real else ''}{bar_words(name, drawn)}),"
+            f" of {num or 'all'} pairs of name and style that it never saw together. 200 were"
+            f" wanted: every {HELD_OUT_EVERY}th of the emoji was held out, which gives no more,"
+            " and what was learned cannot be held out afterwards."
+        )
+    return "\n".join(lines)
+
+
+def plots_of(facts: Mapping[str, Mapping[str, Any]], pictures: Path) -> str:
+    """The curves there are, each with whose it is, and which roles have none."""
+    lines, without = [], []
+    for run, names in CURVES.items():
+        file = pictures / f"curve-{run}.svg"
+        if not file.exists():
+            without.append(f"`{run}`")
+            continue
+        title = re.search(r"<title>.*: ([\d,]+) steps</title>", file.read_text("utf-8"))
+        shown, last = title and title[1], f"{facts[run]['steps']:,}" if run in facts else ""
+        which = (
+            f"the last run, {last} steps"
+            if shown == last
+            else (
+                f"an earlier run{f' of {shown} steps' if shown else ''}; the log of the last"
+                f"{f', {last} steps,' if last else ''} was not kept"
+            )
+        )
+        lines.append(
+            f"`{run}` ({which}): {', '.join(names)}\n\n![Curves of {run}](pictures/{file.name})"
+        )
+    if without:
+        lines.append(f"No curves of {', '.join(without)}: the logs of their runs were not kept.")
+    return "\n\n".join(lines)
+
+
+def sheets_of(pictures: Path) -> str:
+    """The sheets there are, and what was seen on them."""
+    return "\n\n".join(
+        f"### {title}\n\n![{title}](pictures/pack-{name}.webp)\n\n"
+        f"Looked at in revision {SEEN_IN}:\n{SEEN[name]}"
+        for name, title in SHEETS.items()
+        if (pictures / f"pack-{name}.webp").exists()
+    )
 
 
 def page(
@@ -88,15 +215,11 @@ def page(
 ) -> str:
     """The page, Markdown, of the stored results `found`."""
     sections = "\n".join(render_section(one) for one in found)
-    pictures = "\n\n".join(
-        f"### {title}\n\n![{title}](pictures/pack-{name}.webp)"
-        for name, title in SHEETS.items()
-        if (docs / "pictures" / f"pack-{name}.webp").exists()
-    )
-    plots = "\n\n".join(
-        f"`{run}`: {', '.join(names)}\n\n![Curves of {run}'s last run](pictures/curve-{run}.svg)"
-        for run, names in CURVES.items()
-        if (docs / "pictures" / f"curve-{run}.svg").exists()
+    by_name = {one["name"]: one for one in found}
+    real = "\n\n".join(
+        say(by_name[name])
+        for name, say in (("eyes", real_pictures), ("pack", drawn_from_real))
+        if name in by_name
     )
     runs = "\n".join(
         f"| {run} | {f['steps']:,} | {f['seconds'] / 60:.0f} | {f.get('pictures seen', '')} |"
@@ -118,11 +241,23 @@ eyes, `bench eyes --against`) says what is better and worse beyond chance; where
 taken for much that is better, the [log](log.md) says so.
 
 {sections}
+## Real pictures: what works and what does not
+
+Works: by its whole 95 % interval right in {100 * WORKS:.0f} % or more. Does not: by its interval
+no better than chance. The evaluation twin's figure is beside.
+
+{real}
+
+The eyes have learned this project's drawings and emoji: of a real picture they see colour, outline
+and proportions. What a brand's training makes of the gopher, with pictures: [gopher](gopher.md); of
+photographs: [dreambooth](dreambooth.md), where nothing ships. For photographs take a base and eyes
+from a hub ([families](families.md), [eyes](eyes.md)).
+
 ## Pictures
 
 Uncurated: the first prompts about reserved subjects, the first seeds (`examples/draw_prompts.py`).
 
-{pictures}
+{sheets_of(docs / "pictures")}
 
 ## Size, MiB
 fp16; the eyes' matrices and kernels are float8 (e4m3).
@@ -141,7 +276,7 @@ that role's last run, which most went on from earlier ones.
 |---|---|---|---|
 {runs}
 
-{plots}
+{plots_of(facts, docs / "pictures")}
 
 ## Data and licences
 

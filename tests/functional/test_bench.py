@@ -332,8 +332,16 @@ def test_bench_eyes_goes_on_and_leaves_out_what_is_not_there(
         "expressions_fraction", "captions_fashion_fraction", "pa_fraction", "ssr_fraction",
         "same_after_jpeg_fraction", "pictures_per_second", "eyes_mib",
     }  # fmt: skip
-    assert wanted <= set(first["metrics"])
-    assert {"joints_mascots_pck10", "captions_fashion_fraction"} <= set(first["baselines"]["twin"])
+    shared = {"expression", "alignment", "identity", "pose"}
+    roles = {*shared, "tagger", "faces", "parsing", "clicks"}
+    each = {f"same_{r}_fraction" for r in roles} | {f"pictures_per_second_{r}" for r in roles}
+    assert wanted | each <= set(first["metrics"])
+    twin = first["baselines"]["twin"]
+    assert {"joints_mascots_pck10", "captions_fashion_fraction"} <= set(twin)
+    assert {f"same_{r}_fraction" for r in (*shared, "attributes")} <= set(twin)
+    assert {f"pictures_per_second_{r}" for r in (*shared, "attributes")} <= set(twin)
+    slowest = first["metrics"]["pictures_per_second"]["value"]
+    assert slowest <= first["metrics"]["pictures_per_second_clicks"]["value"]
     assert first["metrics"]["same_in_any_order_fraction"]["value"] == 1
     assert any("gopher is not there" in str(event) for event in heard)
     again = run_eyes(**arguments, work=tmp_path / "work")

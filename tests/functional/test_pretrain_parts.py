@@ -264,10 +264,13 @@ def test_embeddings_are_the_encoders_own(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_only_what_is_there(pretrain_scripts: Path, tmp_path: Path) -> None:
-    """Stored figures and the curves of logged runs; every picture it links to exists."""
+    """Stored figures and the curves of logged runs; every picture it links to exists, and a curve
+    says whether it is of the run that the pack holds."""
     import re
 
     import page
+
+    last = json.loads((page.POCKET / "facts.json").read_text())["controlnet"]["steps"]
 
     docs = tmp_path / "docs"
     (docs / "benchmarks").mkdir(parents=True)
@@ -276,15 +279,51 @@ def test_the_page_shows_only_what_is_there(pretrain_scripts: Path, tmp_path: Pat
     lines = [json.dumps({"step": 50 * k, "loss": 1 / k, "crisp": 1 / k}) for k in range(1, 9)]
     lines.append('{"step": 450, "lo')  # a kill cut it
     (tmp_path / "unet" / "log.jsonl").write_text("\n".join(lines))
+    (tmp_path / "controlnet").mkdir()
+    lines = [json.dumps({"step": step, "error": 1 / step}) for step in (1, last)]
+    (tmp_path / "controlnet" / "log.jsonl").write_text("\n".join(lines))
     (tmp_path / "pose").mkdir()
     (tmp_path / "pose" / "log.jsonl").write_text(json.dumps({"step": 1, "pck_5": 0.1}))
     page.main(["--work", str(tmp_path), "--docs", str(docs)])
     text = (docs / "pack.md").read_text()
     linked = re.findall(r"\]\((pictures/[^)]+)\)", text)
-    assert linked == ["pictures/curve-unet.svg"]  # one point is no curve
+    assert linked == ["pictures/curve-unet.svg", "pictures/curve-controlnet.svg"]
+    assert "`unet` (an earlier run of 400 steps" in text
+    assert f"`controlnet` (the last run, {last:,} steps): error" in text
+    (without,) = re.findall("No curves of (.*): the logs", text)
+    assert {"`pose`", "`expression-twin`"} <= set(without.split(", "))  # one point is no curve
+    assert "`unet`" not in without
     assert "<svg" in (docs / linked[0]).read_text()
     assert "Reconstruction, drawings" in text
     assert re.search(r"\| unet \| [\d,]+ \|", text)
+
+
+def test_the_page_says_what_works_on_real_pictures(pretrain_scripts: Path) -> None:
+    """By the stored figures: what all of the interval says is right, what chance would get as well,
+    and what lies between; a figure that is not stored is not spoken of."""
+    import page
+
+    from onbrand.bench.record import metric
+
+    metrics = {
+        "pa_gopher_fraction": metric(0.95, (0.9, 0.97), bar=0.9),
+        "photographs_fraction": metric(0.8, (0.6, 0.9)),
+        "captions_gopher_fraction": metric(0.2, (0.05, 0.4)),
+        "tags_f1": metric(0.3),
+    }
+    twin = {"photographs_fraction": metric(0.5, (0.4, 0.6))}
+    text = page.real_pictures({"metrics": metrics, "baselines": {"twin": twin}})
+    works, rest = text.removeprefix("**Works**").split("**In part**")
+    part, not_at_all = rest.split("**Does not**")
+    assert "95\u202f% (90–97) (chance 50\u202f%, bar ≥ 90\u202f% met)" in works
+    assert "80\u202f% (60–90) (the twin 50\u202f% (40–60), chance 8\u202f%)" in part
+    assert "20\u202f% (5–40) (chance 5\u202f%)" in not_at_all
+    assert text.count("\n- ") == 3
+    found = {"emoji_nouns_fraction": metric(0.25, (0.2, 0.3), bar=0.7) | {"num": 31}}
+    base = page.drawn_from_real({"metrics": found, "baselines": {}})
+    assert "25\u202f% (20–30)" in base
+    assert "of 31 pairs" in base
+    assert "codec" not in base
 
 
 def test_a_grown_codec_goes_on_from_the_small_one() -> None:

@@ -110,6 +110,16 @@ def test_verdict_comes_first_and_the_best_is_marked(html: str) -> None:
     assert "chance 0.6\u202f%" in row
 
 
+def test_lent_judges_are_told_beside_the_figures() -> None:
+    """The caveat stands right under the sentence on who measured, and only where there is one."""
+    context = sample(num_prompts=1)
+    told = "The pack pocket's encoders look instead."
+    lent = Page(build_page(dataclasses.replace(context, borrowed=told)))
+    own = Page(build_page(context))
+    assert told in lent.text.partition("took no part in training")[2].partition("Measure")[0]
+    assert told not in own.text
+
+
 def test_a_missed_bar_stays_on_the_page() -> None:
     """Nothing is embellished: a report without a winner names the miss and marks no column."""
     html = build_page(sample(num_prompts=1, good=False))

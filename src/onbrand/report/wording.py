@@ -27,6 +27,12 @@ FAULT_WORDS: dict[str, str] = {
     "background": "empty background", "memorised": "memorised", "drift": "drift of the class",
 }  # fmt: skip
 
+EYE_WORDS: dict[str, str] = {
+    "expression": "expression", "tagger": "words", "attributes": "attributes",
+    "alignment": "caption", "identity": "nearest one", "faces": "faces", "pose": "joints",
+    "parsing": "parts", "clicks": "mask of a click",
+}  # fmt: skip
+
 MEASURES: dict[str, Measure] = {
     "identity": Measure(
         "Identity",
@@ -207,7 +213,19 @@ MEASURES: dict[str, Measure] = {
     "emoji_nouns_fraction": Measure(
         "Emoji nouns", "the alignment twin picks the right one among 20", "share"
     ),
-    "pictures_per_second": Measure("Pictures a second", "of the slowest eye", "delta_e"),
+    **{
+        f"same_{role}_fraction": Measure(f"Same {words}", "after the worst of three", "share")
+        for role, words in EYE_WORDS.items()
+    },
+    **{
+        f"same_after_{change}_fraction": Measure(f"Same after {words}", "of all eyes", "share")
+        for change, words in (("jpeg", "JPEG"), ("crop", "a crop"), ("shift", "a shift"))
+    },
+    "pictures_per_second": Measure("Pictures a second, slowest eye", "of all roles", "delta_e"),
+    **{
+        f"pictures_per_second_{role}": Measure(f"Pictures a second, {role}", "", "delta_e")
+        for role in (*EYE_WORDS, "safety")
+    },
     "eyes_mib": Measure("Size, eyes and twins", "their weights", "mebibytes"),
     "seconds_per_picture": Measure("Time per picture", "one alone, with guidance", "seconds"),
     "seconds_to_load_role": Measure(

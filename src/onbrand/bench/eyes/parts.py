@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import numpy as np
 
 from onbrand.bench.emoji import held_out_emoji, nouns
 from onbrand.bench.eyes.look import EYES, Look
@@ -18,6 +16,16 @@ __all__ = ["PARTS", "Both", "Figures"]
 Figures = dict[str, Result]
 Both = tuple[Figures, Figures]
 """Figures of the training side, and of the twins."""
+
+FEW = 60  # drawings that are changed, of all of a role's worlds together
+
+_DOES: Mapping[str, str] = {
+    "identity": "embed", "twin_identity": "embed", "alignment": "embed_pixels",
+    "twin_alignment": "embed_pixels", "pose": "joints", "twin_pose": "joints",
+    "parsing": "shares", "clicks": "mask", "faces": "boxes", "expression": "read",
+    "twin_expression": "read", "tagger": "tags", "attributes": "logits", "safety": "refused",
+}  # fmt: skip
+"""What each role does with pictures."""
 
 
 def _parsing(look: Look) -> Both:
@@ -33,16 +41,12 @@ def _parsing(look: Look) -> Both:
 
 
 def _clicks(look: Look) -> Both:
-    from onbrand.bench.eyes.sight import things_clicked
-    from onbrand.illustrator import PARTS
+    from onbrand.bench.eyes.sight import thing, things_clicked
 
     ours: Figures = {}
     if eye := look.eye("clicks"):
-        no_thing = [PARTS.index(name) for name in ("background", "stand")]
         for world, drawn in look.drawn.items():
-            pictures, masks = zip(
-                *((one.picture, ~np.isin(one.parts, no_thing)) for one in drawn), strict=True
-            )
+            pictures, masks = zip(*((one.picture, thing(one.parts)) for one in drawn), strict=True)
             ours[f"clicks_{world}_iou"] = things_clicked(eye, pictures, masks, look.seed)
         emoji = held_out_emoji(look.data / "fluent-emoji")[: look.num]
         if emoji:
@@ -186,47 +190,65 @@ def _safety(look: Look) -> Both:
     }, {}
 
 
-def _steady(look: Look) -> Both:
-    from onbrand.bench.eyes.sturdy import pictures_per_second, steadiness
+def _same(look: Look) -> Both:
+    """Whether each eye says the same of a picture that was changed a little."""
+    from onbrand.bench.eyes.asked import WORLDS_OF, question
+    from onbrand.bench.eyes.sturdy import Question, steadiness
 
-    says: dict[str, Callable[..., Sequence[object]]] = {}
-    if reader := look.eye("expression"):
-        says["expression"] = lambda x: [_best(table) for table in reader.read(x)]
-    if (twin := look.eye("attributes")) and "species" in twin.attributes:
-        says["species"] = lambda x: [table["species"] for table in twin.read(x)]
-    pictures = [one.picture for one in look.drawn["mascots"]]
-    steady = steadiness(says, pictures, look.size_px, look.seed) if says else {}
+    asked: tuple[dict[str, Question], dict[str, Question]] = ({}, {})
+    for role in filter(look.has, _DOES):
+        if worlds := WORLDS_OF.get(name := role.removeprefix("twin_")):
+            num = min(FEW, look.num) // len(worlds)
+            drawn = [one for world in worlds for one in look.drawn[world][:num]]
+            asked[_is_twin(role)][name] = question(name, look.eye(role), drawn, look.size_px)
+    ours, twins = (steadiness(some, look.size_px, look.seed) if some else {} for some in asked)
+    return ours, twins
+
+
+def _speed(look: Look) -> Both:
+    """Pictures a second of each eye, of the slowest, and what all weigh."""
+    from onbrand.bench.eyes.sturdy import pictures_per_second
+
+    figures: tuple[Figures, Figures] = ({}, {})
     speeds = pictures_per_second(_looks(look), look.size_px, 16 if look.num < 100 else 64)
     for role, speed in speeds.items():
-        look.emit(Noted(f"{role}: {speed:.0f} pictures a second"))
-    slowest = {"pictures_per_second": metric(min(speeds.values()), bar=100.0)} if speeds else {}
+        name = f"pictures_per_second_{role.removeprefix('twin_')}"
+        figures[_is_twin(role)][name] = metric(speed, bar=100.0)
+    ours, twins = figures
+    if speeds:
+        ours["pictures_per_second"] = metric(min(speeds.values()), bar=100.0)
     weights = [
         file
         for role in EYES
         if role in look.pack.roles
         for file in look.pack.roles[role].glob("*.safetensors")
     ]
-    mib = sum(file.stat().st_size for file in set(weights)) / 2**20
-    size = {"eyes_mib": metric(mib, bar=8.5, better="lower")} if weights else {}
-    return {**steady, **slowest, **size}, {}
+    if weights:
+        mib = sum(file.stat().st_size for file in set(weights)) / 2**20
+        ours["eyes_mib"] = metric(mib, bar=8.5, better="lower")
+    return ours, twins
 
 
-def _best(shares: Mapping[str, float]) -> str:
-    return max(shares, key=shares.__getitem__, default="")
+def _looks(look: Look) -> dict[str, Callable[..., Any]]:
+    """What each eye does with a batch of pictures; a click is in the middle."""
+    import torch
+
+    looks = {r: getattr(look.eye(r), does) for r, does in _DOES.items() if look.has(r)}
+    if mask := looks.get("clicks"):
+
+        def clicked(pixels: torch.Tensor) -> Any:
+            middle = torch.full((len(pixels), 1, 2), pixels.shape[-1] / 2)
+            return mask(pixels, middle, torch.ones(len(pixels), 1, dtype=torch.long))
+
+        looks["clicks"] = clicked
+    return looks
 
 
-def _looks(look: Look) -> Mapping[str, Callable[..., Any]]:
-    """What each eye does with a batch of pictures."""
-    does: dict[str, str] = {
-        "identity": "embed", "twin_identity": "embed", "alignment": "embed_pixels",
-        "twin_alignment": "embed_pixels", "pose": "joints", "twin_pose": "joints",
-        "parsing": "shares", "faces": "boxes", "expression": "read", "tagger": "tags",
-        "attributes": "logits", "twin_expression": "read",
-    }  # fmt: skip
-    return {role: getattr(look.eye(role), does[role]) for role in does if look.has(role)}
+def _is_twin(role: str) -> bool:
+    return role.startswith("twin_") or role == "attributes"
 
 
 PARTS: Mapping[str, Callable[[Look], Both]] = {
     "parsing": _parsing, "clicks": _clicks, "pose": _pose, "words": _words, "alignment": _alignment,
-    "identity": _identity, "real": _real, "safety": _safety, "steady": _steady,
+    "identity": _identity, "real": _real, "safety": _safety, "same": _same, "speed": _speed,
 }  # fmt: skip

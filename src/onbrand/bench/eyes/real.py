@@ -34,6 +34,9 @@ SAID = {
 }  # fmt: skip
 """Expressions that are read, and how the captions call them; the first that fits counts."""
 
+VARIANT = "colour variant"
+"""The note of look-alikes; another note, of one that is half hidden, makes it no other mascot."""
+
 
 def _told(folder: Path) -> list[dict[str, str]]:
     lines = (folder / "metadata.jsonl").read_text("utf-8").splitlines()
@@ -85,8 +88,8 @@ def gopher_margins(embed: Embed, folder: Path, size_px: int, seed: int) -> Resul
     """PA on a real mascot: the share of (picture, other picture, colour variant) in which the other
     picture is nearer than the variant."""
     told = _told(folder)
-    own = [t for t in told if not t.get("note")]
-    variants = [t for t in told if t.get("note")]
+    variants = [t for t in told if t.get("note") == VARIANT]
+    own = [t for t in told if t not in variants]
     mine, theirs = (
         embedded(
             embed, [Image.open(folder / t["file_name"]).convert("RGBA") for t in some], size_px

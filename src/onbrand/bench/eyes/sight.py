@@ -13,6 +13,7 @@ from PIL import Image
 
 from onbrand.bench.eyes.draws import Seen
 from onbrand.bench.record import Result, mean_metric, metric
+from onbrand.illustrator import PARTS
 from onbrand.illustrator.parsing import PARSED, WORN, face_box, parsed
 from onbrand.judging import bootstrap
 from onbrand.judging.eyes import to_pixels
@@ -32,17 +33,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "batches",
+    "box_iou",
     "captions_beaten",
     "captions_told",
+    "click_on",
     "expressions_read",
     "faces_found",
     "joints_found",
     "parts_parsed",
     "tags_told",
+    "thing",
     "things_clicked",
 ]
 
 BATCH = 25
+_NO_THING = [PARTS.index(name) for name in ("background", "stand")]
 PEOPLE = (*WORN, "background", "skin", "face", "hair", "shoes", "mannequin")
 
 
@@ -131,7 +136,7 @@ def faces_found(
     for seen, pixels in _paired(drawn, size_px):
         for one, boxes in zip(seen, finder.boxes(pixels), strict=True):
             true = face_box(one.parts)
-            right = [true is not None and _iou(true, box.tolist()) >= 0.5 for box in boxes]
+            right = [true is not None and box_iou(true, box.tolist()) >= 0.5 for box in boxes]
             claims += [float(r and r not in right[:k]) for k, r in enumerate(right)]
             if true is not None:
                 hits.append(float(any(right)))
@@ -141,8 +146,8 @@ def faces_found(
     }
 
 
-def _iou(one: Sequence[float], two: Sequence[float]) -> float:
-    """Of boxes: left, top, right, bottom."""
+def box_iou(one: Sequence[float], two: Sequence[float]) -> float:
+    """Intersection over union of boxes: left, top, right, bottom."""
     wide = min(one[2], two[2]) - max(one[0], two[0])
     high = min(one[3], two[3]) - max(one[1], two[1])
     both = max(wide, 0.0) * max(high, 0.0)
@@ -218,6 +223,18 @@ def _margins(
     return rows
 
 
+def thing(parts_hw: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """[h, w] where a drawing shows its subject: neither background nor what it stands on."""
+    return ~np.isin(parts_hw, _NO_THING)
+
+
+def click_on(mask_hw: NDArray[np.bool_]) -> tuple[float, float]:
+    """x, y in pixels of where the thing is thickest."""
+    depth = cv2.distanceTransform(np.pad(mask_hw, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), mask_hw.shape)
+    return float(column), float(row)
+
+
 @torch.inference_mode()
 def things_clicked(
     clicks: Clicks, pictures: Sequence[Image.Image], masks: Sequence[NDArray[np.bool_]], seed: int
@@ -226,9 +243,7 @@ def things_clicked(
     thickest."""
     found = []
     for picture, mask in zip(pictures, masks, strict=True):
-        depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-        row, column = np.unravel_index(int(depth.argmax()), mask.shape)
-        point = torch.tensor([[[float(column), float(row)]]])
+        point = torch.tensor([[click_on(mask)]])
         pixels = to_pixels([picture], picture.width)
         said = clicks.mask(pixels, point, torch.ones(1, 1, dtype=torch.long))[0].cpu().numpy() > 0.5
         found.append(float((said & mask).sum() / max(int((said | mask).sum()), 1)))
