@@ -73,6 +73,9 @@ What to draw, without naming the subject: it is put before each, or in place of
     "held_out": """\
 Names of pictures that are kept from training, to measure on. * stands for anything:
 # ["07.png", "side-*"]. With none named, about every fifth is held out.""",
+    "licence": """\
+Whose the trained files are and what others may do with them: an SPDX name or a phrase. It is
+# written into their headers; without it they say what the base's licence is.""",
 }
 
 
@@ -102,6 +105,7 @@ class Brief(BaseModel):
     never: list[str] = []
     prompts: list[str] = []
     held_out: list[str] = []
+    licence: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -116,7 +120,7 @@ class Brief(BaseModel):
             filled["description"] = _with_article(_bare(subject))
         return filled
 
-    @field_validator("name", "description", "trigger")
+    @field_validator("name", "description", "trigger", "licence")
     @classmethod
     def _one_line(cls, text: str) -> str:
         return " ".join(text.split())
@@ -176,8 +180,7 @@ class Brief(BaseModel):
 
     def description_prompt(self, text: str) -> str:
         """The text about the described subject, without the trigger (the prompt_only baseline)."""
-        aside = "," in self.description
-        return self._say(text, self.description, beside=self.description, aside=aside)
+        return self.other_prompt(text, self.description)
 
     def trigger_prompt(self, text: str) -> str:
         """The text with the trigger and the kind, as DreamBooth has it: "a kuro fox mascot, …"."""
@@ -187,6 +190,10 @@ class Brief(BaseModel):
     def class_prompt(self, text: str) -> str:
         """The text about any subject of its kind: "a fox mascot, waving at a night market"."""
         return self._say(text, _with_article(self.subject), beside="", aside=False)
+
+    def other_prompt(self, text: str, description: str) -> str:
+        """The text about somebody else, who is described by these words."""
+        return self._say(text, description, beside=description, aside="," in description)
 
     def validation_prompts(self, num: int, captions: Sequence[str] = ()) -> list[str]:
         """The first `num` texts of `prompts`, which gates and sweeps look at; the held-out

@@ -20,6 +20,7 @@ __all__ = [
     "Started",
     "Warned",
     "silent",
+    "warning_once",
 ]
 
 
@@ -80,3 +81,17 @@ Listener = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """The listener that does nothing."""
+
+
+def warning_once(emit: Listener) -> Listener:
+    """Passes everything on, but a warning that is repeated a single time."""
+    heard: set[Event] = set()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Warned):
+            if event in heard:
+                return
+            heard.add(event)
+        emit(event)
+
+    return hear

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from brand_folder import draw_picture
 from PIL import Image
+from tiny import add_controlnet
 
 import onbrand as ob
 from onbrand import pixels
@@ -213,6 +215,30 @@ def test_one_identity_stays_where_its_mask_says(
     ).open(0)
     assert np.abs(drawn["everywhere"] - np.asarray(free, int)).max() <= 1
     assert np.abs(drawn["nowhere"] - np.asarray(free, int)).max() > 1
+
+
+def test_two_stand_side_by_side_each_in_its_own_words(
+    base: Path, photos: Path, brand: Path, identity: ob.Identity, tmp_path: Path
+) -> None:
+    """Two identities make a wide picture; who has a description is told that, the other what the
+    brief says; the picture tells both prompts. A drawing to follow needs masks."""
+    mika = ob.make_identity(
+        tmp_path / "mika", photos / "2.png", description=" a blue   cat ", base=str(base)
+    )
+    assert ob.Identity.load(mika.root).description == "a blue cat"
+    both = [identity.root, mika.root]
+    shots = ob.generate("waving", brand, identities=both, num_per_prompt=1, num_steps=2)
+    with Image.open(shots.root / "000.png") as picture:
+        assert picture.width > picture.height
+        said = picture.info["prompt"]
+    ours, theirs = said.split(" | ")
+    assert ours == shots.items[0].prompt
+    assert theirs == "a blue cat, waving"
+    guided = Path(shutil.copytree(base, tmp_path / "guided"))
+    add_controlnet(guided)
+    brand = ob.new(tmp_path / "brand", pictures=photos / "0.png", subject="fox", base=str(guided))
+    with pytest.raises(InputError, match="only where masks say"):
+        ob.generate("waving", brand, identities=both, drawing=photos / "1.png")
 
 
 def test_a_base_folder_is_named_as_it_can_be_typed(

@@ -17,6 +17,7 @@ from onbrand.artifacts import Pictures
 from onbrand.events import Event, Finished, Noted, Started, Warned
 from onbrand.generation import sample
 from onbrand.models import Pack
+from onbrand.road.request import Request
 from onbrand.training.cache import ENCODING
 from onbrand.training.optimisers import is_moment
 
@@ -107,9 +108,9 @@ def test_a_trained_brand_draws_at_the_size_it_learned(brand: Path) -> None:
 def test_another_size_is_another_picture_and_the_own_one_is_as_before() -> None:
     """A request at the base's own size has the fingerprint that it had before there was another,
     so that pictures that lie there are kept."""
-    plain = road.picture.Request(("a fox",), (1,), 2, 4.0)
+    plain = Request(("a fox",), (1,), 2, 4.0)
     assert plain.fingerprint() == "09705cb4d821e0b9"
-    other = road.picture.Request(("a fox",), (1,), 2, 4.0, size_px=SIZE)
+    other = Request(("a fox",), (1,), 2, 4.0, size_px=SIZE)
     assert other.fingerprint() != plain.fingerprint()
 
 
@@ -123,6 +124,9 @@ def test_exported_files_say_whose_they_are(brand: Path) -> None:
     assert header["modelspec.resolution"] == f"{SIZE}x{SIZE}"
     assert header["ss_resolution"] == f"({SIZE}, {SIZE})"
     assert header["base_licence"] == "Apache-2.0"
+    assert header["modelspec.license"] == "Apache-2.0 (the base's)"
+    with safe_open(str(folder / "pytorch_lora_weights.safetensors"), "pt") as file:
+        assert file.metadata()["onbrand.licence"] == "Apache-2.0 (the base's)"
 
 
 def test_a_finished_stage_keeps_no_moments(brand: Path) -> None:

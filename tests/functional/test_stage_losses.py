@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
 from PIL import Image
 from safetensors.torch import load_file
+from tiny_families import FAMILY_NAMES
 from tiny_hub import build_caption
 from torch import Tensor
 
@@ -85,11 +86,13 @@ def weights(model: BrandModel) -> bytes:
     return (model.checkpoint() / LORA).read_bytes()
 
 
+@pytest.mark.parametrize("name", FAMILY_NAMES)
 def test_all_losses_at_once_are_finite_and_logged(
-    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+    name: str, dataset: Dataset, family_pack: Callable[[str], Pack], tmp_path: Path
 ) -> None:
-    """An expression stage with every loss there is: each is in the log, and the sum is right."""
-    model = run(dataset, recipe_of(losses=EVERYTHING), tiny_pack, tmp_path / "model")
+    """An expression stage with every loss there is, on every family: each is in the log, and the
+    sum is right."""
+    model = run(dataset, recipe_of(losses=EVERYTHING), family_pack(name), tmp_path / "model")
     (log,) = training.loss_curves(model.root).values()
     assert [line["step"] for line in log] == [1, 2, 3]
     for line in log:

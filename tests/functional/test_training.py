@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from collections.abc import Sequence
@@ -20,7 +21,6 @@ from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import DatasetError, NonFiniteLoss, RecipeError
 from onbrand.events import Advanced, Event, Noted, Warned
 from onbrand.generation import sample
-from onbrand.models.adapters import check_export
 from onbrand.models.packs import Pack
 from onbrand.recipe import Recipe
 
@@ -69,7 +69,9 @@ def test_stages_run_in_order_and_each_leaves_its_work(trained: BrandModel, tiny_
         assert (folder / "kohya.safetensors").exists()
         figures = {"identity", "alignment", "validation_loss"}
         assert set(stage.metrics) == figures, "a NaN figure is left out"
-        assert max(check_export(folder, tiny_pack).values()) < 1e-4
+        told = json.loads((folder / "load_test.json").read_text())["largest_difference"]
+        assert set(told) == {LORA, "kohya.safetensors"}
+        assert max(told.values()) < 1e-4
     sheets = {p.name for p in (trained.root / "previews").glob("*.png")}
     assert sheets == {"00-base.png", "01-appearance.png", "02-detail.png"}
     moved = load_file(trained.checkpoint("detail") / LORA)

@@ -12,10 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from onbrand.errors import WeightsError
-from onbrand.models import Pack, adapters, open_pack
+from onbrand.models import Pack, open_pack
 from onbrand.models.adapters import (
     attach_lora,
-    check_export,
     detach_lora,
     has_lora,
     load_lora,
@@ -25,6 +24,7 @@ from onbrand.models.adapters import (
     without_lora,
 )
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
+from onbrand.models.load_test import PROBE_SIDE, check_export
 from onbrand.recipe import LoraSettings
 
 FACTS = {"trigger": "kuro", "licence": "CC-BY-4.0", "name": "kuro-v1", "stage": "appearance"}
@@ -168,7 +168,7 @@ def test_both_files_give_back_what_was_trained(
     plain = look(model)
     shake(model)
     save_lora(model, tmp_path, FACTS)
-    differences = check_export(tmp_path, pack, model=model)
+    differences = check_export(tmp_path, load_diffusion(pack), model=model)
     assert set(differences) == {DIFFUSERS, KOHYA}
     assert max(differences.values()) < 1e-4
     trained = look(model)
@@ -189,35 +189,28 @@ def test_a_wrong_export_is_caught(tiny_model: DiffusionModel, tmp_path: Path) ->
     save_lora(tiny_model, tmp_path, FACTS)
     shake(tiny_model)
     with pytest.raises(WeightsError, match="outputs differ by"):
-        check_export(tmp_path, tiny_model.pack, model=tiny_model)
+        check_export(tmp_path, load_diffusion(tiny_model.pack), model=tiny_model)
 
 
-def test_the_load_test_holds_one_plain_base(
-    tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where no model in memory can be compared with, both files are still tested on one base that
-    is loaded once, on few latents, and a wrong one of them is still caught."""
+def test_the_load_test_leaves_a_plain_base(tiny_pack: Pack, tmp_path: Path) -> None:
+    """Where no model in memory can be compared with, both files are still tested on the one base
+    that is given, on few latents, which is bare afterwards; a wrong one is still caught."""
     model = load_diffusion(tiny_pack)
     attach_lora(model, settings())
     shake(model)
     save_lora(model, tmp_path, FACTS)
-    loads, seen = [], []
-
-    def counted(pack: Pack, *, device: str) -> DiffusionModel:
-        loads.append(device)
-        loaded = load_diffusion(pack, device=device)
-        loaded.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
-        return loaded
-
-    monkeypatch.setattr(adapters, "load_diffusion", counted)
-    monkeypatch.setattr(adapters, "PROBE_SIDE", 2)
-    assert set(check_export(tmp_path, tiny_pack)) == {DIFFUSERS, KOHYA}
-    assert loads == ["cpu"]
-    assert seen == [(1, 4, 2, 2)] * 3
+    plain, seen = load_diffusion(tiny_pack), []
+    before = look(plain)
+    hook = plain.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    assert set(check_export(tmp_path, plain)) == {DIFFUSERS, KOHYA}
+    hook.remove()
+    assert len(seen) == 3
+    assert max(shape[-1] for shape in seen) <= PROBE_SIDE
+    assert torch.equal(look(plain), before)
     wrong = {name: tensor * 1.5 for name, tensor in load_file(tmp_path / KOHYA).items()}
     save_file(wrong, tmp_path / KOHYA, header(tmp_path / KOHYA))
     with pytest.raises(WeightsError, match=rf"{KOHYA} does not give what was trained"):
-        check_export(tmp_path, tiny_pack)
+        check_export(tmp_path, plain)
 
 
 def test_a_low_precision_base_is_never_merged_into(tiny_pack: Pack, tmp_path: Path) -> None:
@@ -236,7 +229,7 @@ def test_a_low_precision_base_is_never_merged_into(tiny_pack: Pack, tmp_path: Pa
     load_lora(model, tmp_path)
     again = lora_parameters(model)
     assert all(torch.equal(again[name], parameter) for name, parameter in kept.items())
-    assert max(check_export(tmp_path, tiny_pack, model=model).values()) < 1e-4
+    assert max(check_export(tmp_path, load_diffusion(tiny_pack), model=model).values()) < 1e-4
 
 
 def test_the_kohya_file_reads_as_kohyas(tiny_model: DiffusionModel, tmp_path: Path) -> None:

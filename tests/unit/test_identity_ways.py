@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from onbrand.errors import InputError, PackError, WeightsError
 from onbrand.generation import sample
-from onbrand.models.adapters import attach_lora, lora_parameters
+from onbrand.models.adapters import attach_lora, lora_parameters, save_lora
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.identity import (
     IDENTITY_FILE,
@@ -22,6 +23,7 @@ from onbrand.models.identity import (
     open_way,
     save_way,
 )
+from onbrand.models.load_test import check_export
 from onbrand.models.packs import Pack
 from onbrand.recipe import LoraSettings
 
@@ -130,6 +132,26 @@ def test_plain_diffusers_reads_the_attended_file(
     assert np.abs(np.asarray(made, int) - ours).max() <= 1
 
 
+def test_the_load_test_reads_the_attended_file_too(
+    model: DiffusionModel, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """What IP-Adapter's file gives in plain diffusers is our way; another's file is caught."""
+    attach_lora(model, LoraSettings(rank=2, alpha=2), seed=1)
+    stirred(model, "attended")
+    assert model.way is not None
+    model.way.show(somebody(1)[None])
+    save_lora(model, tmp_path, {})
+    save_way(model, tmp_path, {})
+    plain = load_diffusion(tiny_pack)
+    told = check_export(tmp_path, plain)
+    assert IDENTITY_FILE in told
+    assert plain.way is None
+    wrong = {name: tensor * 1.5 for name, tensor in load_file(tmp_path / IDENTITY_FILE).items()}
+    save_file(wrong, tmp_path / IDENTITY_FILE)
+    with pytest.raises(WeightsError, match=rf"{IDENTITY_FILE} does not give what was trained"):
+        check_export(tmp_path, load_diffusion(tiny_pack))
+
+
 @pytest.mark.parametrize("name", WAYS)
 def test_a_way_comes_back_from_its_file(
     name: str, model: DiffusionModel, tiny_pack: Pack, tmp_path: Path
@@ -155,7 +177,7 @@ def test_a_way_comes_back_from_its_file(
 
 
 def test_an_identity_stays_in_its_region(model: DiffusionModel) -> None:
-    """A second identity whose mask is empty says nothing; without masks two are refused."""
+    """A second identity whose mask is empty says nothing; one mask for two is refused."""
     stirred(model, "attended")
     way = model.way
     assert way is not None
@@ -170,7 +192,7 @@ def test_an_identity_stays_in_its_region(model: DiffusionModel) -> None:
     left[1] = 1.0
     assert not np.array_equal(shown(2), shown(3))
     with pytest.raises(InputError, match="a region each"):
-        way.show(torch.stack([somebody(1), somebody(2)]))
+        way.show(torch.stack([somebody(1), somebody(2)]), masks_nhw=left[:1])
     stirred(model, "tokens")
     assert model.way is not None
     with pytest.raises(InputError, match="knows no regions"):

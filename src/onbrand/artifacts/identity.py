@@ -42,7 +42,8 @@ class IdentityPicture:
 class Identity:
     """The vectors of somebody. `who` [d] is the mean of `each` [n, d], normalised; `parts` maps a
     part's name to its own. `encoder` is the fingerprint of the weights that made them, `base` the
-    pack that they belong to: vectors of other encoders mean nothing to each other."""
+    pack that they belong to: vectors of other encoders mean nothing to each other. `description` is
+    who it is in words, for prompts; "" where nobody said."""
 
     root: Path
     name: str
@@ -52,6 +53,7 @@ class Identity:
     who: Floats
     each: Floats
     parts: Mapping[str, Floats]
+    description: str = ""
 
     @classmethod
     def load(cls, root: str | Path) -> Identity:
@@ -69,6 +71,7 @@ class Identity:
                 who=vectors["who"],
                 each=vectors["each"],
                 parts={k.partition(":")[2]: v for k, v in vectors.items() if k.startswith("part:")},
+                description=str(fields.get("description", "")),
             )
         except (KeyError, TypeError, OSError, SafetensorError) as fault:
             raise ArtifactError(f"{root} is a damaged identity ({fault}): make it again") from fault
@@ -83,6 +86,7 @@ class Identity:
             KIND,
             {
                 "name": self.name,
+                "description": self.description,
                 "base": self.base,
                 "encoder": self.encoder,
                 "pictures": [asdict(picture) for picture in self.pictures],

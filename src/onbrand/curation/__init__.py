@@ -2,6 +2,7 @@
 
     find ─▶ sift ─▶ freeze            ingest.py, captions.py ─▶ freeze.py, coverage.py
     make_brand                        scaffold.py: all of `onbrand new`
+    Guard                             guard.py: what may not come in, told by the road
 
 Every file that is left out is listed with a reason in plain words.
 """
@@ -16,7 +17,16 @@ from onbrand.artifacts import Dataset
 from onbrand.brief import Brief
 from onbrand.curation.coverage import coverage, tags_of
 from onbrand.curation.freeze import freeze
-from onbrand.curation.ingest import Finding, Found, find, nothing_usable, read_found
+from onbrand.curation.guard import OPEN, Guard
+from onbrand.curation.ingest import (
+    Finding,
+    Found,
+    Reject,
+    find,
+    let_in,
+    nothing_usable,
+    read_found,
+)
 from onbrand.curation.palette import propose_palette
 from onbrand.curation.scaffold import emit_remarks, lookalike_pictures, make_brand
 from onbrand.errors import PictureError
@@ -25,10 +35,13 @@ from onbrand.events import Listener, silent
 __all__ = [
     "Finding",
     "Found",
+    "Guard",
+    "Reject",
     "coverage",
     "curate",
     "find",
     "freeze",
+    "let_in",
     "lookalike_pictures",
     "make_brand",
     "propose_palette",
@@ -43,13 +56,14 @@ def curate(
     out: str | Path,
     *,
     lookalikes: str | Path | None = None,
+    guard: Guard = OPEN,
     emit: Listener = silent,
 ) -> Dataset:
     """The pictures (folders, files or patterns) as a Dataset, frozen in the folder `out`.
 
-    A picture that also lies in `lookalikes` is not trained on. Raises `DatasetError` when no
-    picture can be used, saying where it looked and what it skipped; the dataset that was in `out`
-    then stays as it was.
+    A picture that also lies in `lookalikes` is not trained on, nor one that `guard` rejects. Raises
+    `DatasetError` when no picture can be used, saying where it looked and what it skipped, and what
+    `guard` raises for words; the dataset that was in `out` then stays as it was.
     """
     places = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     others = find([lookalikes]) if lookalikes is not None and Path(lookalikes).exists() else None
@@ -57,8 +71,9 @@ def curate(
     emit_remarks(finding, emit)
     if not finding.pictures:
         raise nothing_usable(finding)
+    guard.check_words(brief, finding)
     keys = _keys(others) if others else {}
-    return freeze(finding, brief, Path(out), lookalike_keys=keys, emit=emit)
+    return freeze(finding, brief, Path(out), lookalike_keys=keys, reject=guard.reject, emit=emit)
 
 
 def _keys(finding: Finding) -> dict[str, str]:

@@ -20,7 +20,7 @@ from onbrand.artifacts import Asset, Dataset, Skip
 from onbrand.artifacts.dataset import Split
 from onbrand.brief import Brief
 from onbrand.curation.coverage import coverage, tags_of
-from onbrand.curation.ingest import Finding, Found, nothing_usable, sift
+from onbrand.curation.ingest import Finding, Found, Reject, let_in, nothing_usable, sift
 from onbrand.errors import DatasetError, PictureError, counted, nearest
 from onbrand.events import Finished, Listener, Skipped, Warned
 
@@ -60,16 +60,17 @@ def freeze(
     out: Path,
     *,
     lookalike_keys: Mapping[str, str],
+    reject: Reject = let_in,
     emit: Listener,
 ) -> Dataset:
     """The found pictures as a Dataset in `out`, saved. Files of older pictures there are removed.
 
-    What cannot be read, is there twice, is noted as a colour variant or has a key of
-    `lookalike_keys` (key -> name) is listed as a skip. Raises `DatasetError` when nothing is left
-    to train on, `StorageError` when the disk is full.
+    What cannot be read, is there twice, is noted as a colour variant, has a key of `lookalike_keys`
+    (key -> name) or is left out by `reject` is listed as a skip. Raises `DatasetError` when nothing
+    is left to train on, `StorageError` when the disk is full.
     """
     skipped = list(finding.skipped)
-    reads = _read_all(finding, out, lookalike_keys, skipped, emit)
+    reads = _read_all(finding, out, lookalike_keys, reject, skipped, emit)
     for skip in skipped:
         emit(Skipped(skip.path, skip.reason))
     if not reads:
@@ -112,12 +113,15 @@ def _read_all(
     finding: Finding,
     out: Path,
     lookalike_keys: Mapping[str, str],
+    reject: Reject,
     skipped: list[Skip],
     emit: Listener,
 ) -> list[_Read]:
     """Reads and writes every usable picture; adds to `skipped` what is left out."""
     reads: list[_Read] = []
-    usable = sift(finding, skipped, lookalike_keys=lookalike_keys, task=TASK, emit=emit)
+    usable = sift(
+        finding, skipped, lookalike_keys=lookalike_keys, reject=reject, task=TASK, emit=emit
+    )
     for found, image, key in usable:
         file = out / "pictures" / f"{key}.png"
         if not _holds(file, key):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,13 @@ from onbrand.curation.captions import (
 from onbrand.errors import DatasetError, PictureError, counted
 from onbrand.events import Advanced, Listener, Started
 
-__all__ = ["Finding", "Found", "find", "natural", "nothing_usable", "read_found", "sift"]
+__all__ = [
+    "Finding", "Found", "Reject", "find", "let_in", "natural", "nothing_usable", "read_found",
+    "sift",
+]  # fmt: skip
+
+Reject = Callable[[Image.Image], str | None]
+"""picture -> why it may not be used, in words that go on from its name; None where it may"""
 
 MIN_SIDE_PX = 16
 # what people take for pictures, and onbrand does not read
@@ -106,18 +112,23 @@ def read_found(found: Found) -> Image.Image:
     return image
 
 
+def let_in(picture: Image.Image) -> None:
+    """Reject nothing."""
+
+
 def sift(
     finding: Finding,
     skipped: list[Skip],
     *,
     lookalike_keys: Mapping[str, str],
+    reject: Reject = let_in,
     task: str,
     emit: Listener,
 ) -> Iterator[tuple[Found, Image.Image, str]]:
     """The usable pictures with the hash of their pixels, read one at a time.
 
-    Adds to `skipped` what is unreadable, noted as a colour variant, there already, or a picture of
-    `lookalike_keys` (key -> name).
+    Adds to `skipped` what is unreadable, noted as a colour variant, there already, a picture of
+    `lookalike_keys` (key -> name), or what `reject` leaves out.
     """
     first_of: dict[str, str] = {}
     emit(Started(task, len(finding.pictures), "pictures"))
@@ -136,6 +147,8 @@ def sift(
             reason = f"is the same picture as the look-alike {lookalike_keys[key]}"
         elif key in first_of:
             reason = f"is the same picture as {first_of[key]}"
+        else:  # the dearest question comes last
+            reason = reject(image)
         if reason is not None:
             skipped.append(Skip(found.name, reason))
         elif image is not None:

@@ -23,7 +23,8 @@ from onbrand import pixels
 from onbrand.artifacts import Skip
 from onbrand.brief import Brief, slug
 from onbrand.curation.freeze import freeze
-from onbrand.curation.ingest import Finding, Found, find, nothing_usable, read_found, sift
+from onbrand.curation.guard import OPEN, Guard
+from onbrand.curation.ingest import Finding, Found, Reject, find, nothing_usable, read_found, sift
 from onbrand.curation.naming import STARTING_PROMPTS, guess_subject
 from onbrand.curation.palette import propose_palette
 from onbrand.errors import BriefError, InputError, PictureError
@@ -54,6 +55,7 @@ def make_brand(
     brief: Path | None = None,
     recipe: str | Path = "mascot",
     base: str | None = None,
+    guard: Guard = OPEN,
     emit: Listener = silent,
 ) -> Path:
     """Makes the brand's folder (its last part names the brand) and returns its path.
@@ -61,8 +63,8 @@ def make_brand(
     Pictures are re-encoded as PNG with their captions beside them; those noted as colour variants
     go to the look-alikes. A `brief` file is begun from, and the words given here stand above it.
     Raises `InputError` when the folder is there already, `DatasetError` when no picture can be
-    used, `BriefError` and `RecipeError`, each before anything is made; `StorageError` with nothing
-    left behind. `base` stands in for the recipe's, as it is.
+    used, `BriefError`, `RecipeError` and what `guard` raises for words, each before anything is
+    made; `StorageError` with nothing left behind. `base` stands in for the recipe's, as it is.
     """
     place = Path(folder)
     _refuse_existing(place)
@@ -71,7 +73,7 @@ def make_brand(
     told = {} if brief is None else read_toml(_brief_file(brief), BriefError)
     told |= {key: value for key, value in given.items() if value is not None}
     told.setdefault("name", place.resolve().name)
-    Brief.parse({"subject": FALLBACK_SUBJECT, **told})
+    begun = Brief.parse({"subject": FALLBACK_SUBJECT, **told})
 
     others = find(_listed(lookalikes))
     finding = find(_listed(pictures), without=[found.path for found in others.pictures])
@@ -79,13 +81,14 @@ def make_brand(
     emit_remarks(finding, emit)
     others.pictures += [replace(found, note="") for found in finding.pictures if found.is_variant]
     finding.pictures = [found for found in finding.pictures if not found.is_variant]
+    guard.check_words(begun, finding)
 
     fresh = place.resolve().with_name(f".{place.name}.{secrets.token_hex(3)}.making")
     with storage_errors(place):
         not_there = [above for above in fresh.parents if not above.exists()]
     try:
         make_folder(fresh)
-        _fill(fresh, finding, others, told, recipe_text, emit)
+        _fill(fresh, finding, others, told, recipe_text, guard.reject, emit)
         with storage_errors(place):
             fresh.replace(place)
     finally:
@@ -176,13 +179,16 @@ def _fill(
     others: Finding,
     told: dict[str, Any],
     recipe_text: str,
+    reject: Reject,
     emit: Listener,
 ) -> None:
     """Everything that the brand's folder holds, into `fresh`."""
     skipped = [*others.skipped, *finding.skipped]
     keys: dict[str, str] = {}
-    lookalikes = _copy(others, fresh / "lookalikes", "copying look-alikes", skipped, keys, emit)
-    kept = _copy(finding, fresh / "pictures", "copying pictures", skipped, dict(keys), emit)
+    lookalikes = _copy(
+        others, fresh / "lookalikes", "copying look-alikes", skipped, keys, reject, emit
+    )
+    kept = _copy(finding, fresh / "pictures", "copying pictures", skipped, dict(keys), reject, emit)
     if not kept.captions:
         finding.skipped = skipped
         raise nothing_usable(finding)
@@ -212,6 +218,7 @@ def _copy(
     task: str,
     skipped: list[Skip],
     keys: dict[str, str],
+    reject: Reject,
     emit: Listener,
 ) -> _Copied:
     """Re-encodes the usable pictures as NAME.png with NAME.txt into `folder`.
@@ -223,7 +230,8 @@ def _copy(
         return copied
     taken: set[str] = set()
     before = dict(keys)
-    for found, image, key in sift(finding, skipped, lookalike_keys=before, task=task, emit=emit):
+    usable = sift(finding, skipped, lookalike_keys=before, reject=reject, task=task, emit=emit)
+    for found, image, key in usable:
         keys[key] = found.name
         stem = _free_name(found, taken)
         pixels.write_png(image, folder / f"{stem}.png")

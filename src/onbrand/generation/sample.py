@@ -8,7 +8,7 @@ pictures before it matter (beyond the last bits of a float).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
 from onbrand.errors import ModelError, PromptError
@@ -37,6 +37,7 @@ def sample(
     sampler: str = "",
     size_px: int | None = None,
     batch_size: int | None = None,
+    beside: Sequence[Sequence[str]] = (),
     controlnet: Any = None,
     drawings: Sequence[Image.Image] = (),
     control_strength: float = 1.0,
@@ -49,7 +50,9 @@ def sample(
     its contrast that is taken back (arXiv 2305.08891, section 3.4; U-Nets only), `sampler` a name
     of models.samplers (default: the pack's own), `size_px` the side of the picture (default: the
     pack's), `batch_size` how many are made at once (default: models.device.pictures_at_once). The
-    model's adapter, if one is attached, takes part.
+    model's adapter, if one is attached, takes part. Several identities that the model shows
+    without masks stand side by side, in a picture that is as much wider (models.identity.windows);
+    `beside[k][i]` says what number k + 2 of them does in picture i, in place of prompts[i].
     With a `controlnet` (models.control) picture i follows `drawings[i]` (generation.control), its
     residuals weighed by `control_strength`. guidance_rescale has no effect then.
     Raises PromptError for an empty prompt, unequal counts or impossible settings, PackError for a
@@ -61,39 +64,33 @@ def sample(
     from onbrand.models.adapters import merged_lora
     from onbrand.models.device import pictures_at_once
     from onbrand.models.diffusion import Conditioning
+    from onbrand.models.identity.windows import canvas_px
     from onbrand.models.samplers import check_sampler
 
     check_sampler(sampler)
     side_px = size_px or model.num_px
-    batch_size = pictures_at_once(side_px) if batch_size is None else batch_size
+    width_px = canvas_px(model, side_px)
+    if batch_size is None:
+        batch_size = max(1, pictures_at_once(side_px) * side_px // width_px)
     _check(model, prompts, seeds, num_steps, batch_size, side_px)
-    if controlnet is not None and len(drawings) != len(prompts):
-        raise PromptError(f"{len(prompts)} prompts but {len(drawings)} drawings to follow.")
-    if guidance_rescale and not model.rescales_guidance:
-        raise PromptError(
-            f"guidance_rescale is {guidance_rescale:g}, which {model.family.title} does not take: "
-            "leave it at 0."
-        )
-    if negative_prompt and not model.reads_negative:
-        emit(
-            Warned(f'{model.family.title} reads no negative prompt: "{negative_prompt}" is ignored')
-        )
-    for prompt in dict.fromkeys([*prompts, negative_prompt]):
-        if lost := _unread(model, prompt):
-            emit(Warned(f'"{prompt}" is too long: its end is not read, from "{lost}" on'))
+    if controlnet is not None:
+        _check_drawings(prompts, drawings, side_px, width_px)
+    told = _told(model, prompts, beside)
+    every = [*chain.from_iterable(told), negative_prompt]
+    _tell_of_unread(model, every, negative_prompt, guidance_rescale, emit)
     emit(Started(TASK, len(prompts), "pictures"))
     pictures: list[Image.Image] = []
     with torch.inference_mode(), _evaluating(model), merged_lora(model):
-        known = _encode(model, [*prompts, negative_prompt], batch_size)
+        known = _encode(model, every, batch_size)
         negative = known[negative_prompt]
         negative = negative if negative_prompt else model.without_prompt(negative)
         for first in range(0, len(prompts), batch_size):
             chosen = range(first, min(first + batch_size, len(prompts)))
             latents = _denoise(
                 model,
-                Conditioning.stack([known[prompts[i]] for i in chosen]),
+                [Conditioning.stack([known[row[i]] for i in chosen]) for row in told],
                 Conditioning.stack([negative for _ in chosen]),
-                starting_noise(model, [seeds[i] for i in chosen], side_px),
+                starting_noise(model, [seeds[i] for i in chosen], side_px, width_px),
                 (num_steps, guidance, guidance_rescale),
                 sampler,
                 controlnet,
@@ -106,6 +103,37 @@ def sample(
     return pictures
 
 
+def _told(
+    model: DiffusionModel, prompts: Sequence[str], beside: Sequence[Sequence[str]]
+) -> list[Sequence[str]]:
+    """The prompts of each window. Raises PromptError where `beside` is not one for each other."""
+    num = model.way.num_windows if model.way is not None else 1
+    told = [prompts, *beside] if beside else [prompts] * num
+    if len(told) != num or any(len(row) != len(prompts) for row in told):
+        raise PromptError(
+            f"{num - 1} identities stand beside the first: each needs {len(prompts)} prompts, "
+            f"there are {[len(row) for row in beside]}."
+        )
+    return told
+
+
+def _tell_of_unread(
+    model: DiffusionModel, texts: Sequence[str], negative: str, rescale: float, emit: Listener
+) -> None:
+    """Warn of a negative prompt and of ends of prompts that the base does not read. Raises
+    PromptError for a guidance_rescale that it does not take."""
+    if rescale and not model.rescales_guidance:
+        raise PromptError(
+            f"guidance_rescale is {rescale:g}, which {model.family.title} does not take: "
+            "leave it at 0."
+        )
+    if negative and not model.reads_negative:
+        emit(Warned(f'{model.family.title} reads no negative prompt: "{negative}" is ignored'))
+    for text in dict.fromkeys(texts):
+        if lost := _unread(model, text):
+            emit(Warned(f'"{text}" is too long: its end is not read, from "{lost}" on'))
+
+
 def _unread(model: DiffusionModel, prompt: str) -> str:
     """The first word that the text encoder does not read whole; "" where it reads all."""
     words = prompt.split()
@@ -113,12 +141,15 @@ def _unread(model: DiffusionModel, prompt: str) -> str:
     return next(compress(words, cuts), "") if model.cut_off(prompt) else ""
 
 
-def starting_noise(model: DiffusionModel, seeds: Sequence[int], side_px: int) -> Tensor:
-    """Normal noise [b, c, h/f, w/f] float32; row i depends on seeds[i] only."""
+def starting_noise(
+    model: DiffusionModel, seeds: Sequence[int], side_px: int, width_px: int | None = None
+) -> Tensor:
+    """Normal noise [b, c, h/f, w/f] float32 of a square, or of that width; row i depends on
+    seeds[i] only."""
     import torch
 
-    side = side_px // model.vae_factor
-    shape = (model.num_latent_channels, side, side)
+    height, width = (px // model.vae_factor for px in (side_px, width_px or side_px))
+    shape = (model.num_latent_channels, height, width)
     rows = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(s)) for s in seeds]
     return torch.stack(rows)
 
@@ -148,6 +179,15 @@ def _check(
     unit = model.unit_px
     if side_px < unit or side_px % unit:
         raise PromptError(f"size_px is {side_px}; this base makes multiples of {unit} px.")
+
+
+def _check_drawings(
+    prompts: Sequence[str], drawings: Sequence[Image.Image], side_px: int, width_px: int
+) -> None:
+    if len(drawings) != len(prompts):
+        raise PromptError(f"{len(prompts)} prompts but {len(drawings)} drawings to follow.")
+    if width_px != side_px:
+        raise PromptError("several identities follow a drawing with a mask each only.")
 
 
 class _evaluating:
@@ -182,7 +222,7 @@ def _encode(
 
 def _denoise(
     model: DiffusionModel,
-    positive: Conditioning,
+    prompts_n: Sequence[Conditioning],
     negative: Conditioning,
     noise: Tensor,
     settings: tuple[int, float, float],
@@ -191,21 +231,24 @@ def _denoise(
     drawings: Sequence[Image.Image],
     control_strength: float,
 ) -> Tensor:
-    """Clean latents [b, c, h, w] from noise through diffusers' pipeline and the model's sampler."""
+    """Clean latents [b, c, h, w] from noise through diffusers' pipeline and the model's sampler;
+    `prompts_n` of each window, which is one as a rule."""
+    from onbrand.models.identity.windows import side_by_side
+
     num_steps, guidance, rescale = settings
-    side_px = noise.shape[-1] * model.vae_factor
-    told = model.told(positive, negative, guidance, rescale)
+    height, width = (side * model.vae_factor for side in noise.shape[-2:])
+    told = model.told(prompts_n[0], negative, guidance, rescale)
     if controlnet is not None:
         told.pop("guidance_rescale", None)  # no ControlNet pipeline takes it
         told["image"] = list(drawings)
         told["controlnet_conditioning_scale"] = float(control_strength)
     pipe = model.pipeline(controlnet, sampler)
-    with model.arithmetic():
+    with model.arithmetic(), side_by_side(model, height, prompts_n):
         output: Any = pipe(
             latents=model.pack_latents(noise.to(model.device, model.dtype)),
             num_inference_steps=num_steps,
-            height=side_px,
-            width=side_px,
+            height=height,
+            width=width,
             output_type="latent",
             **told,
         )

@@ -42,6 +42,7 @@ __all__ = [
     "ReadAttributes",
     "Score",
     "TrainingScorer",
+    "borrowed_judges",
     "open_eyes",
     "open_features",
     "open_joints",
@@ -124,6 +125,14 @@ def _aligning(scorer: Alignment, size_px: int, batch_size: int) -> Align:
         return look(pictures), told[[once.index(text) for text in texts]]
 
     return align
+
+
+def borrowed_judges(pack: Pack) -> list[str]:
+    """Roles of what `open_eyes` looks through that the pack's fallback fills, as ["identity", …].
+    Faces tell expressions only where the pack has no reader of its own (`_face_reader`)."""
+    roles = ["twin_identity", "twin_alignment", "twin_pose", "attributes", "parsing"]
+    roles += [] if "attributes" in pack.roles else ["twin_expression"]
+    return [role.removeprefix("twin_") for role in pack.borrowed(roles)]
 
 
 def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:

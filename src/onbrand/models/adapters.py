@@ -1,4 +1,4 @@
-"""LoRA on a diffusion model: attach, train, switch off, save, load, and check what was saved.
+"""LoRA on a diffusion model: attach, train, switch off, save and load.
 
 A model carries one adapter at a time. Its tensors are float32 leaves whatever the base's
 precision; `lora_parameters` names them `unet.PATH.lora_A.weight` (`transformer.PATH…` in the flow
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from onbrand.errors import RecipeError, WeightsError
-from onbrand.models.diffusion import DiffusionModel, load_diffusion, quiet_libraries
+from onbrand.models.diffusion import DiffusionModel
 from onbrand.models.lora_files import (
     DIFFUSERS_FILE,
     KOHYA_FILE,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "attach_lora",
-    "check_export",
     "check_lora",
     "detach_lora",
     "has_lora",
@@ -52,7 +51,6 @@ __all__ = [
 
 ADAPTER = "default"
 TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
-LARGEST_DIFFERENCE = 1e-4
 
 
 def check_lora(pack: Pack, lora: LoraSettings) -> None:
@@ -228,63 +226,6 @@ def load_lora(model: DiffusionModel, path: Path, *, trainable: bool = False) -> 
                 _inject(model, part, layers)
     for parameter in lora_parameters(model).values():
         parameter.requires_grad_(trainable)
-
-
-@torch.no_grad()
-def check_export(
-    folder: Path, pack: Pack, *, model: DiffusionModel | None = None
-) -> dict[str, float]:
-    """Load the files of `folder` in plain diffusers and compare with the model in memory.
-
-    Compares embeddings and network outputs for a prompt on seeded noise; returns the largest
-    absolute difference per file name. All on the processor, on one base that is loaded for it: for
-    a model that is elsewhere, or not in float32, stands that base with the diffusers file on it, as
-    `load_lora` reads it. Raises WeightsError when a difference reaches 1e-4 or a file does not
-    load.
-    """
-    plain = load_diffusion(pack, device="cpu")
-    if model is None or model.dtype != torch.float32 or model.device.type != "cpu":
-        load_lora(plain, folder / DIFFUSERS_FILE)
-        ours = _probe(plain)
-        detach_lora(plain)
-    else:
-        ours = _probe(model)
-    differences: dict[str, float] = {}
-    both = (folder / KOHYA_FILE).is_file()
-    for name in (DIFFUSERS_FILE, KOHYA_FILE) if both else (DIFFUSERS_FILE,):
-        with quiet_libraries():
-            try:
-                plain.pipeline().load_lora_weights(str(folder), weight_name=name)
-            except Exception as error:  # diffusers and peft raise many classes for a bad file
-                raise WeightsError(f"diffusers cannot load {folder / name}: {error}") from error
-        for module in plain.modules():
-            module.eval()
-        pairs = zip(ours, _probe(plain), strict=True)
-        differences[name] = max(float((a - b).abs().max()) for a, b in pairs)
-        detach_lora(plain)
-    worst = max(differences, key=differences.__getitem__)
-    if not differences[worst] < LARGEST_DIFFERENCE:
-        raise WeightsError(
-            f"{folder / worst} does not give what was trained: outputs differ by "
-            f"{differences[worst]:.2g}, at most {LARGEST_DIFFERENCE:g} is allowed."
-        )
-    return differences
-
-
-PROBE = "a red fox waving"
-PROBE_SIDE = 16
-"""Latents: a wrong layer shows in each of them, and a large base's own many take long."""
-
-
-def _probe(model: DiffusionModel) -> list[Tensor]:
-    """Embeddings of a prompt and the network's output on seeded noise at a middle timestep."""
-    side = min(PROBE_SIDE, model.num_px // model.vae_factor)
-    shape = (1, model.num_latent_channels, side, side)
-    x_t = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0))
-    told = model.encode_prompts([PROBE])
-    output = model.predict(x_t, torch.tensor([model.num_timesteps // 2]), told)
-    seen = [told.tokens, output] if told.pooled is None else [told.tokens, told.pooled, output]
-    return [tensor.float() for tensor in seen]
 
 
 def _layers(model: DiffusionModel) -> dict[str, dict[str, Layer]]:

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +56,8 @@ __all__ = ["BUILT_IN", "DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "
 
 DEFAULT_PACK = "pocket"
 BUILT_IN: Mapping[str, Path] = {"pocket": Path(__file__).parent / "pocket"}
+KNOWS: Mapping[str, str] = {"pocket": "drawings"}
+"""What the eyes of a built-in pack were taught on, and nothing else."""
 JUDGE_ROLES = (
     "identity", "alignment", "pose", "parsing", "clicks", "faces", "expression", "tagger", "safety",
     "person_detector", "twin_identity", "twin_alignment", "twin_pose", "twin_expression",
@@ -103,6 +105,17 @@ class Pack:
             )
         need_safetensors(folder)
         return folder
+
+    def borrowed(self, names: Iterable[str]) -> list[str]:
+        """Those of the roles that this pack lacks and its fallback has: its models serve for them.
+        Nothing is looked at but names."""
+        spare = _fallback_roles(self.fallback) if self.fallback else {}
+        return [name for name in dict.fromkeys(names) if name not in self.roles and name in spare]
+
+    @property
+    def fallback_knows(self) -> str:
+        """What the fallback's models were taught on, in a word."""
+        return KNOWS.get(self.fallback or "", "their own kind of pictures")
 
     def role_fingerprint(self, name: str) -> str:
         """16 hex digits over a role's configuration and weights. Raises as `role` does."""

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from onbrand.errors import RecipeError, instead
-from onbrand.recipe.gate import GATE_METRICS, GATE_ROLES, Fallback, Gate, Validation
+from onbrand.recipe.gate import GATE_METRICS, GATE_ROLES, METRIC_ROLES, Fallback, Gate, Validation
 from onbrand.recipe.settings import Settings
 from onbrand.recipe.stage import (
     LOSS_ROLES,
@@ -30,6 +30,7 @@ __all__ = [
     "GATE_METRICS",
     "GATE_ROLES",
     "LOSS_ROLES",
+    "METRIC_ROLES",
     "OWN_LOSSES",
     "SEEN_LOSSES",
     "STAGE_LOSSES",

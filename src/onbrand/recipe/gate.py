@@ -11,7 +11,7 @@ from onbrand.errors import RecipeError, instead
 from onbrand.recipe.settings import Settings
 from onbrand.recipe.stage import LossTerm, Stage
 
-__all__ = ["GATE_METRICS", "GATE_ROLES", "Fallback", "Gate", "Validation"]
+__all__ = ["GATE_METRICS", "GATE_ROLES", "METRIC_ROLES", "Fallback", "Gate", "Validation"]
 
 GATE_METRICS: Mapping[str, Literal["higher", "lower"]] = {
     "identity": "higher",
@@ -29,7 +29,18 @@ GATE_METRICS: Mapping[str, Literal["higher", "lower"]] = {
 """What a gate, or an early stop, can read, and which way is better: the training-side figures of
 the validation pictures (docs/diagnosis.md says what each means), and the loss on held-out ones."""
 
-GATE_ROLES = ("identity", "alignment", "parsing", "pose")
+METRIC_ROLES: Mapping[str, str] = {
+    "identity": "identity",
+    "alignment": "alignment",
+    "directional_alignment": "alignment",
+    "shape_doubt": "parsing",
+    "pose_variety": "pose",
+    "background_detail": "parsing",
+    "prior_drift": "identity",
+}
+"""One of them that is read through a model of the pack -> the role of that model."""
+
+GATE_ROLES = tuple(dict.fromkeys(METRIC_ROLES.values()))
 """Roles of a pack through which they are read."""
 
 

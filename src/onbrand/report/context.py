@@ -71,6 +71,7 @@ class ReportContext:
     `sentence` is the verdict ("Ship detail: …"), `good` whether something ships. `prompts` name the
     grid's rows. `chance` gives what guessing would reach, per metric. `lineage` pairs what was used
     with its fingerprint; `facts` are short (name, value) pairs; `commands` reproduce the page.
+    `borrowed` says whose encoders measured, where they are not of the base's own pack.
     """
 
     brand: str
@@ -92,3 +93,4 @@ class ReportContext:
     diagnosis: Sequence[str] = ()
     evidence: Sequence[Evidence] = ()
     chance: Mapping[str, float] = field(default_factory=dict)
+    borrowed: str = ""

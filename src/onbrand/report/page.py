@@ -267,6 +267,7 @@ def build_page(context: ReportContext) -> str:
         num_seeds=max((len(row) for c in columns for row in c.rows), default=1),
         grid=grid_rows(context, chosen) if columns else [],
         table=figures_table(context, chosen),
+        borrowed=context.borrowed,
         evidence=[_evidence(fault) for fault in context.evidence if fault.pairs],
         curves=curves,
         neighbours=[_neighbour(pair) for pair in closest],

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from onbrand.artifacts import BrandModel, Pictures
 from onbrand.brief import Brief, Objective
 from onbrand.errors import DatasetError, counted
-from onbrand.events import Listener, silent
-from onbrand.road.picture import Request, draw, parents_of, warning_once, with_lora
+from onbrand.events import Listener, silent, warning_once
+from onbrand.road.picture import draw, parents_of, with_lora
 from onbrand.road.places import open_brand
+from onbrand.road.request import Request
 
 if TYPE_CHECKING:
     from PIL.Image import Image

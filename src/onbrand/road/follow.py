@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from onbrand.brief import Brief
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
 __all__ = ["Followed", "followed_from"]
 
+Rows = list[list[str]]
+"""Prompts by window, then by text."""
+
 
 @dataclass(frozen=True)
 class Followed:
-    """The identities, where each may be (white on black; none: strips from left to right, for a
-    single one everywhere), and how strongly; `name` says by content what pictures depend on."""
+    """The identities, where each may be (white on black; none: side by side, for a single one
+    everywhere), and how strongly; `name` says by content what pictures depend on."""
 
     identities: tuple[Identity, ...]
     masks: tuple[Image, ...]
@@ -41,43 +45,50 @@ class Followed:
 
         way = model.way or load_adapter(model, pack)
         who = torch.stack([torch.from_numpy(identity.who.copy()) for identity in self.identities])
-        masks = self._regions(model.num_px) if self.masks or len(who) > 1 else None
-        way.show(who, masks_nhw=masks, strength=self.strength)
+        way.show(who, masks_nhw=self._regions(model.num_px), strength=self.strength)
         return model
 
-    def _regions(self, side_px: int) -> Tensor:
-        """[n, side, side] in [0, 1]."""
+    def told(self, say: Callable[[str], str], brief: Brief, texts: Sequence[str]) -> Rows:
+        """What each of the windows is told: of whom an identity has words, in these; else as `say`
+        makes a text a prompt. All whom masks keep apart are in one picture with one prompt."""
+        if self.masks and len(self.identities) > 1:
+            return [[say(text) for text in texts]]
+        return [
+            [brief.other_prompt(t, who.description) if who.description else say(t) for t in texts]
+            for who in self.identities
+        ]
+
+    def _regions(self, side_px: int) -> Tensor | None:
+        """[n, side, side] in [0, 1]; None without masks."""
         import numpy as np
         import torch
 
         from onbrand import pixels
 
-        num = len(self.identities)
-        if self.masks:
-            fitted = [pixels.fit(mask, side_px).convert("L") for mask in self.masks]
-            grey = [np.asarray(mask, np.float32) / 255 for mask in fitted]
-            return torch.from_numpy(np.stack(grey))
-        strips = torch.zeros(num, side_px, side_px)
-        for k in range(num):
-            strips[k, :, k * side_px // num : (k + 1) * side_px // num] = 1
-        return strips
+        if not self.masks:
+            return None
+        fitted = [pixels.fit(mask, side_px).convert("L") for mask in self.masks]
+        return torch.from_numpy(np.stack([np.asarray(m, np.float32) / 255 for m in fitted]))
 
 
 def followed_from(
     pack: Pack,
     base: str,
+    checkpoint: Path | None,
     identities: Sequence[str | Path],
     masks: Sequence[str | Path],
     strength: float | None,
 ) -> Followed | None:
     """The identities in these folders, shown as strongly as `strength` says (None: 1); None for
-    none. `base` is the name that `pack` was opened by.
+    none. `base` is the name that `pack` was opened by, `checkpoint` what will be put on it.
 
     Raises `InputError` when another encoder than the pack's made one, when the masks are not one
-    for each, and for masks or a strength without an identity; `ArtifactError` for no identity
-    there, `PictureError` for a mask that is no picture.
+    for each, for masks or a strength without an identity, and for masks or several identities where
+    the checkpoint's way keeps none apart; `PackError` for a base that can show none,
+    `ArtifactError` for no identity there, `PictureError` for a mask that is no picture.
     """
     from onbrand import pixels
+    from onbrand.models.identity import check_followed
 
     if not identities:
         if masks:
@@ -100,7 +111,9 @@ def followed_from(
             )
     if masks and len(masks) != len(known):
         raise InputError(f"{len(known)} identities need as many masks, there are {len(masks)}")
+    check_followed(pack, checkpoint, apart=bool(masks) or len(known) > 1)
     regions = tuple(pixels.flatten(pixels.read(mask)) for mask in masks)
     told = [fingerprint_file(identity.root / VECTORS) for identity in known]
     told += [fingerprint_file(Path(mask)) for mask in masks]
+    told += ["side by side"] if len(known) > 1 and not masks else []
     return Followed(known, regions, strength, " ".join([*told, f"{strength:g}"]))

@@ -18,6 +18,8 @@ from onbrand.events import Advanced, Finished, Listener, Noted, Skipped, Started
 from onbrand.files import HEX_DIGITS, fingerprint_file, make_folder, storage_errors
 from onbrand.models.parts import PARTS
 from onbrand.road.places import place_of
+from onbrand.road.safety import rejecter
+from onbrand.road.words import refuse_words
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,17 +47,23 @@ def make_identity(
     pictures: Path | str | Sequence[Path | str],
     *,
     name: str | None = None,
+    description: str = "",
     base: str = "pocket",
     emit: Listener = silent,
 ) -> Identity:
     """Reads the pictures (files, or folders of them) of one character and writes its identity into
     the folder `out`: a vector that generation can follow without any training, and one per part.
 
+    `description` says in words who it is ("a red penguin mascot in a sweater"); pictures that show
+    it are told that in place of what the brand's brief says of its own subject.
+
     One to five pictures do; they should show the same character in different scenes. What cannot
-    be read is told as `Skipped`. A call that was stopped is made again; an identity that lay there
-    is replaced, which is told as `Noted` where it shows other pictures.
-    Raises `InputError` without a usable picture or when `out` is a file or holds
-    something else, `PackError` for a base without an identity encoder.
+    be read, or what the base's checker refuses, is told as `Skipped`. A call that was stopped is
+    made again; an identity that lay there is replaced, which is told as `Noted` where it shows
+    other pictures.
+    Raises `InputError` without a usable picture or when `out` is a file or holds something else,
+    `PromptError` for a description that must not be said, `PackError` for a base without an
+    identity encoder.
     """
     from onbrand import pixels
     from onbrand.models import open_pack
@@ -64,14 +72,21 @@ def make_identity(
     _refuse_other_things(root)
     shown: list[tuple[Path, Image.Image]] = []
     files = _files([pictures] if isinstance(pictures, Path | str) else pictures)
+    pack = open_pack(place_of(base))
+    refuse_words(pack, [description], "the identity's description")
+    reject = rejecter(pack)
     for path in files:
         try:
-            shown.append((path, pixels.flatten(pixels.read(path))))
+            picture = pixels.flatten(pixels.read(path))
         except PictureError as fault:
             emit(Skipped(str(path), str(fault)))
+            continue
+        if reason := reject(picture):
+            emit(Skipped(str(path), reason))
+        else:
+            shown.append((path, picture))
     if not shown:
         raise InputError(f"no usable picture among {counted(len(files), 'file')}: name some")
-    pack = open_pack(place_of(base))
     emit(Started(TASK, len(shown), "pictures"))
     encoder, each, parts = _embed(pack, [picture for _, picture in shown])
     emit(Advanced(TASK, len(shown)))
@@ -91,6 +106,7 @@ def make_identity(
         who=_mean(each),
         each=each,
         parts=parts,
+        description=" ".join(description.split()),
     )
     _put_down(identity)
     emit(Finished(TASK, {"pictures": len(shown)}))

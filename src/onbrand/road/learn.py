@@ -11,7 +11,7 @@ from onbrand.errors import DatasetError, GateFailed, counted
 from onbrand.events import Listener, Noted, Warned, silent
 from onbrand.recipe import Recipe
 from onbrand.road.places import Places, open_brand, place_of
-from onbrand.road.start import curate
+from onbrand.road.start import curate_for
 
 if TYPE_CHECKING:
     from onbrand.judging import Choice
@@ -37,13 +37,15 @@ def plan(
 
     places = open_brand(brand)
     chosen = _recipe(places, recipe, base)
+    pack = open_pack(chosen.base)
+    training.check_pack(chosen, pack)
     with places.alone():
-        dataset = curate(brand, emit=emit)
+        dataset = curate_for(places, pack, emit=emit)
         return training.forecast(
             dataset,
             places.brief(),
             chosen,
-            open_pack(chosen.base),
+            pack,
             sample=generation.sample,
             emit=emit,
         )
@@ -63,18 +65,23 @@ def train(
     Processes that `accelerate launch` started train together, and each returns the model.
 
     Raises `GateFailed` when a stage missed its gate: everything trained is kept, later stages are
-    not begun, and the best stage so far is the one to ship.
+    not begun, and the best stage so far is the one to ship. What the base cannot give, `PackError`,
+    and words that must not be shown, `PromptError`, are told before anything is written.
     """
     from onbrand import training
+    from onbrand.models import open_pack
 
     places = open_brand(brand)
     chosen = _recipe(places, recipe, base)
     workers = training.launched()
     emit = emit if workers.is_first else silent
+    with workers.first_goes_first():  # who may fetch the base
+        pack = open_pack(chosen.base)
+    training.check_pack(chosen, pack)
     with places.alone() if workers.is_first else nullcontext():
         with workers.first_goes_first():
             if workers.is_first:
-                curate(brand, emit=emit)
+                curate_for(places, pack, emit=emit)
             dataset = Dataset.load(places.dataset)
         model = train_into(places, places.model, chosen, dataset, workers=workers, emit=emit)
     failed = training.failed_gate(model)
@@ -95,8 +102,6 @@ def train_into(
     """The recipe's stages on the dataset, trained into the folder `out` (resuming what is there),
     with the stage to ship chosen, whose files are loaded in plain diffusers. A failed gate is no
     error here (`training.failed_gate`)."""
-    from onbrand import training
-    from onbrand.models import open_pack
 
     model = _train(places, out, recipe, dataset, arm="onbrand", workers=workers, emit=emit)
     choice = choice_of(model)
@@ -105,7 +110,6 @@ def train_into(
     emit(Noted(told) if choice.good else Warned(f"{told} Look before you ship."))
     if workers is None or workers.is_first:
         model.save()
-        training.check_shipped(model, open_pack(recipe.base), emit=emit)
     return model
 
 

@@ -15,6 +15,7 @@ from onbrand.road.contest import open_contest
 from onbrand.road.places import Places, open_brand
 
 if TYPE_CHECKING:
+    from onbrand.models.packs import Pack
     from onbrand.report import Column, Curve, Evidence, Neighbour, Shown
 
 __all__ = ["report"]
@@ -70,9 +71,24 @@ def report(
         diagnosis=found.verdict.diagnosis,
         evidence=_evidence(found),
         chance={"retrieval_fraction": found.references.gallery.chance},
+        borrowed=_borrowed(contest.pack),
     )
     write_report(places.root, context)
     return found.judgement
+
+
+def _borrowed(pack: Pack) -> str:
+    """Whose encoders measure what the base's pack has none of its own for; "" where it has all."""
+    from onbrand.judging.eyes import borrowed_judges
+
+    roles = borrowed_judges(pack)
+    if not roles:
+        return ""
+    return (
+        f"The base, {pack.name}, brings no encoders of its own for {', '.join(roles)}: those of "
+        f"the pack {pack.fallback} look instead. They know {pack.fallback_knows} alone, so be wary "
+        "of their figures on anything else."
+    )
 
 
 def _column(arm: str, found: Comparison) -> Column:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 from time import monotonic
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Picture, Pictures
 from onbrand.brief import Brief
+from onbrand.curation import Reject, let_in
 from onbrand.errors import InputError, PromptError
-from onbrand.events import Advanced, Event, Finished, Listener, Started, Warned, silent
+from onbrand.events import Advanced, Finished, Listener, Started, Warned, silent, warning_once
 from onbrand.files import (
-    fingerprint_bytes,
     fingerprint_file,
     make_folder,
     storage_errors,
@@ -28,48 +29,28 @@ from onbrand.models.samplers import check_sampler
 from onbrand.road.follow import Followed, followed_from
 from onbrand.road.guide import Guide, guide_from
 from onbrand.road.places import Places, open_brand
+from onbrand.road.request import Request
+from onbrand.road.safety import refusal, rejecter
 from onbrand.road.words import refuse_words, warn_of_unseen_words
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
 __all__ = [
-    "Request",
     "checkpoint_of",
     "draw",
     "generate",
     "negative_of",
     "parents_of",
-    "warning_once",
     "with_lora",
     "write_sheet",
 ]
 
 PICTURES_PER_CALL = 8
 SHEET_NAME = "sheet.png"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be drawn: prompt i with seed i, and everything else the pixels depend on; with
-    `size_px` None as large as the base's own pictures."""
-
-    prompts: tuple[str, ...]
-    seeds: tuple[int, ...]
-    num_steps: int
-    guidance: float
-    negative_prompt: str = ""
-    sampler: str = ""
-    parents: Mapping[str, str] = field(default_factory=dict)
-    size_px: int | None = None
-
-    def fingerprint(self) -> str:
-        """Changes when any picture would."""
-        told = asdict(self)
-        if self.size_px is None:  # the base's own, as before there was another
-            told.pop("size_px")
-        return fingerprint_bytes(json.dumps(told, sort_keys=True).encode())
 
 
 def generate(
@@ -98,20 +79,22 @@ def generate(
     untouched base; None takes the checkpoint to ship. What the brief lists under `never` goes into
     the negative prompt before `negative_prompt`. `sampler` is a name of models.samplers, "" the
     pack's own. A call that was stopped goes on where it stopped when it is made again. Warns of
-    words that the base has never seen.
+    words that the base has never seen. A picture that the base's checker refuses, where its pack
+    names one, is not written, and a `Warned` tells its seed.
 
     All of them follow the edges of the picture `edges`, or a `drawing` as it is (white edges or an
     OpenPose figure, on black), as strictly as `strength` says (None: 1), if one is given.
 
     They show the characters of `identities`, folders that `make_identity` wrote; that needs no
     training: a brand without a trained model, or `stage` "base", is drawn by its base. Several
-    characters stand from left to right, or where `masks` (white on black, one each) say; a single
-    one stands anywhere, or where its mask says. `identity_strength` None is 1.
+    characters stand side by side in a wider picture, or in a square one where `masks` (white on
+    black, one each) say, which takes a base that draws several figures; a single one stands
+    anywhere, or where its mask says. `identity_strength` None is 1.
 
-    Raises `PromptError` for empty prompts and refused words, `InputError` for an untrained brand
-    without identities, an unknown stage, two things to follow, or a strength of nothing,
-    `PictureError` for a mask or a drawing that is no picture, `PackError` for a base without the
-    ControlNet or the identity adapter that is asked for.
+    Raises `PromptError` for empty prompts, refused words and where every picture is refused,
+    `InputError` for an untrained brand without identities, an unknown stage, things that cannot be
+    followed together, or a strength of nothing, `PictureError` for a mask or a drawing that is no
+    picture, `PackError` for a base without the ControlNet or the adapter that is asked for.
     """
     from onbrand import pixels
 
@@ -120,28 +103,30 @@ def generate(
     _check(asked, num_per_prompt, num_steps, seed, guidance)
     check_sampler(sampler)
     source = _source(places, stage, untrained=bool(identities or masks))
-    full = [source.say(text) for text in asked]
     pack = open_pack(source.base)
-    refuse_words(pack, full)
-    warn_of_unseen_words(pack, full, source.brief, emit)
     guide = guide_from(pack, edges, drawing, strength, source.size_px)
-    followed = followed_from(pack, source.base, identities, masks, identity_strength)
-    parents = dict(source.parents)
-    parents |= {"guide": guide.name} if guide else {}
-    parents |= {"identity": followed.name} if followed else {}
+    followed = followed_from(
+        pack, source.base, source.checkpoint, identities, masks, identity_strength
+    )
+    told = _told(pack, source, followed, guide, asked)
+    warn_of_unseen_words(pack, list(chain.from_iterable(told)), source.brief, emit)
+    followable = {"guide": guide, "identity": followed}
+    names = {name: one.name for name, one in followable.items() if one}
     request = Request(
-        prompts=tuple(prompt for prompt in full for _ in range(num_per_prompt)),
-        seeds=tuple(seed + k for _ in full for k in range(num_per_prompt)),
+        prompts=_each(told[0], num_per_prompt),
+        seeds=tuple(seed + k for _ in asked for k in range(num_per_prompt)),
         num_steps=num_steps,
         guidance=guidance,
         sampler=sampler,
         negative_prompt=negative_of(places.brief(), negative_prompt),
-        parents=parents,
+        parents={**source.parents, **names},
         size_px=source.size_px,
+        beside=tuple(_each(row, num_per_prompt) for row in told[1:]),
     )
     root = _folder_for(places, request)
     artist = partial(_artist, pack, source.checkpoint, followed)
-    shots = draw(artist, request, root, task="drawing", guide=guide, emit=emit)
+    reject = rejecter(pack)
+    shots = draw(artist, request, root, task="drawing", guide=guide, reject=reject, emit=emit)
     if guide:
         pixels.write_png(guide.drawing, root / "drawing.png", None)
     write_sheet(shots, asked, num_per_prompt)
@@ -155,18 +140,22 @@ def draw(
     *,
     task: str,
     guide: Guide | None = None,
+    reject: Reject = let_in,
     emit: Listener,
 ) -> Pictures:
     """Draws what `request` asks into `root`, keeping pictures that an earlier call already drew.
 
     `artist` gives the model and is called only when something is missing. Pictures are written as
-    they are made, so a stop loses at most one batch.
+    they are made, so a stop loses at most one batch. Those that `reject` gives a reason against are
+    not written and not among the result; a `Warned` tells their seeds. Where none is left the
+    folder is removed, and a `PromptError` says so.
     """
     from onbrand import generation, pixels
 
     _claim(root, request)
     files = [f"{index:03d}.png" for index in range(len(request.prompts))]
     missing = [index for index, file in enumerate(files) if not (root / file).is_file()]
+    reasons: dict[int, str] = {}
     if missing:
         model, once, begun = artist(), warning_once(emit), monotonic()
         emit(Started(task, len(missing), "pictures"))
@@ -181,14 +170,24 @@ def draw(
                 negative_prompt=request.negative_prompt,
                 sampler=request.sampler,
                 size_px=request.size_px,
+                beside=[[row[i] for i in batch] for row in request.beside],
                 emit=lambda event: once(event) if isinstance(event, Warned) else None,
                 **(guide.settings(len(batch)) if guide else {}),
             )
             for index, image in zip(batch, images, strict=True):
-                pixels.write_png(image, root / files[index], _label(request, index))
+                if reason := reject(image):
+                    reasons[index] = reason
+                else:
+                    pixels.write_png(image, root / files[index], request.label(index))
             done = first + len(batch)
             emit(Advanced(task, done, {"s/picture": (monotonic() - begun) / done}))
-        emit(Finished(task, {"pictures": len(missing), "seconds": monotonic() - begun}))
+        made = len(missing) - len(reasons)
+        emit(Finished(task, {"pictures": made, "seconds": monotonic() - begun}))
+    if len(reasons) == len(files):
+        rmtree(root)
+        raise PromptError(f"{refusal(request, reasons)}. Say it in other words.")
+    if reasons:
+        emit(Warned(refusal(request, reasons)))
     shots = Pictures(
         root=root,
         items=tuple(
@@ -200,11 +199,31 @@ def draw(
                 guidance=request.guidance,
             )
             for index, file in enumerate(files)
+            if index not in reasons
         ),
         parents=dict(request.parents),
     )
     shots.save()
     return shots
+
+
+def _told(
+    pack: Pack, source: _Source, followed: Followed | None, guide: Guide | None, asked: list[str]
+) -> list[list[str]]:
+    """The prompts, a row for each who stands beside others. Refuses words, and what cannot be
+    followed together."""
+    if followed is None:
+        told = [[source.say(text) for text in asked]]
+    else:
+        told = followed.told(source.say, source.brief, asked)
+    if guide and len(told) > 1:
+        raise InputError("several characters follow a drawing only where masks say: one for each")
+    refuse_words(pack, list(chain.from_iterable(told)))
+    return told
+
+
+def _each(texts: Sequence[str], num: int) -> tuple[str, ...]:
+    return tuple(text for text in texts for _ in range(num))
 
 
 def negative_of(brief: Brief, asked: str) -> str:
@@ -277,20 +296,6 @@ def _artist(pack: Pack, checkpoint: Path | None, followed: Followed | None) -> D
     return followed.shown_by(model, pack) if followed else model
 
 
-def warning_once(emit: Listener) -> Listener:
-    """Passes everything on, but a warning that is repeated a single time."""
-    heard: set[Event] = set()
-
-    def hear(event: Event) -> None:
-        if isinstance(event, Warned):
-            if event in heard:
-                return
-            heard.add(event)
-        emit(event)
-
-    return hear
-
-
 def _check(
     prompts: Sequence[str], num_per_prompt: int, num_steps: int, seed: int, guidance: float
 ) -> None:
@@ -351,26 +356,14 @@ def _claim(root: Path, request: Request) -> None:
     )
 
 
-def _label(request: Request, index: int) -> dict[str, str]:
-    return {
-        "Software": "onbrand",
-        "prompt": request.prompts[index],
-        "negative_prompt": request.negative_prompt,
-        "seed": str(request.seeds[index]),
-        "num_steps": str(request.num_steps),
-        "guidance": str(request.guidance),
-        **({"sampler": request.sampler} if request.sampler else {}),
-        **{f"parent_{name}": value for name, value in request.parents.items()},
-    }
-
-
 def write_sheet(shots: Pictures, prompts: Sequence[str], num_per_prompt: int) -> None:
-    """Puts all pictures on one page, sheet.png in their folder: a row per prompt."""
+    """Puts all pictures on one page, sheet.png in their folder: a row per prompt that has any."""
     from onbrand import pixels
     from onbrand.sheet import contact_sheet
 
-    images = [shots.open(index) for index in range(len(shots.items))]
-    rows = [
-        images[first : first + num_per_prompt] for first in range(0, len(images), num_per_prompt)
-    ]
-    pixels.write_png(contact_sheet(rows, prompts), shots.root / SHEET_NAME, None)
+    rows: dict[int, list[Image]] = {}
+    for index, item in enumerate(shots.items):
+        row = int(Path(item.file).stem) // num_per_prompt
+        rows.setdefault(row, []).append(shots.open(index))
+    page = contact_sheet(list(rows.values()), [prompts[row] for row in rows])
+    pixels.write_png(page, shots.root / SHEET_NAME, None)

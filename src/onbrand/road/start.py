@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onbrand import curation
 from onbrand.artifacts import Dataset
 from onbrand.events import Listener, Warned, silent
 from onbrand.models import may_be_on_hub, open_pack
 from onbrand.recipe import Recipe
-from onbrand.road.places import open_brand, place_of
+from onbrand.road.places import Places, open_brand, place_of
+from onbrand.road.safety import guard_of, pack_for_words
 
-__all__ = ["curate", "new"]
+if TYPE_CHECKING:
+    from onbrand.models.packs import Pack
+
+__all__ = ["curate", "curate_for", "new"]
 
 
 def new(
@@ -33,12 +38,15 @@ def new(
     `pictures` and `lookalikes` are folders, files or patterns. `brief` is a brief.toml to begin
     from; `subject`, `trigger` and `description` win over it. `recipe` is a built-in name or a file,
     `base` stands in for the recipe's. What cannot be used is told as `Skipped` events and listed in
-    the dataset. Nothing is left behind when it fails.
+    the dataset; so is a picture that the base's checker refuses, if it names one. Nothing is left
+    behind when it fails.
 
     Raises `InputError` when the folder is there already, `DatasetError` without a usable picture,
-    `PackError` or `WeightsError` when `base` is neither a usable model nor could be on the hub.
+    `PromptError` for words of the brief or of a caption that must not be shown, `PackError` or
+    `WeightsError` when the base is neither a usable model nor could be on the hub.
     """
     _check_base(base, recipe, emit)
+    pack = pack_for_words(base or Recipe.load(recipe).base)
     return curation.make_brand(
         Path(name),
         pictures=_paths(pictures),
@@ -49,6 +57,7 @@ def new(
         brief=None if brief is None else Path(brief),
         recipe=recipe,
         base=None if base is None else place_of(base),
+        guard=guard_of(pack),
         emit=emit,
     )
 
@@ -56,11 +65,23 @@ def new(
 def curate(brand: str | Path = ".", *, emit: Listener = silent) -> Dataset:
     """Reads the brand's pictures/ anew and freezes them into dataset/, which training reads.
 
-    Pictures that are also in lookalikes/ are left out. Raises `DatasetError` when none can be used.
+    Pictures that are also in lookalikes/, or that the checker of the recipe's base refuses, are
+    left out. Raises `DatasetError` when none can be used, `PromptError` for words of the brief or
+    of a caption that must not be shown, `PackError` for no such base.
     """
     places = open_brand(brand)
+    return curate_for(places, pack_for_words(places.recipe().base), emit=emit)
+
+
+def curate_for(places: Places, pack: Pack, *, emit: Listener) -> Dataset:
+    """`curate`, by the rules of this pack."""
     return curation.curate(
-        places.pictures, places.brief(), places.dataset, lookalikes=places.lookalikes, emit=emit
+        places.pictures,
+        places.brief(),
+        places.dataset,
+        lookalikes=places.lookalikes,
+        guard=guard_of(pack),
+        emit=emit,
     )
 
 

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["refuse_words", "warn_of_unseen_words"]
 
 
-def refuse_words(pack: Pack, prompts: Sequence[str]) -> None:
-    """Raises `PromptError` for a prompt with a word that the pack lists as not to be shown."""
-    for prompt in prompts:
-        if found := pack.refused_in(prompt):
+def refuse_words(pack: Pack, texts: Sequence[str], what: str = "the prompt") -> None:
+    """Raises `PromptError` for a text with a word that the pack lists as not to be shown; `what`
+    says in the error what the texts are."""
+    for text in texts:
+        if found := pack.refused_in(text):
             reasons = ", ".join(f"'{word}' ({about})" for word, about in found.items())
             raise PromptError(
-                f"the prompt '{prompt}' is refused: {reasons} is on the word list of what must not "
+                f"{what} '{text}' is refused: {reasons} is on the word list of what must not "
                 "be shown. Say it in other words, or leave it out."
             )
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onbrand.training.checks import check_pack
     from onbrand.training.rehearsal import Forecast, StageForecast, forecast
     from onbrand.training.seams import Sampler, Scorer
     from onbrand.training.stage_plan import StagePlan, plan
-    from onbrand.training.stages import base_metrics, check_shipped, failed_gate, loss_curves, train
+    from onbrand.training.stages import base_metrics, failed_gate, loss_curves, train
     from onbrand.training.workers import ALONE, Workers, launched
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
     "StagePlan",
     "Workers",
     "base_metrics",
-    "check_shipped",
+    "check_pack",
     "failed_gate",
     "forecast",
     "launched",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "check_pack": "checks",
     **dict.fromkeys(("Forecast", "StageForecast", "forecast"), "rehearsal"),
     **dict.fromkeys(("Sampler", "Scorer"), "seams"),
     **dict.fromkeys(("StagePlan", "plan"), "stage_plan"),

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import DatasetError, PackError, RecipeError, counted
 from onbrand.events import Listener, Noted, Warned
 from onbrand.models.device import chosen_device
-from onbrand.recipe import LOSS_ROLES, Recipe, Stage
+from onbrand.models.packs import Pack
+from onbrand.recipe import LOSS_ROLES, METRIC_ROLES, Recipe, Stage
 from onbrand.training.rates import too_fast
 from onbrand.training.session import Session
 from onbrand.training.stage_plan import StagePlan
 from onbrand.training.workers import Workers
 
-if TYPE_CHECKING:
-    from onbrand.models.packs import Pack
-
-__all__ = ["check", "tell_of_heads", "warn_of_cut_captions"]
+__all__ = ["check", "check_pack", "tell_of_heads", "warn_of_cut_captions"]
 
 SMALL_FRACTION = 0.75
 
@@ -36,9 +33,10 @@ def check(
     losses will be used. Raises DatasetError, RecipeError, PackError."""
     if not dataset.train:
         raise DatasetError(f"{dataset.root} has no training picture: add some, and train again.")
+    if stages:
+        check_pack(recipe, pack)
     for stage in stages:
         for variant in recipe.variants(stage):
-            _need_roles(variant, pack)
             _need_parts(stage.kind, variant.batch_size, variant.gradient_accumulation, workers)
     for p in plans:
         _need_parts(p.name, p.batch_size, p.num_parts, workers)
@@ -51,8 +49,10 @@ def check(
                 f"batch_size to {len(dataset.train)} or less, or add pictures."
             )
         )
-    if stages and (told := too_fast(recipe, pack)):
-        emit(Warned(told))
+    if stages:
+        if told := too_fast(recipe, pack):
+            emit(Warned(told))
+        _warn_of_borrowed(recipe, pack, emit)
     _warn_of_small(dataset, recipe.resolution_px or pack.num_px, emit)
     if recipe.precision == "float16" and chosen_device() == "cpu":
         emit(
@@ -87,36 +87,88 @@ def _need_parts(name: str, batch_size: int, num_parts: int, workers: Workers) ->
         )
 
 
-def _need_roles(stage: Stage, pack: Pack) -> None:
-    """Refuse a loss that looks through a role which the pack, its fallback included, lacks, or has
-    in a form that teaches nothing."""
-    from onbrand.models.perception.identity import VISION_TOWERS
-    from onbrand.models.perception.network import architecture
-    from onbrand.models.perception.tags import CAPTIONER
+def check_pack(recipe: Recipe, pack: Pack) -> None:
+    """Refuse a recipe that looks through roles which the pack, its fallback included, lacks or has
+    in a form that teaches nothing, or that shows identities to a base which none can enter.
+    Nothing is loaded. Raises PackError."""
+    from onbrand.models.identity import check_way
 
-    for loss in (name for name, term in stage.losses.items() if term.weight):
-        role = LOSS_ROLES.get(loss)
-        if role is None:
-            continue
+    if recipe.identity.mode != "none":
+        try:
+            check_way(pack, recipe.identity.mode)
+        except PackError as error:
+            raise PackError(f'[identity] mode = "{recipe.identity.mode}": {error}') from error
+    for user, role in _looks(recipe):
         try:
             pack.role(role)
         except PackError as error:
             raise PackError(
-                f"stage {stage.kind!r} has the loss {loss!r}, which looks through the role "
-                f"{role!r}: {error} Or take the loss out of the recipe."
+                f"{user} looks through the role {role!r}: {error} Or take it out of the recipe."
             ) from error
-        if loss == "perceptual" and architecture(pack, role) in VISION_TOWERS:
-            raise PackError(
-                f"stage {stage.kind!r} has the loss {loss!r}, which compares feature maps, but the "
-                f"identity encoder of pack '{pack.name}' has none that it understands: it needs an "
-                "image classifier. Take the loss out of the recipe."
-            )
-        if loss == "own_tags" and architecture(pack, role) == CAPTIONER:
-            raise PackError(
-                f"stage {stage.kind!r} has the loss {loss!r}, but the tagger of pack "
-                f"'{pack.name}' writes captions, which have no gradient: it needs one that tells "
-                "attributes. Take the loss out of the recipe."
-            )
+    for stage in recipe.stage:
+        for variant in recipe.variants(stage):
+            _need_gradients(variant, pack)
+
+
+def _looks(recipe: Recipe) -> list[tuple[str, str]]:
+    """(what looks at pictures, the role it looks through) of the recipe's losses, heads,
+    gates, early stop and identity; each once."""
+    found = []
+    for stage in (variant for one in recipe.stage for variant in recipe.variants(one)):
+        for loss in (name for name in stage.losses if stage.weight(name)):
+            if loss in LOSS_ROLES:
+                found.append((f"the loss {loss!r} of stage {stage.kind!r}", LOSS_ROLES[loss]))
+        if stage.head_weight not in (None, 1):
+            found.append((f"head_weight of stage {stage.kind!r}", "parsing"))
+    for gate in recipe.gate:
+        for metric in (gate.metric, *gate.not_worse):
+            if metric in METRIC_ROLES:
+                found.append((f"the gate on {metric!r} after {gate.after!r}", METRIC_ROLES[metric]))
+    stop = recipe.validation.stop_metric
+    if recipe.validation.stop_every and stop in METRIC_ROLES:
+        found.append((f"the early stop on {stop!r}", METRIC_ROLES[stop]))
+    if recipe.identity.mode != "none":
+        found.append(("[identity]", "identity"))
+    return list(dict.fromkeys(found))
+
+
+def _warn_of_borrowed(recipe: Recipe, pack: Pack, emit: Listener) -> None:
+    """Tell which losses and gates look through another pack's eyes, and what those know."""
+    looks = _looks(recipe)
+    if "faces" not in pack.roles:  # faces, whose expression is read, are found by the parser
+        looks += [(user, "parsing") for user, role in looks if role == "expression"]
+    borrowed = pack.borrowed(role for _, role in looks)
+    if not borrowed:
+        return
+    told = (f"{r!r} ({', '.join(user for user, role in looks if role == r)})" for r in borrowed)
+    emit(
+        Warned(
+            f"pack '{pack.name}' has no model of its own for {' and '.join(told)}: those of the "
+            f"pack '{pack.fallback}' look instead, and they know {pack.fallback_knows} alone. Of "
+            "other pictures they may be wrong: name models for these roles under [roles] in "
+            "pack.toml, or take out of the recipe what looks through them."
+        )
+    )
+
+
+def _need_gradients(stage: Stage, pack: Pack) -> None:
+    """Refuse a loss whose role the pack has in a form that teaches nothing."""
+    from onbrand.models.perception.identity import VISION_TOWERS
+    from onbrand.models.perception.network import architecture
+    from onbrand.models.perception.tags import CAPTIONER
+
+    if stage.weight("perceptual") and architecture(pack, "identity") in VISION_TOWERS:
+        raise PackError(
+            f"stage {stage.kind!r} has the loss 'perceptual', which compares feature maps, but the "
+            f"identity encoder of pack '{pack.name}' has none that it understands: it needs an "
+            "image classifier. Take the loss out of the recipe."
+        )
+    if stage.weight("own_tags") and architecture(pack, "tagger") == CAPTIONER:
+        raise PackError(
+            f"stage {stage.kind!r} has the loss 'own_tags', but the tagger of pack "
+            f"'{pack.name}' writes captions, which have no gradient: it needs one that tells "
+            "attributes. Take the loss out of the recipe."
+        )
 
 
 def tell_of_heads(session: Session) -> None:

@@ -361,6 +361,7 @@ class Session:
             "name": f"{self.brief.name} {plan.name}",
             "description": self.brief.description,
             "trigger": self.brief.trigger,
+            "licence": self.brief.licence or _of_the_base(self.pack.licence),
             "stage": plan.name,
             "num_steps": str(num_steps),
             "base": self.pack.name,
@@ -370,6 +371,11 @@ class Session:
             "ss_resolution": f"({self.size_px}, {self.size_px})",
             "modelspec.resolution": f"{self.size_px}x{self.size_px}",
         }
+
+
+def _of_the_base(licence: str) -> str:
+    """What the header says where the brief names no licence; "unknown" where neither does."""
+    return f"{licence} (the base's)" if licence else "unknown"
 
 
 def checkpoint_period(num_steps: int) -> int:

@@ -37,13 +37,11 @@ from onbrand.training.tries import pass_gates
 from onbrand.training.workers import ALONE, Workers
 
 if TYPE_CHECKING:
-    from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
 __all__ = [
     "ARMS",
     "base_metrics",
-    "check_shipped",
     "failed_gate",
     "loss_curves",
     "plan",
@@ -105,7 +103,7 @@ def train(
             tell_of_heads(session)
         model = _run_stages(session, history, plans, arm, rate, stop_after)
         if workers.is_first:
-            _test_export(session, model)
+            _test_exports(session, model)
     workers.wait()
     emit(Finished("training", {"stages": len(model.stages)}))
     return model
@@ -290,38 +288,33 @@ def _last_good(stages: Sequence[StageResult]) -> dict[str, str]:
     return {"stage": good[-1], "reason": f"{good[-1]} is the last good stage."}
 
 
-def _test_export(session: Session, model: BrandModel) -> None:
-    """Test the last good stage's files against the model in memory, where it has that stage."""
-    # with an identity it predicts more than the LoRA that is tested here
-    alone = model.ship["stage"] == model.stages[-1].name and session.model.way is None
-    with session.evaluating():
-        check_shipped(model, session.pack, session.model if alone else None, emit=session.emit)
+def _test_exports(session: Session, model: BrandModel) -> None:
+    """Load the files of every stage that was not tested yet in plain diffusers, on one base;
+    load_test.json beside them keeps what came out.
 
-
-def check_shipped(
-    model: BrandModel,
-    pack: Pack,
-    in_memory: DiffusionModel | None = None,
-    *,
-    emit: Listener = silent,
-) -> None:
-    """Load the files of the stage to ship in plain diffusers, once; load_test.json keeps what came
-    out. `in_memory` has that stage's adapter on it, if anything has.
-
-    Raises WeightsError when they do not give what was trained.
+    The last stage is compared with the model in memory, the others with what our own reader makes
+    of their files. Raises WeightsError when they do not give what was trained.
     """
-    from onbrand.models.adapters import check_export
+    from onbrand.models.diffusion import load_diffusion
+    from onbrand.models.load_test import check_export
 
-    folder = model.checkpoint(None)
-    path = folder / "load_test.json"
-    if path.is_file():
+    folders = {stage.name: model.root / stage.folder for stage in model.stages}
+    untested = {name: f for name, f in folders.items() if not (f / "load_test.json").is_file()}
+    if not untested:
         return
-    differences = check_export(folder, pack, model=in_memory)
-    write_json_atomic(path, {"largest_difference": differences})
-    emit(
+    plain = load_diffusion(session.pack, device="cpu")
+    found: dict[str, float] = {}
+    with session.evaluating():
+        for name, folder in untested.items():
+            # with an identity the model in memory predicts more than the LoRA that is tested
+            alone = name == model.stages[-1].name and session.model.way is None
+            differences = check_export(folder, plain, model=session.model if alone else None)
+            write_json_atomic(folder / "load_test.json", {"largest_difference": differences})
+            found |= {file: max(found.get(file, 0.0), d) for file, d in differences.items()}
+    session.emit(
         Noted(
-            f"{model.ship['stage']} loads in plain diffusers from {' and from '.join(differences)} "
-            f"(largest difference {max(differences.values()):.1g})."
+            f"{' and '.join(untested)} load in plain diffusers from {', '.join(found)} "
+            f"(largest difference {max(found.values()):.1g})."
         )
     )
 

@@ -23,12 +23,15 @@ Identities = Annotated[
         "--identity",
         "-i",
         help="Show the character of this folder (onbrand identity make), without training; "
-        "repeat it for several, who stand from left to right.",
+        "repeat it for several, who stand side by side in a wider picture.",
     ),
 ]
 Masks = Annotated[
     list[Path] | None,
-    typer.Option(help="Where each identity may be: white on black, in order."),
+    typer.Option(
+        help="Where each identity may be in a square picture: white on black, in order. Several "
+        "take a base that draws several figures, which the built-in one does not."
+    ),
 ]
 IdentityStrength = Annotated[
     float | None, typer.Option(min=0.0, help="How strongly to show the identity (1).")

@@ -33,6 +33,13 @@ def make(
         list[Path], typer.Argument(help="Pictures of one character, or folders of them.")
     ],
     name: Annotated[str | None, typer.Option(help="Another name than the folder's.")] = None,
+    description: Annotated[
+        str,
+        typer.Option(
+            help="Who it is, in words that the base knows, where that is not the brand's own "
+            "subject: 'a red penguin mascot in a sweater'."
+        ),
+    ] = "",
     base: Annotated[
         str, typer.Option(help="The base it is for: a pack's name, hub id or folder.")
     ] = "pocket",
@@ -49,7 +56,9 @@ def make(
 
     kept = "stopped; no identity was written. Run the same command again to make it."
     with showing(kept) as emit:
-        identity = road.make_identity(out, pictures, name=name, base=base, emit=emit)
+        identity = road.make_identity(
+            out, pictures, name=name, description=description, base=base, emit=emit
+        )
     parts = ", ".join(identity.parts) or "no part"
     made = counted(len(identity.pictures), "picture")
     typer.echo(f"{identity.name}: {made}, parts found: {parts}", err=True)
@@ -74,7 +83,8 @@ def show(
     from onbrand.report import figure
 
     identity = Identity.load(folder)
-    title = escape(f"{identity.name}, for the base {identity.base}")
+    who = f"{identity.name}, {identity.description}" if identity.description else identity.name
+    title = escape(f"{who}, for the base {identity.base}")
     table = Table(title=title, title_justify="left")
     table.add_column("picture")
     table.add_column("cosine to the others", justify="right")

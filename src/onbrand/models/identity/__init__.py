@@ -13,6 +13,8 @@ from __future__ import annotations
 from onbrand.models.identity.attended import AttendedWay
 from onbrand.models.identity.files import (
     IDENTITY_FILE,
+    check_followed,
+    check_way,
     load_adapter,
     load_way,
     open_way,
@@ -28,6 +30,8 @@ __all__ = [
     "IdentityWay",
     "ModulationWay",
     "TokensWay",
+    "check_followed",
+    "check_way",
     "detach_identity",
     "load_adapter",
     "load_way",

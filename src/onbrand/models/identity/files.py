@@ -16,28 +16,62 @@ from onbrand.files import write_json_atomic
 from onbrand.models.identity.attended import AttendedWay, fresh_state
 from onbrand.models.identity.modulation import ModulationWay
 from onbrand.models.identity.tokens import TokensWay
-from onbrand.models.identity.way import IdentityWay
+from onbrand.models.identity.way import IdentityWay, check_network
 from onbrand.models.packs import Pack
 from onbrand.models.tensors import write_tensors
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
 
-__all__ = ["IDENTITY_FILE", "load_adapter", "load_way", "open_way", "save_way"]
+__all__ = [
+    "IDENTITY_FILE",
+    "check_followed",
+    "check_way",
+    "load_adapter",
+    "load_way",
+    "open_way",
+    "save_way",
+]
 
 IDENTITY_FILE = "ip_adapter.safetensors"
 WAY_FILE = "identity.safetensors"
 WHO = "who"
+WAYS: Mapping[str, type[IdentityWay]] = {
+    way.name: way for way in (AttendedWay, TokensWay, ModulationWay)
+}
+
+
+def check_way(pack: Pack, name: str) -> type[IdentityWay]:
+    """The way of that name. Nothing is loaded. Raises InputError for no such way, PackError for a
+    base that no identity can enter."""
+    check_network(pack)
+    if name not in WAYS:
+        raise InputError(f"no way {name!r} for an identity: there are {', '.join(WAYS)}")
+    return WAYS[name]
+
+
+def check_followed(pack: Pack, checkpoint: Path | None, *, apart: bool) -> None:
+    """Refuse, before anything is loaded, identities that could not be shown: through the way in a
+    checkpoint's folder, else through the pack's adapter; `apart` says that each has its own place.
+
+    Raises PackError for a base that no identity can enter or that has no adapter, InputError where
+    the way keeps none apart, WeightsError for a damaged file.
+    """
+    name = None if checkpoint is None else _header(checkpoint / WAY_FILE).get("onbrand.way")
+    way = check_way(pack, name or AttendedWay.name)
+    if name is None:
+        _need_adapter(pack)
+    if apart:
+        way.need_regions()
 
 
 def open_way(model: DiffusionModel, name: str, *, embedding_dim: int, seed: int = 0) -> IdentityWay:
-    """An untrained way of that name on the model. Raises InputError for no such way."""
+    """An untrained way of that name on the model. Raises as `check_way` does."""
+    check_way(model.pack, name)
     if name == AttendedWay.name:
         return AttendedWay(model, fresh_state(model, embedding_dim, seed=seed))
-    for kind in (TokensWay, ModulationWay):
-        if name == kind.name:
-            return kind(model, embedding_dim, seed=seed)
-    raise InputError(f"no way {name!r} for an identity: there are attended, tokens, modulation")
+    kind = TokensWay if name == TokensWay.name else ModulationWay
+    return kind(model, embedding_dim, seed=seed)
 
 
 def load_adapter(model: DiffusionModel, pack: Pack) -> AttendedWay:
@@ -45,12 +79,7 @@ def load_adapter(model: DiffusionModel, pack: Pack) -> AttendedWay:
 
     Raises PackError when the pack has none, WeightsError when it is damaged or another base's.
     """
-    if "identity_adapter" not in pack.roles:
-        raise PackError(
-            f"pack '{pack.name}' has no identity adapter: a character cannot be followed from "
-            "pictures alone on this base. Train a LoRA, or take a base whose pack.toml names one "
-            "under [roles] (the built-in pack does)."
-        )
+    _need_adapter(pack)
     return AttendedWay(model, _read(pack.role("identity_adapter") / IDENTITY_FILE))
 
 
@@ -78,9 +107,7 @@ def load_way(model: DiffusionModel, folder: Path) -> IdentityWay | None:
     path = folder / WAY_FILE
     if not path.is_file():
         return None
-    state = _read(path)
-    with safe_open(str(path), "pt") as file:
-        header = dict(file.metadata() or {})
+    state, header = _read(path), _header(path)
     theirs = header.get("onbrand.base_fingerprint")
     if theirs != model.pack.fingerprint:
         raise WeightsError(
@@ -98,6 +125,26 @@ def load_way(model: DiffusionModel, folder: Path) -> IdentityWay | None:
     way.trainable(False)
     way.show(who)
     return way
+
+
+def _need_adapter(pack: Pack) -> None:
+    if "identity_adapter" not in pack.roles:
+        raise PackError(
+            f"pack '{pack.name}' has no identity adapter: a character cannot be followed from "
+            "pictures alone on this base. Train a LoRA, or take a base whose pack.toml names one "
+            "under [roles] (the built-in pack does)."
+        )
+
+
+def _header(path: Path) -> dict[str, str]:
+    """What the file tells of itself; {} where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        with safe_open(str(path), "pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is damaged: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:

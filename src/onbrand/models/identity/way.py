@@ -16,8 +16,9 @@ from onbrand.models.families.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
+    from onbrand.models.packs import Pack
 
-__all__ = ["IdentityWay", "detach_identity"]
+__all__ = ["IdentityWay", "check_network", "detach_identity"]
 
 
 class IdentityWay(ABC):
@@ -27,14 +28,10 @@ class IdentityWay(ABC):
 
     name: ClassVar[str]
     masked: ClassVar[bool] = False
-    """Whether it can keep each of several identities to its own region."""
+    """Whether it can keep each of several identities to its own region or window."""
 
     def __init__(self, model: DiffusionModel, embedding_dim: int) -> None:
-        if model.family.network != "unet":
-            raise PackError(
-                f"pack '{model.pack.name}' is {model.family.title}: an identity enters U-Nets only "
-                "(Stable Diffusion 1.x, 2.x and XL) in this version. Train a LoRA without one."
-            )
+        check_network(model.pack)
         detach_identity(model)
         self.model = model
         self.embedding_dim = embedding_dim
@@ -49,10 +46,11 @@ class IdentityWay(ABC):
         self, who_nd: Tensor | None, *, masks_nhw: Tensor | None = None, strength: float = 1.0
     ) -> None:
         """From now on sampling shows these identities [n, d] (None: nobody), each in its region
-        (masks in [0, 1] of the picture's size) where masks are given, so strongly.
+        (masks in [0, 1] of the picture's size) where masks are given, so strongly. Several without
+        masks stand side by side (identity/windows.py).
 
-        Raises InputError for another encoder's vectors, several identities without masks, and
-        masks where this way knows none.
+        Raises InputError for another encoder's vectors, another number of masks, and masks or
+        several identities where this way keeps none apart.
         """
         if who_nd is not None and who_nd.shape[-1] != self.embedding_dim:
             raise InputError(
@@ -60,13 +58,26 @@ class IdentityWay(ABC):
                 f"{self.embedding_dim}: it was made by another encoder. Make it anew with the pack "
                 f"'{self.model.pack.name}'."
             )
-        if masks_nhw is not None and not self.masked:
-            raise InputError(f"the way '{self.name}' knows no regions; 'attended' does.")
         num = 0 if who_nd is None else len(who_nd)
-        if num > 1 and (masks_nhw is None or len(masks_nhw) != num):
-            told = 0 if masks_nhw is None else len(masks_nhw)
-            raise InputError(f"{num} identities need a region each, there are {told}: they mix.")
+        if masks_nhw is not None or num > 1:
+            self.need_regions()
+        if num > 1 and masks_nhw is not None and len(masks_nhw) != num:
+            raise InputError(
+                f"{num} identities need a region each, there are {len(masks_nhw)}: they mix."
+            )
         self.who_nd, self.masks_nhw, self.strength = who_nd, masks_nhw, strength
+
+    @classmethod
+    def need_regions(cls) -> None:
+        """Raise InputError where this way keeps no identities apart."""
+        if not cls.masked:
+            raise InputError(f"the way '{cls.name}' knows no regions; 'attended' does.")
+
+    @property
+    def num_windows(self) -> int:
+        """How many identities stand side by side, each in a window of its own."""
+        apart = self.who_nd is not None and self.masks_nhw is None
+        return len(self.who_nd) if apart and self.who_nd is not None else 1
 
     def told(self, conditioning: Conditioning) -> Tensor:
         """The identities [b, n, d] of these rows: their own, else nobody."""
@@ -113,6 +124,15 @@ class IdentityWay(ABC):
         """Take these tensors as parameters. Raises KeyError when one is missing."""
         for name, parameter in self.parameters().items():
             parameter.copy_(state[name])
+
+
+def check_network(pack: Pack) -> None:
+    """Raise PackError for a base into whose network no identity can enter. Nothing is loaded."""
+    if pack.family.network != "unet":
+        raise PackError(
+            f"pack '{pack.name}' is {pack.family.title}: an identity enters U-Nets only "
+            "(Stable Diffusion 1.x, 2.x and XL) in this version. Train a LoRA without one."
+        )
 
 
 def with_tokens(conditioning: Conditioning, more_bsd: Tensor) -> Conditioning:

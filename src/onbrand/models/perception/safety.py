@@ -17,7 +17,9 @@ __all__ = ["PictureCheck", "load_picture_check"]
 
 
 class PictureCheck(Protocol):
-    """Says why a picture is refused."""
+    """Says why a picture is refused; it looks at squares of `size_px`."""
+
+    size_px: int
 
     def refused(self, pixels_bchw: Tensor) -> list[str | None]:
         """Per picture in [-1, 1] the reason in words, or None where it may be shown."""

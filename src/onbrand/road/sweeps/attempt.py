@@ -18,14 +18,8 @@ from onbrand.files import write_json_atomic
 from onbrand.models import Pack
 from onbrand.recipe import GATE_METRICS, Recipe
 from onbrand.road.learn import train_into
-from onbrand.road.picture import (
-    Request,
-    draw,
-    negative_of,
-    parents_of,
-    with_lora,
-    write_sheet,
-)
+from onbrand.road.picture import draw, negative_of, parents_of, with_lora, write_sheet
+from onbrand.road.request import Request
 from onbrand.road.sweeps.grid import Combination
 from onbrand.road.sweeps.outcome import State, Trial
 from onbrand.road.sweeps.plan import DONE_NAME, Plan, model_folder, to_see

@@ -115,7 +115,7 @@ def model_folder(places: Places, recipe: Recipe, brief: Brief, dataset: Dataset,
         recipe.model_dump(exclude={"gate", "validation"}),
         base,
         dataset.fingerprint,
-        brief.model_dump(exclude={"prompts", "never", "held_out"}),
+        brief.model_dump(exclude={"prompts", "never", "held_out", "licence"}),
     ]
     return places.sweep / "models" / fingerprint_bytes(json.dumps(facts, sort_keys=True).encode())
 

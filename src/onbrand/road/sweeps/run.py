@@ -14,11 +14,19 @@ from time import monotonic
 
 from onbrand.artifacts import alignment_name
 from onbrand.errors import DatasetError
-from onbrand.events import Advanced, Finished, Listener, Noted, Started, Warned, silent
+from onbrand.events import (
+    Advanced,
+    Finished,
+    Listener,
+    Noted,
+    Started,
+    Warned,
+    silent,
+    warning_once,
+)
 from onbrand.models import open_pack
-from onbrand.road.picture import warning_once
 from onbrand.road.places import Places
-from onbrand.road.start import curate
+from onbrand.road.start import curate_for
 from onbrand.road.sweeps.apply import apply_to_recipe
 from onbrand.road.sweeps.attempt import Attempts
 from onbrand.road.sweeps.outcome import Sweep, Trial
@@ -64,9 +72,10 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
     from onbrand.judging import take, training_scorer
 
     places, begun, emit = plan.places, monotonic(), warning_once(emit)
+    pack = open_pack(plan.recipe.base)
     with places.alone():
         if plan.trains:
-            dataset, brief = curate(places.root, emit=emit), places.brief()
+            dataset, brief = curate_for(places, pack, emit=emit), places.brief()
         else:
             model = places.trained()
             dataset, brief = places.trained_on(model), places.brief_of(model)
@@ -75,7 +84,6 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
                 f"{places.dataset} holds out no picture, so combinations cannot be compared: "
                 "add pictures, or name some under held_out in brief.toml"
             )
-        pack = open_pack(plan.recipe.base)
         held_out = [dataset.open(asset) for asset in dataset.held_out]
         work = Attempts(plan, pack, dataset, brief, training_scorer(pack, held_out), emit)
         base_pictures = work.draw(
