@@ -22,7 +22,7 @@ from PIL import Image
 
 from onbrand.generation import sample
 from onbrand.illustrator import character, illustrate, random_scene
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 from onbrand.models import open_pack
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.identity import load_adapter

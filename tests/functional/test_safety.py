@@ -18,7 +18,7 @@ import onbrand as ob
 from onbrand.app.cli import main
 from onbrand.errors import DatasetError, PromptError
 from onbrand.events import Event, Skipped, Warned
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 from onbrand.models.packs import open_pack
 from onbrand.models.perception.hub import ConceptCheck
 

@@ -13,7 +13,7 @@ from onbrand.bench.eyes.asked import WORLDS_OF, question
 from onbrand.bench.eyes.draws import Seen, draw
 from onbrand.bench.eyes.sturdy import CHANGES, Move, Question, steadiness
 from onbrand.illustrator import PARTS
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 
 SIDE = 64
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from onbrand.errors import PackError
 from onbrand.judging import open_eyes, training_scorer
-from onbrand.judging.eyes import open_features, open_joints, to_pixels
+from onbrand.judging.eyes import open_features, open_joints
+from onbrand.judging.looking import to_pixels
 from onbrand.models import twins
 from onbrand.models.packs import Pack
 

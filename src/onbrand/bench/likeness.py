@@ -10,7 +10,7 @@ from onbrand.bench.read_back import ask
 from onbrand.bench.record import Result, metric
 from onbrand.bench.worlds import WORLDS
 from onbrand.events import Advanced, Started
-from onbrand.judging.eyes import Embed
+from onbrand.judging.looking import Embed
 from onbrand.judging.metrics import frechet_distance
 
 __all__ = ["AT_LEAST", "frechet_ratio"]

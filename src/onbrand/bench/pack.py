@@ -27,7 +27,8 @@ from onbrand.bench.worlds import WORLDS
 from onbrand.errors import InputError, PackError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
-from onbrand.judging.eyes import ReadAttributes, open_features, open_joints, to_pixels
+from onbrand.judging.eyes import open_features, open_joints
+from onbrand.judging.looking import ReadAttributes, to_pixels
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack

@@ -32,7 +32,7 @@ def _restored(model: DiffusionModel, pictures: Sequence[Image.Image]) -> list[np
     """Each picture through encoder and decoder: [h, w, 3] in [0, 1]."""
     import torch
 
-    from onbrand.judging.eyes import to_pixels
+    from onbrand.judging.looking import to_pixels
 
     rows: list[np.ndarray] = []
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from onbrand.bench.record import Result, mean_metric, metric
 from onbrand.bench.worlds import WORLDS
 from onbrand.illustrator import FAULTS
 from onbrand.judging import bootstrap
-from onbrand.judging.eyes import Embed, ReadAttributes
+from onbrand.judging.looking import Embed, ReadAttributes
 from onbrand.judging.metrics import edge_f1
 
 __all__ = ["Figures", "follow_edges", "follow_joints", "heed_negatives"]

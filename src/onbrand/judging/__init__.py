@@ -7,13 +7,7 @@ from __future__ import annotations
 
 from onbrand.judging.choose import Choice, Verdict, choose, diagnose, verdict, with_bars
 from onbrand.judging.diagnosis import Diagnoser, Finding, excesses, findings
-from onbrand.judging.eyes import (
-    Eyes,
-    TrainingScorer,
-    open_eyes,
-    scorer,
-    training_scorer,
-)
+from onbrand.judging.eyes import Eyes, open_eyes
 from onbrand.judging.gallery import OWN, Gallery, character_gallery, folder_gallery
 from onbrand.judging.intervals import bootstrap
 from onbrand.judging.protocol import (
@@ -25,6 +19,7 @@ from onbrand.judging.protocol import (
     evaluation_prompts,
 )
 from onbrand.judging.tradeoff import Take, pareto_front, take
+from onbrand.judging.training_side import TrainingScorer, scorer, training_scorer
 
 __all__ = [
     "OWN",

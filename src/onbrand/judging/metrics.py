@@ -1,7 +1,7 @@
 """What the report measures, as pure functions on numpy arrays.
 
 Embeddings are float arrays [n, d], every row of length 1, so that a dot product is a cosine.
-Which encoder made them is the caller's business (`onbrand.judging.eyes`).
+Which encoder made them is the caller's business.
 """
 
 from __future__ import annotations

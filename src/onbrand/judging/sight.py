@@ -1,7 +1,7 @@
 """What the eyes tell of a set of pictures, as far as diagnoses ask: one pass over each picture.
 
-`open_sight` looks through the training side's roles, which gates may; `twins=True` through the
-evaluation twins, which a report must. Parts are parsed by the one parser there is.
+The training side (`training_side.open_sight`) and the evaluation side (`eyes.open_twin_sight`) look
+through models of their own. Parts are parsed by the one parser there is.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onbrand.judging.eyes import to_pixels
 from onbrand.judging.indices import background_detail, oil, pose_vectors, subject_doubt
+from onbrand.judging.looking import to_pixels
 from onbrand.judging.metrics import layouts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from onbrand.models.packs import Pack
     from onbrand.models.perception import Parsing
-    from onbrand.models.twins import AttributeReader
 
-__all__ = ["SHAPE_FAULTS", "See", "Sight", "open_sight", "sight_through"]
+__all__ = ["SHAPE_FAULTS", "See", "Sight", "sight_through"]
 
 Floats = NDArray[np.float64]
+
 
 SHAPE_FAULTS = ("body", "face", "hand", "product")
 """The faults that a reader of faults may name and that are errors of shape."""
@@ -51,37 +50,17 @@ See = Callable[[Sequence[Image.Image]], Sight]
 """pictures → what is seen on them"""
 
 
-def open_sight(pack: Pack, *, twins: bool = False, batch_size: int = 16) -> See:
-    """Eyes for `Diagnoser`. Doubt is the parser's (`subject_doubt`); a twin that reads faults,
-    where the pack has one, tells the probability of a fault of shape instead.
-
-    Raises PackError when the pack and its fallback lack a parser, a pose or an identity role.
-    """
-    from onbrand.models.perception import load_identity, load_parsing, load_pose
-
-    parser = load_parsing(pack)
-    if not twins:
-        joints, embed = load_pose(pack).joints, load_identity(pack).embed
-        return sight_through(parser, joints, embed, None, pack.num_px, batch_size)
-    from onbrand.models.twins import AttributeReader, IdentityTwin, PoseTwin
-
-    joints, embed = PoseTwin(pack).joints, IdentityTwin(pack).embed
-    reader = AttributeReader(pack) if "attributes" in pack.roles else None
-    return sight_through(parser, joints, embed, reader, pack.num_px, batch_size)
-
-
 def sight_through(
     parser: Parsing,
     joints: Callable[[Tensor], Tensor],
     embed: Callable[[Tensor], Tensor],
-    reader: AttributeReader | None,
+    shape_faults: Callable[[Tensor], Floats] | None,
     size_px: int,
     batch_size: int,
 ) -> See:
-    """`open_sight` of models that are loaded; a `reader` that knows no faults is not asked."""
+    """What models that are loaded see. Doubt of shapes is what `shape_faults` gives for pixels, the
+    probability [n] of one, else the parser's (`subject_doubt`)."""
     behind = parser.labels.index("background")
-    if reader is not None and "fault" not in reader.attributes:
-        reader = None
 
     def see(pictures: Sequence[Image.Image]) -> Sight:
         import torch
@@ -92,7 +71,7 @@ def sight_through(
                 part = pictures[start : start + batch_size]
                 pixels = to_pixels(part, size_px)
                 shares = parser.shares(pixels).float().cpu().numpy()
-                known = subject_doubt(shares, behind) if reader is None else _faults(reader, pixels)
+                known = shape_faults(pixels) if shape_faults else subject_doubt(shares, behind)
                 detail = [
                     background_detail(_fitted(picture, size_px), share[behind])
                     for picture, share in zip(part, shares, strict=True)
@@ -118,9 +97,3 @@ def _fitted(picture: Image.Image, size_px: int) -> Image.Image:
     from onbrand.pixels import fit, flatten
 
     return fit(flatten(picture), size_px)
-
-
-def _faults(reader: AttributeReader, pixels_bchw: Tensor) -> Floats:
-    """The probability of any fault of shape, [n]."""
-    tables = reader.probabilities(pixels_bchw)
-    return np.array([sum(t["fault"].get(tag, 0.0) for tag in SHAPE_FAULTS) for t in tables])

@@ -180,7 +180,7 @@ def _embed(
     """(encoder's fingerprint, unit vectors [n, d] of the pictures, one of each part seen)."""
     import torch
 
-    from onbrand.judging.eyes import to_pixels
+    from onbrand.judging.looking import to_pixels
     from onbrand.models.perception import load_identity, load_parsing
     from onbrand.models.perception.parsing import mask_of
 

@@ -43,7 +43,7 @@ def rejecter(pack: Pack) -> Callable[[Image], str | None]:
         return load_picture_check(pack, device=chosen_device())
 
     def reject(picture: Image) -> str | None:
-        from onbrand.judging.eyes import to_pixels
+        from onbrand.judging.looking import to_pixels
 
         if "safety" not in pack.roles:
             return None

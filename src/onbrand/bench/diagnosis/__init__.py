@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onbrand.bench.characters import drawn_pictures
-from onbrand.bench.diagnosis.again import drawn_again
+from onbrand.bench.diagnosis.again import drawn_again, sights
 from onbrand.bench.diagnosis.failures import failures_of
 from onbrand.bench.diagnosis.plant import FAULTY, SEVERITIES, PlantedSet, planted_sets
 from onbrand.bench.diagnosis.score import calibrated, figures
@@ -122,10 +122,9 @@ def _with_chance(record: Result, again: Result) -> Result:
 def _character(identity: int, pack: Pack, sees: dict[str, See], num_sets: int, seed: int) -> Result:
     """One character's record: per eyes, what is told of clean and of planted sets."""
     from onbrand.judging.diagnosis import Diagnoser
-    from onbrand.judging.sight import open_sight
 
     if not sees:
-        sees |= {eyes: open_sight(pack, twins=eyes == "evaluation") for eyes in EYES}
+        sees |= sights(pack)
     real = drawn_pictures(
         identity, NUM_TRAIN + NUM_HELD_OUT + NUM_MEMORY, size_px=pack.num_px, seed=seed
     )

@@ -14,12 +14,21 @@ from onbrand.bench.record import Result
 from onbrand.illustrator import action, character, random_scene
 
 if TYPE_CHECKING:
+    from onbrand.judging.sight import See
     from onbrand.models.packs import Pack
 
-__all__ = ["drawn_again"]
+__all__ = ["drawn_again", "sights"]
 
 NUM_PROMPTS, NUM_REAL, NUM_TRAIN = 8, 18, 12
 FIRST_SEED = 31_000
+
+
+def sights(pack: Pack) -> dict[str, See]:
+    """Either kind of eyes, by its name."""
+    from onbrand.judging.eyes import open_twin_sight
+    from onbrand.judging.training_side import open_sight
+
+    return {"evaluation": open_twin_sight(pack), "training": open_sight(pack)}
 
 
 def drawn_again(identity: int, pack: Pack, *, num_steps: int, seed: int) -> Result:
@@ -27,7 +36,6 @@ def drawn_again(identity: int, pack: Pack, *, num_steps: int, seed: int) -> Resu
     from onbrand.generation import sample
     from onbrand.judging.diagnosis import Diagnoser, excesses
     from onbrand.judging.indices import drift
-    from onbrand.judging.sight import open_sight
     from onbrand.models.diffusion import load_diffusion
 
     who, rng = character(identity), np.random.default_rng([seed, identity, 0xA6])
@@ -46,8 +54,7 @@ def drawn_again(identity: int, pack: Pack, *, num_steps: int, seed: int) -> Resu
     ]
     real = drawn_pictures(identity, NUM_REAL, size_px=pack.num_px, seed=seed)
     found: Result = {}
-    for eyes in ("evaluation", "training"):
-        see = open_sight(pack, twins=eyes == "evaluation")
+    for eyes, see in sights(pack).items():
         diagnoser = Diagnoser(see, train=real[:NUM_TRAIN], held_out=real[NUM_TRAIN:])
         one, other = (see(pictures) for pictures in sets)
         moved = {"prior_drift": drift(one.identity, other.identity)}

@@ -23,7 +23,7 @@ from torch import Tensor
 from onbrand.bench.eyes.draws import Seen
 from onbrand.bench.eyes.sight import box_iou, click_on, thing
 from onbrand.bench.eyes.sturdy import Move, Question
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 
 if TYPE_CHECKING:
     from onbrand.models.perception import Alignment, Clicks, Embedder, Identity

@@ -19,7 +19,7 @@ from onbrand.bench.record import Result, mean_metric
 from onbrand.illustrator import ATTRIBUTES, Character, Scene, action, character
 from onbrand.illustrator import illustrate as draw
 from onbrand.judging import metrics as m
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 from onbrand.models.perception import Alignment
 
 __all__ = ["prompts_followed"]

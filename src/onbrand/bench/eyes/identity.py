@@ -19,7 +19,7 @@ from onbrand.illustrator import (
     lookalikes,
     random_scene,
 )
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 from onbrand.models.perception.parsing import mask_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from onbrand.bench.emoji import held_out_emoji, nouns
 from onbrand.bench.eyes.look import EYES, Look
 from onbrand.bench.record import Result, metric
 from onbrand.events import Noted
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 
 __all__ = ["PARTS", "Both", "Figures"]
 

@@ -14,7 +14,7 @@ from onbrand.bench.emoji import STYLES, Emoji, emoji_caption
 from onbrand.bench.eyes.identity import Embed, embedded
 from onbrand.bench.eyes.sight import captions_told
 from onbrand.bench.record import Result, mean_metric
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 
 if TYPE_CHECKING:
     from onbrand.models.perception import Alignment, ExpressionReader

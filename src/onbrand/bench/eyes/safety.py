@@ -13,7 +13,7 @@ from onbrand.bench.eyes.draws import Seen
 from onbrand.bench.record import Result, mean_metric
 from onbrand.illustrator import PARTS
 from onbrand.illustrator.parsing import WORN
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 
 if TYPE_CHECKING:
     from onbrand.models.perception import PictureCheck

@@ -16,7 +16,7 @@ from onbrand.bench.record import Result, mean_metric, metric
 from onbrand.illustrator import PARTS
 from onbrand.illustrator.parsing import PARSED, WORN, face_box, parsed
 from onbrand.judging import bootstrap
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 
 if TYPE_CHECKING:
     from torch import Tensor

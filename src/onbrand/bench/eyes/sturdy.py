@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from onbrand.bench.record import Result, mean_metric, metric
-from onbrand.judging.eyes import to_pixels
+from onbrand.judging.looking import to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -153,7 +153,7 @@ def _scores(rows: NDArray[np.float64], line_up: Sequence[NDArray[np.float64]]) -
 
 def _vector(pack: Pack, pictures: Sequence[Image.Image]) -> Tensor:
     """The identity [1, d] of the pictures, by the training side's encoder."""
-    from onbrand.judging.eyes import to_pixels
+    from onbrand.judging.looking import to_pixels
     from onbrand.models.perception import load_identity, mean_identity
 
     return mean_identity(load_identity(pack), to_pixels(pictures, pack.num_px))[None]
