@@ -5,7 +5,7 @@ Light at import: torch enters only through `open_eyes` and `training_scorer`.
 
 from __future__ import annotations
 
-from onbrand.judging.choose import Choice, Verdict, choose, diagnose, verdict, with_bars
+from onbrand.judging.choose import CHOSEN_BY, Choice, Verdict, choose, diagnose, verdict, with_bars
 from onbrand.judging.diagnosis import Diagnoser, Finding, excesses, findings
 from onbrand.judging.eyes import Eyes, open_eyes
 from onbrand.judging.gallery import OWN, Gallery, character_gallery, folder_gallery
@@ -22,6 +22,7 @@ from onbrand.judging.tradeoff import Take, pareto_front, take
 from onbrand.judging.training_side import TrainingScorer, scorer, training_scorer
 
 __all__ = [
+    "CHOSEN_BY",
     "OWN",
     "ArmPictures",
     "Choice",

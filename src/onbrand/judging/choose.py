@@ -15,6 +15,7 @@ from onbrand.judging.diagnosis import findings, percent
 
 __all__ = [
     "ALIGNMENT_TOLERANCE",
+    "CHOSEN_BY",
     "RETRIEVAL_BAR",
     "Choice",
     "Verdict",
@@ -29,6 +30,9 @@ CHOICE_TOLERANCE = 0.10  # sixteen pictures measure no finer
 RETRIEVAL_BAR = 0.90
 DIVERSITY_FLOOR = 0.5
 IDENTITY_TIE = 0.005
+CHOSEN_BY = ("identity", "alignment", "directional_alignment", "diversity")
+"""The training-side figures that `choose` reads."""
+
 SAID = {"alignment": "alignment", "directional_alignment": "alignment of directions"}
 """What tables call the figure by which prompts are followed."""
 
@@ -58,10 +62,10 @@ def choose(
     """The stage to ship, by training-side scores: highest identity among those that still follow
     the prompt (within 10 % of the base's) and still vary (half the base's diversity).
 
-    `stages` maps names, in training order, to {"identity", "alignment", "directional_alignment"?,
-    "diversity"?}; `base` holds the same for the untouched base. Prompts are followed as the
-    directional alignment says, which a brand's traits do not move; where all pictures have one
-    text there is only the plain one. Ties (0.005) go to the later stage: the recipe has it because
+    `stages` maps names, in training order, to figures (`CHOSEN_BY`; the last two may be missing);
+    `base` holds the same for the untouched base. Prompts are followed as the directional alignment
+    says, which a brand's traits do not move; where all pictures have one text there is only the
+    plain one. Ties (0.005) go to the later stage: the recipe has it because
     it helps as a rule, and its gates have seen what it lost. When no stage keeps both, the one with
     the best of these is named and `good` is False.
     """

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-CHOOSING = {"identity", "alignment", "directional_alignment", "diversity"}
-"""The figures by which the stage to ship is chosen."""
-
 
 def command(
     brand: Annotated[Path, typer.Argument(help="The brand's folder.")] = Path(),
@@ -79,6 +76,7 @@ def _table(model: BrandModel) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from onbrand.judging import CHOSEN_BY
     from onbrand.recipe import GATE_METRICS
     from onbrand.report import arm_title, figure, measure
 
@@ -89,7 +87,7 @@ def _table(model: BrandModel) -> None:
     read = {name for gate in model.recipe.gate for name in (gate.metric, *gate.not_worse)}
     for name, better in GATE_METRICS.items():
         values = [stage.metrics.get(name) for stage in model.stages]
-        if name in CHOOSING | read and any(value is not None for value in values):
+        if name in {*CHOSEN_BY, *read} and any(value is not None for value in values):
             cells = ["–" if value is None else figure(name, value) for value in values]
             table.add_row(f"{measure(name).label} {'↑' if better == 'higher' else '↓'}", *cells)
     table.add_row("Steps", *(f"{stage.num_steps:,}" for stage in model.stages))
