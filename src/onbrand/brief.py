@@ -75,7 +75,7 @@ Names of pictures that are kept from training, to measure on. * stands for anyth
 # ["07.png", "side-*"]. With none named, about every fifth is held out.""",
     "licence": """\
 Whose the trained files are and what others may do with them: an SPDX name or a phrase. It is
-# written into their headers; without it they say what the base's licence is.""",
+# written into their headers when they are trained; without it they say the base's.""",
 }
 
 
@@ -180,7 +180,8 @@ class Brief(BaseModel):
 
     def description_prompt(self, text: str) -> str:
         """The text about the described subject, without the trigger (the prompt_only baseline)."""
-        return self.other_prompt(text, self.description)
+        aside = "," in self.description
+        return self._say(text, self.description, beside=self.description, aside=aside)
 
     def trigger_prompt(self, text: str) -> str:
         """The text with the trigger and the kind, as DreamBooth has it: "a kuro fox mascot, …"."""
@@ -192,7 +193,11 @@ class Brief(BaseModel):
         return self._say(text, _with_article(self.subject), beside="", aside=False)
 
     def other_prompt(self, text: str, description: str) -> str:
-        """The text about somebody else, who is described by these words."""
+        """The text about somebody else, who is described by these words. Where it has the subject's
+        with others among them ("a happy fox mascot"), which belong to the picture, "one" stands for
+        them: "a blue cat, a happy one waving"."""
+        if self._cut(text) is None:
+            text = _phrase_pattern(self.subject).sub("one", text)
         return self._say(text, description, beside=description, aside="," in description)
 
     def validation_prompts(self, num: int, captions: Sequence[str] = ()) -> list[str]:

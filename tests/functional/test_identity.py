@@ -17,7 +17,7 @@ import onbrand as ob
 from onbrand import pixels
 from onbrand.app.cli import main
 from onbrand.errors import ArtifactError, InputError, PictureError
-from onbrand.events import Event, Noted, Skipped
+from onbrand.events import Event, Noted, Skipped, Warned
 
 
 @pytest.fixture(scope="module")
@@ -227,13 +227,25 @@ def test_two_stand_side_by_side_each_in_its_own_words(
     )
     assert ob.Identity.load(mika.root).description == "a blue cat"
     both = [identity.root, mika.root]
-    shots = ob.generate("waving", brand, identities=both, num_per_prompt=1, num_steps=2)
+    heard: list[Event] = []
+    shots = ob.generate(
+        "waving", brand, identities=both, num_per_prompt=1, num_steps=2, emit=heard.append
+    )
+    assert not [e for e in heard if isinstance(e, Warned) and "words of their own" in e.message]
     with Image.open(shots.root / "000.png") as picture:
         assert picture.width > picture.height
         said = picture.info["prompt"]
     ours, theirs = said.split(" | ")
     assert ours == shots.items[0].prompt
     assert theirs == "a blue cat, waving"
+    again = ob.make_identity(mika.root, photos / "1.png", base=str(base))
+    assert again.description == "a blue cat", "made anew, it is who it was"
+    silent = ob.make_identity(tmp_path / "silent", photos / "1.png", base=str(base))
+    ob.generate(
+        "waving", brand, identities=[identity.root, silent.root], num_per_prompt=1, num_steps=2,
+        emit=heard.append,
+    )  # fmt: skip
+    assert [e for e in heard if isinstance(e, Warned) and "no words of their own" in e.message]
     guided = Path(shutil.copytree(base, tmp_path / "guided"))
     add_controlnet(guided)
     brand = ob.new(tmp_path / "brand", pictures=photos / "0.png", subject="fox", base=str(guided))

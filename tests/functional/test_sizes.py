@@ -129,6 +129,15 @@ def test_exported_files_say_whose_they_are(brand: Path) -> None:
         assert file.metadata()["onbrand.licence"] == "Apache-2.0 (the base's)"
 
 
+def test_a_brand_names_its_own_licence(tiny_pack_folder: Path, tmp_path: Path) -> None:
+    """What the brief says of it is what the files say."""
+    root = brand_of(tmp_path, tiny_pack_folder)
+    ob.Brief.load(root).model_copy(update={"licence": "LicenseRef-Kuro"}).save(root)
+    folder = ob.train(root).checkpoint()
+    with safe_open(str(folder / "kohya.safetensors"), "pt") as file:
+        assert file.metadata()["modelspec.license"] == "LicenseRef-Kuro"
+
+
 def test_a_finished_stage_keeps_no_moments(brand: Path) -> None:
     """Its checkpoint holds parameters alone, and is still what a second call goes on from."""
     kept = brand / "model" / "stages" / "01-appearance" / "resume.safetensors"

@@ -60,6 +60,19 @@ def test_the_class_prompt_never_says_the_trigger() -> None:
         assert "kuro" not in KURO.class_prompt(text).lower()
 
 
+def test_somebody_else_is_described_and_is_not_the_subject() -> None:
+    """Their words stand where the text speaks of the subject, or before it; the subject's own with
+    others among them become "one"."""
+    brief = Brief(name="Kuro", subject="fox mascot", description="a round orange fox mascot")
+    told = {
+        "waving": "a blue cat, waving",
+        "{subject} waving": "a blue cat waving",
+        "a fox mascot waving": "a blue cat waving",
+        "a happy fox mascot waving": "a blue cat, a happy one waving",
+    }
+    assert {text: brief.other_prompt(text, "a blue cat") for text in told} == told
+
+
 def test_articles_fit_the_next_word() -> None:
     """a fox, an orange fox."""
     assert Brief(name="Momo", subject="orange fox").class_prompt("") == "an orange fox"

@@ -108,6 +108,23 @@ def test_pictures_are_wide_and_each_stands_in_its_place(model: DiffusionModel) -
     assert by_left[:third].mean() > by_left[-third:].mean()
 
 
+def test_sdxl_is_told_the_windows_size(family_pack: Callable[[str], Pack]) -> None:
+    """Its time ids say the size of what the network looks at, not of the canvas."""
+    model = followed_by(family_pack("sdxl"))
+    show(model, 1, 2)
+    seen, inner = [], model.network.forward
+
+    def recorder(*given: Any, **named: Any) -> Any:
+        seen.append(named["added_cond_kwargs"]["time_ids"][0].tolist())
+        return inner(*given, **named)
+
+    model.network.forward = recorder
+    sample(model, ["a fox"], seeds=[1], num_steps=1)
+    side = model.num_px
+    assert len(seen) >= 2
+    assert {tuple(ids) for ids in seen} == {(side, side, 0, 0, side, side)}
+
+
 def test_windows_and_drawings_do_not_go_together(model: DiffusionModel) -> None:
     """A ControlNet reads one square drawing, not a window of it."""
     show(model, 1, 2)

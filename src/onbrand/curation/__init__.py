@@ -63,7 +63,7 @@ def curate(
 
     A picture that also lies in `lookalikes` is not trained on, nor one that `guard` rejects. Raises
     `DatasetError` when no picture can be used, saying where it looked and what it skipped, and what
-    `guard` raises for words; the dataset that was in `out` then stays as it was.
+    `guard` raises for the brief's words; the dataset that was in `out` then stays as it was.
     """
     places = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     others = find([lookalikes]) if lookalikes is not None and Path(lookalikes).exists() else None
@@ -71,7 +71,7 @@ def curate(
     emit_remarks(finding, emit)
     if not finding.pictures:
         raise nothing_usable(finding)
-    guard.check_words(brief, finding)
+    guard.check_words(brief, finding, emit)
     keys = _keys(others) if others else {}
     return freeze(finding, brief, Path(out), lookalike_keys=keys, reject=guard.reject, emit=emit)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from onbrand.brief import Brief
 from onbrand.curation.ingest import Finding, Reject, let_in
+from onbrand.errors import PromptError
+from onbrand.events import Listener, Warned
 
 __all__ = ["OPEN", "Guard", "Refuse"]
 
@@ -23,15 +25,26 @@ class Guard:
     refuse: Refuse
     reject: Reject
 
-    def check_words(self, brief: Brief, finding: Finding) -> None:
-        """Look at all that prompts are made of: the brief's words and the captions found. What
-        must never appear (`never`) may be named. Raises as `refuse` does."""
+    def check_words(self, brief: Brief, finding: Finding, emit: Listener) -> None:
+        """Look at the brief's words, which prompts are made of, and raise as `refuse` does; what
+        must never appear (`never`) may be named. Captions tell what a picture shows, in a shoe
+        shop's "nude pumps": theirs are told as one `Warned`, all of them."""
         for field in SAID:
             self.refuse([getattr(brief, field)], f"the brief's {field}")
         self.refuse(brief.prompts, "the brief's prompt")
+        told = []
         for found in finding.pictures:
-            if not found.is_variant:
+            try:
                 self.refuse([found.caption], f"the caption of {found.name}")
+            except PromptError as fault:
+                told += [] if found.is_variant else [str(fault).partition(" is refused: ")[0]]
+        if told:
+            emit(
+                Warned(
+                    f"{'; '.join(told)}: a word in it is on the list of what must not be shown. It "
+                    "is learned as it stands; prompts with it are refused."
+                )
+            )
 
 
 def _say_anything(texts: Sequence[str], what: str) -> None:

@@ -81,7 +81,7 @@ def make_brand(
     emit_remarks(finding, emit)
     others.pictures += [replace(found, note="") for found in finding.pictures if found.is_variant]
     finding.pictures = [found for found in finding.pictures if not found.is_variant]
-    guard.check_words(begun, finding)
+    guard.check_words(begun, finding, emit)
 
     fresh = place.resolve().with_name(f".{place.name}.{secrets.token_hex(3)}.making")
     with storage_errors(place):

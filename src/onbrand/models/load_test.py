@@ -1,4 +1,5 @@
-"""The load test: what training exported, loaded in plain diffusers, gives what was trained."""
+"""The load test: exported files in plain diffusers give what the model in memory gives, or else
+what our own reader makes of them."""
 
 from __future__ import annotations
 
@@ -15,12 +16,18 @@ from onbrand.models.diffusion import DiffusionModel, quiet_libraries
 from onbrand.models.identity import IDENTITY_FILE, detach_identity, load_way
 from onbrand.models.lora_files import DIFFUSERS_FILE, KOHYA_FILE
 
-__all__ = ["check_export"]
+__all__ = ["check_export", "exported"]
 
 LARGEST_DIFFERENCE = 1e-4
 PROBE = "a red fox waving"
 PROBE_SIDE = 16
 """Latents: a wrong layer shows in each of them, and a large base's own many take long."""
+
+
+def exported(folder: Path) -> list[Path]:
+    """The files there that others may load."""
+    names = (DIFFUSERS_FILE, KOHYA_FILE, IDENTITY_FILE)
+    return [folder / name for name in names if (folder / name).is_file()]
 
 
 @torch.no_grad()

@@ -68,6 +68,7 @@ ROLES = (*JUDGE_ROLES, "controlnet", "identity_adapter")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 SPELLED = re.compile(r"[\w@$]+(?:-[\w@$]+)*")
 DISGUISES = str.maketrans("013457@$", "oieastas")
+OTHER_THINGS = ("gore-tex", "six-gore", "same-sex")  # compounds that mean nothing of the kind
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 
@@ -185,6 +186,8 @@ class Pack:
             plain = word.lower().translate(DISGUISES).replace("_", "-")
             parts = [plain, *plain.split("-")]
             singular = [part.removesuffix("s") for part in parts]
+            if plain in OTHER_THINGS:
+                continue
             about = next(filter(None, map(self.refused_words.get, [*parts, *singular])), None)
             if about:
                 found[word] = about

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from onbrand.artifacts.identity import VECTORS, Identity
 from onbrand.errors import InputError
+from onbrand.events import Listener, Warned
 from onbrand.files import fingerprint_file
 
 if TYPE_CHECKING:
@@ -57,6 +58,19 @@ class Followed:
             [brief.other_prompt(t, who.description) if who.description else say(t) for t in texts]
             for who in self.identities
         ]
+
+    def warn_of_namesakes(self, emit: Listener) -> None:
+        """Tell of several who stand side by side and are all told what the brief says, which is
+        true of one of them at most."""
+        alike = [who.name for who in self.identities if not who.description]
+        if len(alike) > 1 and not self.masks:
+            emit(
+                Warned(
+                    f"{' and '.join(alike)} have no words of their own, so that all are told what "
+                    "the brief says of its subject, and may look alike: say who they are with "
+                    "onbrand identity make … --description."
+                )
+            )
 
     def _regions(self, side_px: int) -> Tensor | None:
         """[n, side, side] in [0, 1]; None without masks."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onbrand.artifacts.folder import MANIFEST
 from onbrand.artifacts.identity import VECTORS, Identity, IdentityPicture
-from onbrand.errors import InputError, PictureError, counted
+from onbrand.errors import ArtifactError, InputError, PictureError, counted
 from onbrand.events import Advanced, Finished, Listener, Noted, Skipped, Started, silent
 from onbrand.files import HEX_DIGITS, fingerprint_file, make_folder, storage_errors
 from onbrand.models.parts import PARTS
@@ -47,7 +47,7 @@ def make_identity(
     pictures: Path | str | Sequence[Path | str],
     *,
     name: str | None = None,
-    description: str = "",
+    description: str | None = None,
     base: str = "pocket",
     emit: Listener = silent,
 ) -> Identity:
@@ -55,7 +55,8 @@ def make_identity(
     the folder `out`: a vector that generation can follow without any training, and one per part.
 
     `description` says in words who it is ("a red penguin mascot in a sweater"); pictures that show
-    it are told that in place of what the brand's brief says of its own subject.
+    it are told that in place of what the brand's brief says of its own subject. None keeps that of
+    an identity which is made anew.
 
     One to five pictures do; they should show the same character in different scenes. What cannot
     be read, or what the base's checker refuses, is told as `Skipped`. A call that was stopped is
@@ -73,7 +74,8 @@ def make_identity(
     shown: list[tuple[Path, Image.Image]] = []
     files = _files([pictures] if isinstance(pictures, Path | str) else pictures)
     pack = open_pack(place_of(base))
-    refuse_words(pack, [description], "the identity's description")
+    described = _description_of(root) if description is None else " ".join(description.split())
+    refuse_words(pack, [described], "the identity's description")
     reject = rejecter(pack)
     for path in files:
         try:
@@ -106,7 +108,7 @@ def make_identity(
         who=_mean(each),
         each=each,
         parts=parts,
-        description=" ".join(description.split()),
+        description=described,
     )
     _put_down(identity)
     emit(Finished(TASK, {"pictures": len(shown)}))
@@ -137,6 +139,14 @@ def _refuse_other_things(root: Path) -> None:
     names = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     if not all(_KEPT.fullmatch(name) or _HALF.fullmatch(name) for name in names):
         raise InputError(f"{root} is there and holds no identity: name another folder")
+
+
+def _description_of(root: Path) -> str:
+    """That of the identity in the folder; "" where there is none, or a damaged one."""
+    try:
+        return Identity.load(root).description
+    except ArtifactError:
+        return ""
 
 
 def _tell_of_another(root: Path, keys: Sequence[str], emit: Listener) -> None:

@@ -100,9 +100,7 @@ def train_into(
     emit: Listener = silent,
 ) -> BrandModel:
     """The recipe's stages on the dataset, trained into the folder `out` (resuming what is there),
-    with the stage to ship chosen, whose files are loaded in plain diffusers. A failed gate is no
-    error here (`training.failed_gate`)."""
-
+    with the stage to ship chosen. A failed gate is no error here (`training.failed_gate`)."""
     model = _train(places, out, recipe, dataset, arm="onbrand", workers=workers, emit=emit)
     choice = choice_of(model)
     model.ship = {"stage": choice.stage, "reason": choice.reason}

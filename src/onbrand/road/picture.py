@@ -104,12 +104,13 @@ def generate(
     check_sampler(sampler)
     source = _source(places, stage, untrained=bool(identities or masks))
     pack = open_pack(source.base)
-    guide = guide_from(pack, edges, drawing, strength, source.size_px)
     followed = followed_from(
         pack, source.base, source.checkpoint, identities, masks, identity_strength
     )
-    told = _told(pack, source, followed, guide, asked)
-    warn_of_unseen_words(pack, list(chain.from_iterable(told)), source.brief, emit)
+    told = _told(pack, source, followed, asked, emit)
+    guide = guide_from(pack, edges, drawing, strength, source.size_px)
+    if guide and len(told) > 1:
+        raise InputError("several characters follow a drawing only where masks say: one for each")
     followable = {"guide": guide, "identity": followed}
     names = {name: one.name for name, one in followable.items() if one}
     request = Request(
@@ -208,17 +209,17 @@ def draw(
 
 
 def _told(
-    pack: Pack, source: _Source, followed: Followed | None, guide: Guide | None, asked: list[str]
+    pack: Pack, source: _Source, followed: Followed | None, asked: list[str], emit: Listener
 ) -> list[list[str]]:
-    """The prompts, a row for each who stands beside others. Refuses words, and what cannot be
-    followed together."""
-    if followed is None:
-        told = [[source.say(text) for text in asked]]
-    else:
+    """The prompts, a row for each who stands beside others. Refuses words, and warns of those that
+    mean nothing to the base or the same for all."""
+    told = [[source.say(text) for text in asked]]
+    if followed:
         told = followed.told(source.say, source.brief, asked)
-    if guide and len(told) > 1:
-        raise InputError("several characters follow a drawing only where masks say: one for each")
-    refuse_words(pack, list(chain.from_iterable(told)))
+        followed.warn_of_namesakes(emit)
+    every = list(chain.from_iterable(told))
+    refuse_words(pack, every)
+    warn_of_unseen_words(pack, every, source.brief, emit)
     return told
 
 

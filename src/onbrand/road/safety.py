@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onbrand.models.perception import PictureCheck
     from onbrand.road.request import Request
 
-__all__ = ["guard_of", "pack_for_words", "refusal", "rejecter"]
+__all__ = ["guard_of", "pack_for_rules", "refusal", "rejecter"]
 
 
 def guard_of(pack: Pack) -> Guard:
@@ -25,7 +25,7 @@ def guard_of(pack: Pack) -> Guard:
     return Guard(partial(refuse_words, pack), rejecter(pack))
 
 
-def pack_for_words(base: str) -> Pack:
+def pack_for_rules(base: str) -> Pack:
     """The pack whose rules count before training: the base's, where it is here. For a hub id, which
     is not fetched for that, the built-in one's. Raises PackError and WeightsError for no pack."""
     return open_pack(DEFAULT_PACK if may_be_on_hub(base) else base)

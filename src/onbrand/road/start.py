@@ -12,7 +12,7 @@ from onbrand.events import Listener, Warned, silent
 from onbrand.models import may_be_on_hub, open_pack
 from onbrand.recipe import Recipe
 from onbrand.road.places import Places, open_brand, place_of
-from onbrand.road.safety import guard_of, pack_for_words
+from onbrand.road.safety import guard_of, pack_for_rules
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
@@ -42,11 +42,11 @@ def new(
     behind when it fails.
 
     Raises `InputError` when the folder is there already, `DatasetError` without a usable picture,
-    `PromptError` for words of the brief or of a caption that must not be shown, `PackError` or
+    `PromptError` for words of the brief that must not be shown, `PackError` or
     `WeightsError` when the base is neither a usable model nor could be on the hub.
     """
     _check_base(base, recipe, emit)
-    pack = pack_for_words(base or Recipe.load(recipe).base)
+    pack = pack_for_rules(base or Recipe.load(recipe).base)
     return curation.make_brand(
         Path(name),
         pictures=_paths(pictures),
@@ -66,11 +66,11 @@ def curate(brand: str | Path = ".", *, emit: Listener = silent) -> Dataset:
     """Reads the brand's pictures/ anew and freezes them into dataset/, which training reads.
 
     Pictures that are also in lookalikes/, or that the checker of the recipe's base refuses, are
-    left out. Raises `DatasetError` when none can be used, `PromptError` for words of the brief or
-    of a caption that must not be shown, `PackError` for no such base.
+    left out. Raises `DatasetError` when none can be used, `PromptError` for words of the
+    brief that must not be shown, `PackError` for no such base.
     """
     places = open_brand(brand)
-    return curate_for(places, pack_for_words(places.recipe().base), emit=emit)
+    return curate_for(places, pack_for_rules(places.recipe().base), emit=emit)
 
 
 def curate_for(places: Places, pack: Pack, *, emit: Listener) -> Dataset:

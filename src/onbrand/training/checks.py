@@ -87,6 +87,10 @@ def _need_parts(name: str, batch_size: int, num_parts: int, workers: Workers) ->
         )
 
 
+CHOOSING_ROLES = ("identity", "alignment")
+"""What the stage to ship is chosen through, gates or none."""
+
+
 def check_pack(recipe: Recipe, pack: Pack) -> None:
     """Refuse a recipe that looks through roles which the pack, its fallback included, lacks or has
     in a form that teaches nothing, or that shows identities to a base which none can enter.
@@ -134,7 +138,7 @@ def _looks(recipe: Recipe) -> list[tuple[str, str]]:
 
 def _warn_of_borrowed(recipe: Recipe, pack: Pack, emit: Listener) -> None:
     """Tell which losses and gates look through another pack's eyes, and what those know."""
-    looks = _looks(recipe)
+    looks = [*_looks(recipe), *(("the choice of a stage", role) for role in CHOOSING_ROLES)]
     if "faces" not in pack.roles:  # faces, whose expression is read, are found by the parser
         looks += [(user, "parsing") for user, role in looks if role == "expression"]
     borrowed = pack.borrowed(role for _, role in looks)

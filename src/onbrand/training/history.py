@@ -158,9 +158,9 @@ class History:
             self.emit(
                 Warned(f"changed since stage {result.name} was trained: {names}; it {again}.")
             )
+            (checkpoint.parent / "load_test.json").unlink(missing_ok=True)
             if checkpoint in changed:
                 checkpoint.unlink(missing_ok=True)
-                (checkpoint.parent / "load_test.json").unlink(missing_ok=True)
         return None if changed or not checkpoint.exists() else result
 
     def keep_try(self, index: int, result: StageResult, then: Mapping[str, Any]) -> None:

@@ -375,7 +375,7 @@ class Session:
 
 def _of_the_base(licence: str) -> str:
     """What the header says where the brief names no licence; "unknown" where neither does."""
-    return f"{licence} (the base's)" if licence else "unknown"
+    return "unknown" if licence in ("", "unknown") else f"{licence} (the base's)"
 
 
 def checkpoint_period(num_steps: int) -> int:

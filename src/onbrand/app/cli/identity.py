@@ -34,12 +34,12 @@ def make(
     ],
     name: Annotated[str | None, typer.Option(help="Another name than the folder's.")] = None,
     description: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Who it is, in words that the base knows, where that is not the brand's own "
             "subject: 'a red penguin mascot in a sweater'."
         ),
-    ] = "",
+    ] = None,
     base: Annotated[
         str, typer.Option(help="The base it is for: a pack's name, hub id or folder.")
     ] = "pocket",

@@ -71,7 +71,10 @@ class IdentityWay(ABC):
     def need_regions(cls) -> None:
         """Raise InputError where this way keeps no identities apart."""
         if not cls.masked:
-            raise InputError(f"the way '{cls.name}' knows no regions; 'attended' does.")
+            raise InputError(
+                f"the way '{cls.name}' knows no regions: it shows one identity, everywhere. "
+                "'attended' keeps several apart."
+            )
 
     @property
     def num_windows(self) -> int:

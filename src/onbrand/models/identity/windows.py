@@ -58,6 +58,8 @@ def side_by_side(
             more = {**added_cond_kwargs, "image_embeds": [who[:, k : k + 1] for who in people]}
             if told.pooled is not None:
                 more["text_embeds"] = _in_place(more["text_embeds"], told.pooled)
+            if "time_ids" in more:
+                more["time_ids"] = _sized(more["time_ids"], side_px)
             words = _in_place(encoder_hidden_states, told.tokens)
             seen = whole(
                 sample[..., first : first + side], timestep, words, added_cond_kwargs=more, **named
@@ -75,6 +77,13 @@ def side_by_side(
 def _in_place(given: Tensor, told: Tensor) -> Tensor:
     """`given` with its last rows, the prompts', replaced."""
     return torch.cat([given[: -len(told)], told.to(given)])
+
+
+def _sized(time_ids: Tensor, side_px: int) -> Tensor:
+    """SDXL's [b, 6], height, width, top, left, height, width, of a window, not of the canvas."""
+    sized = time_ids.clone()
+    sized[:, 1] = sized[:, 5] = side_px
+    return sized
 
 
 def _shared(side_px: int, unit_px: int) -> int:

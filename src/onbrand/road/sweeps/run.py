@@ -69,10 +69,13 @@ def sweep(
 
 def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Sweep:
     """`sweep` of a plan that was made (and maybe shown) before."""
+    from onbrand import training
     from onbrand.judging import take, training_scorer
 
     places, begun, emit = plan.places, monotonic(), warning_once(emit)
     pack = open_pack(plan.recipe.base)
+    if plan.trains:
+        training.check_pack(plan.recipe, pack)
     with places.alone():
         if plan.trains:
             dataset, brief = curate_for(places, pack, emit=emit), places.brief()
