@@ -313,7 +313,8 @@ def _test_exports(session: Session, model: BrandModel) -> None:
             found |= {file: max(found.get(file, 0.0), d) for file, d in differences.items()}
     session.emit(
         Noted(
-            f"{' and '.join(untested)} load in plain diffusers from {', '.join(found)} "
+            f"{' and '.join(untested)} {'loads' if len(untested) == 1 else 'load'} in plain "
+            f"diffusers from {' and from '.join(found)} "
             f"(largest difference {max(found.values()):.1g})."
         )
     )
