@@ -100,8 +100,8 @@ def test_a_borrowed_eye_is_told_of_once(tmp_path: Path, tiny_pack_folder: Path) 
 def test_the_command_line_tells_of_lent_eyes(
     tmp_path: Path, tiny_hub_base: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """`train --plan` on a plain diffusers folder says that both losses, the gate and the choice of a
-    stage look through the built-in pack's eyes."""
+    """`train --plan` on a plain diffusers folder says that both losses, the gate and the choice of
+    a stage look through the built-in pack's eyes."""
     brand = begin(tmp_path, tiny_hub_base)
     code, told = said(capsys, "train", brand, "--plan")
     assert code == 0
