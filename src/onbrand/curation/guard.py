@@ -33,11 +33,11 @@ class Guard:
             self.refuse([getattr(brief, field)], f"the brief's {field}")
         self.refuse(brief.prompts, "the brief's prompt")
         told = []
-        for found in finding.pictures:
+        for found in (one for one in finding.pictures if not one.is_variant):
             try:
-                self.refuse([found.caption], f"the caption of {found.name}")
-            except PromptError as fault:
-                told += [] if found.is_variant else [str(fault).partition(" is refused: ")[0]]
+                self.refuse([found.caption], "the caption")
+            except PromptError:
+                told.append(f"the caption of {found.name} '{found.caption}'")
         if told:
             emit(
                 Warned(
