@@ -32,7 +32,8 @@ from transformers import (
 )
 
 from onbrand.models import Pack
-from onbrand.models.diffusion import DiffusionModel, quiet_libraries
+from onbrand.models.diffusion import DiffusionModel
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["BUILDERS", "FAMILY_NAMES", "build_flux", "drawn", "plain"]
 

@@ -158,6 +158,42 @@ def test_pictures_are_drawn_on_the_card(
     assert there == drawn("cpu")
 
 
+def test_text_encoders_leave_the_card_once_all_is_read(
+    tiny_pack: Pack, tmp_path: Path, card: None
+) -> None:
+    """While the network draws or learns, they lie in the machine's memory; a prompt fetches them,
+    and one whose adapter is trained stays."""
+    found: list[bool] = []
+
+    def watch(model: DiffusionModel) -> None:
+        reader = next(model.parts["text_encoder"].parameters())
+        model.network.register_forward_pre_hook(lambda *_: found.append(sent(reader)))
+
+    def watched(model: DiffusionModel, *args: Any, **kwargs: Any) -> list[Image.Image]:
+        watch(model)
+        return sample(model, *args, **kwargs)
+
+    def run(folder: str, *, text_encoder: bool) -> set[bool]:
+        found.clear()
+        stage = {"kind": "detail", "batch_size": 2, "num_steps": 2, "learning_rate": 1e-2,
+                 "losses": {"adversarial": {"weight": 0.1, "from_fraction": 0.0}}}  # fmt: skip
+        lora = {"rank": 2, "alpha": 2, "text_encoder": text_encoder}
+        training.train(
+            tiny_dataset(tmp_path / "data"), tiny_brief(), tiny_recipe(stage=[stage], lora=lora),
+            tiny_pack, tmp_path / folder, sample=watched, score=score,
+        )  # fmt: skip
+        return set(found)
+
+    with PretendCard():
+        model = load_diffusion(tiny_pack)
+        watch(model)
+        sample(model, ["a fox"], seeds=[1], num_steps=1)
+        assert set(found) == {False}
+        assert sent(model.encode_prompts(["a fox"]).tokens)
+        assert run("frozen", text_encoder=False) == {False}
+        assert run("learning", text_encoder=True) == {False, True}
+
+
 def pack_width(pack: Pack) -> int:
     """Numbers in the pack's identity embedding."""
     return load_identity(pack).embed(torch.zeros(1, 3, 32, 32)).shape[1]

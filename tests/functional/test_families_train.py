@@ -24,7 +24,8 @@ from onbrand.events import Advanced, Event, Noted, Warned
 from onbrand.generation.sample import sample, starting_noise
 from onbrand.models import Pack
 from onbrand.models.adapters import attach_lora, load_lora
-from onbrand.models.diffusion import DiffusionModel, load_diffusion, quiet_libraries
+from onbrand.models.diffusion import DiffusionModel, load_diffusion
+from onbrand.models.quiet import quiet_libraries
 from onbrand.recipe import Recipe
 
 Opener = Callable[[str], Pack]

@@ -13,12 +13,13 @@ from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.identity import open_way
 from onbrand.models.packs import Pack
 from onbrand.recipe import LoraSettings
+from onbrand.training.cache import Texts
 from onbrand.training.critic import Critic, adversarial, open_critic
 
 
 def critic_of(model: DiffusionModel) -> tuple[Critic, Tensor, Tensor]:
     """One that has an opinion, and two real and two estimated latents."""
-    critic = open_critic(model, seed=0)
+    critic = open_critic(model, Texts(model, frozen=True), seed=0)
     with torch.no_grad():
         critic.layers[-1].weight.normal_()
     side = model.num_px // model.vae_factor

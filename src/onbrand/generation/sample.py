@@ -211,12 +211,15 @@ def _encode(
     model: DiffusionModel, prompts: Sequence[str], batch_size: int
 ) -> dict[str, Conditioning]:
     """The row of each distinct prompt."""
+    from onbrand.models.readers import set_readers_aside
+
     distinct = list(dict.fromkeys(prompts))
     known: dict[str, Conditioning] = {}
     for first in range(0, len(distinct), batch_size):
         part = distinct[first : first + batch_size]
         told = model.encode_prompts(part)
         known.update((prompt, told[i]) for i, prompt in enumerate(part))
+    set_readers_aside(model)
     return known
 
 
@@ -242,7 +245,7 @@ def _denoise(
         told.pop("guidance_rescale", None)  # no ControlNet pipeline takes it
         told["image"] = list(drawings)
         told["controlnet_conditioning_scale"] = float(control_strength)
-    pipe = model.pipeline(controlnet, sampler)
+    pipe = model.pipeline(controlnet, sampler, reads=False)
     with model.arithmetic(), side_by_side(model, height, prompts_n):
         output: Any = pipe(
             latents=model.pack_latents(noise.to(model.device, model.dtype)),

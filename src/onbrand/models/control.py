@@ -8,9 +8,10 @@ import torch
 
 from onbrand.errors import PackError, WeightsError
 from onbrand.models.device import chosen_device
-from onbrand.models.diffusion import Dtype, quiet_libraries, usual_dtype
+from onbrand.models.diffusion import Dtype, usual_dtype
 from onbrand.models.layout import said, weights_variant
 from onbrand.models.packs import Pack
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["load_controlnet"]
 

@@ -9,9 +9,8 @@ of x0.
 from __future__ import annotations
 
 import contextlib
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -24,6 +23,8 @@ from onbrand.models.families.conditioning import Conditioning
 from onbrand.models.families.kinds import Family
 from onbrand.models.layout import part_classes, said, weights_variant
 from onbrand.models.packs import Pack
+from onbrand.models.quiet import quiet_libraries
+from onbrand.models.readers import fetch_readers
 
 if TYPE_CHECKING:
     from onbrand.models.identity.way import IdentityWay
@@ -33,31 +34,10 @@ __all__ = [
     "DiffusionModel",
     "Dtype",
     "load_diffusion",
-    "quiet_libraries",
     "usual_dtype",
 ]
 
 Dtype = Literal["float32", "bfloat16"]
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Inside, diffusers and transformers log only errors and draw no bars."""
-    from transformers.utils import logging as transformers_logging
-
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        if bars:
-            transformers_logging.enable_progress_bar()
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class DiffusionModel(ABC):
@@ -177,13 +157,18 @@ class DiffusionModel(ABC):
 
     # -- prompts and pixels ------------------------------------------------------------------
 
-    @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
-        """What the network is told of each prompt, as the pipeline computes it.
+        """What the network is told of each prompt, as the pipeline computes it; fetches the text
+        encoders to a card first (`models.readers`).
 
         Padded to full length always, so a prompt's rows do not depend on its neighbours.
         Has a gradient only when a text-encoder adapter is being trained.
         """
+        fetch_readers(self)
+        return self._encode_prompts(prompts)
+
+    @abstractmethod
+    def _encode_prompts(self, prompts: Sequence[str]) -> Conditioning: ...
 
     def without_prompt(self, empty: Conditioning) -> Conditioning:
         """What stands for no negative prompt, given the empty prompt's rows: those, here."""
@@ -258,10 +243,11 @@ class DiffusionModel(ABC):
         """A fresh sampler (it is state of one request) with the pack's schedule: the pack's own, or
         the one of that name (models.samplers). Raises PromptError where the family has no such."""
 
-    def pipeline(self, controlnet: Any = None, sampler: str = "") -> Any:
+    def pipeline(self, controlnet: Any = None, sampler: str = "", *, reads: bool = True) -> Any:
         """diffusers' pipeline over these very modules, with a fresh sampler (the pack's, or that of
-        a name); its ControlNet pipeline when there is a ControlNet. Raises PackError where the
-        family has none here."""
+        a name); its ControlNet pipeline when there is a ControlNet. One that is handed encoded
+        prompts alone `reads` none: the text encoders need not lie where the network does. Raises
+        PackError where the family has none here."""
         import diffusers
 
         name, more = self.family.pipeline, self.pipeline_settings()
@@ -272,10 +258,14 @@ class DiffusionModel(ABC):
                     "ControlNet here: draw from the prompt alone, or take an SD or SDXL base."
                 )
             name, more = self.family.controlled, {**more, "controlnet": controlnet}
-        missing = {part: None for part in self.family.optional if part not in self.parts}
+        parts = {**dict.fromkeys(self.family.optional), **self.parts}
+        if reads:
+            fetch_readers(self)
+        else:
+            parts |= dict.fromkeys(self.family.readers)
         with quiet_libraries():
             kind = getattr(diffusers, name)
-            pipe = kind(**self.parts, **missing, scheduler=self.sampler(sampler), **more)
+            pipe = kind(**parts, scheduler=self.sampler(sampler), **more)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from onbrand.errors import WeightsError
 from onbrand.models.adapters import detach_lora, load_lora
-from onbrand.models.diffusion import DiffusionModel, quiet_libraries
+from onbrand.models.diffusion import DiffusionModel
 from onbrand.models.identity import IDENTITY_FILE, detach_identity, load_way
 from onbrand.models.lora_files import DIFFUSERS_FILE, KOHYA_FILE
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["check_export", "exported"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,13 +129,21 @@ class Texts:
 
         if not self._frozen:
             return self._model.encode_prompts(list(prompts))
-        for prompt in prompts:
-            if prompt not in self._known:
-                with torch.no_grad():
-                    self._known[prompt] = self._model.encode_prompts([prompt]).to(
-                        dtype=torch.float32
-                    )
+        self.read(prompts)
         return Conditioning.stack([self._known[prompt] for prompt in prompts])
+
+    def read(self, prompts: Iterable[str]) -> None:
+        """Encode those that are to come, after which frozen text encoders leave a card."""
+        from onbrand.models.readers import set_readers_aside
+
+        unread = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
+        if not self._frozen or not unread:
+            return
+        with torch.no_grad():
+            for prompt in unread:
+                told = self._model.encode_prompts([prompt])
+                self._known[prompt] = told.to(dtype=torch.float32)
+        set_readers_aside(self._model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from onbrand.training.losses import critic_loss, fooling_loss
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import Conditioning, DiffusionModel
+    from onbrand.training.cache import Texts
 
 __all__ = ["Critic", "adversarial", "middle_of", "open_critic"]
 
@@ -58,12 +59,12 @@ class Critic(nn.Module):
 
 
 @torch.no_grad()
-def open_critic(model: DiffusionModel, seed: int) -> Critic:
+def open_critic(model: DiffusionModel, texts: Texts, seed: int) -> Critic:
     """An untrained critic for the width of this network's middle."""
     side = model.num_px // model.vae_factor
     x_t = torch.zeros(1, model.num_latent_channels, side, side)
-    words = model.encode_prompts([""])
-    return Critic(middle_of(model, x_t, torch.tensor([0]), words).shape[1], seed).to(model.device)
+    middle = middle_of(model, x_t, torch.tensor([0]), texts.embed([""]))
+    return Critic(middle.shape[1], seed).to(model.device)
 
 
 def adversarial(

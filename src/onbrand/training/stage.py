@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from torch import Tensor
@@ -141,12 +142,17 @@ def _set_up(session: Session, stage: Stage, plan: StagePlan, seed: int) -> _Tool
     weights |= {"reconstruction": 1.0, "critic": 1.0}
     if "prior" in weights:
         weights["prior"] *= session.recipe.prior.weight
+    prior = session.class_examples(session.class_prompts()) if plan.num_prior else None
+    has_critic = stage.weight("adversarial")
+    critic = open_critic(session.model, session.texts, seed) if has_critic else None
+    prompts = (*examples.prompts, *(prior.prompts if prior else ()))
+    session.texts.read(chain.from_iterable(prompts))
     return _Tools(
         examples=examples,
-        prior=session.class_examples(session.class_prompts()) if plan.num_prior else None,
+        prior=prior,
         lenses=open_lenses(session, examples, [n for n in SEEN_LOSSES if stage.weight(n)]),
         own=open_own(session, stage, examples),
-        critic=open_critic(session.model, seed) if stage.weight("adversarial") else None,
+        critic=critic,
         changes=lora_changes(session.model) if stage.weight("weights") else (),
         weights=weights,
         head_weight=weight_of_head,

@@ -15,8 +15,9 @@ from typing import Any
 from torch import Tensor
 
 from onbrand.errors import PromptError
-from onbrand.models.diffusion import DiffusionModel, quiet_libraries
+from onbrand.models.diffusion import DiffusionModel
 from onbrand.models.packs import Pack
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["FlowModel"]
 

@@ -43,7 +43,7 @@ class Flux(FlowModel):
         """Latents along the side of a token: packing makes it 2."""
         return 2
 
-    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+    def _encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         """T5's last states, CLIP's pooled one."""
         clip, clip_words = self.parts["text_encoder"], self.parts["tokenizer"]
         t5, t5_words = self.parts["text_encoder_2"], self.parts["tokenizer_2"]

@@ -69,10 +69,14 @@ class Family:
     num_packed: int = 1
 
     @property
+    def readers(self) -> tuple[str, ...]:
+        """The text encoders."""
+        return tuple(part for part in self.parts if part.startswith("text_encoder"))
+
+    @property
     def weighted(self) -> tuple[str, ...]:
         """The parts that hold weights: network, autoencoder, text encoders."""
-        encoders = (part for part in self.parts if part.startswith("text_encoder"))
-        return (self.network, "vae", *encoders)
+        return (self.network, "vae", *self.readers)
 
     @property
     def adapted(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ class StableDiffusion(VarianceModel):
         tokenizer = self.parts["tokenizer"]
         return tokenizer, clip_length(self.parts["text_encoder"], tokenizer)
 
-    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+    def _encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         """The text encoder's last states; padding is masked where its config asks for it."""
         encoder = self.parts["text_encoder"]
         tokens = token_ids(self.parts["tokenizer"], prompts, self.max_tokens)

@@ -37,7 +37,7 @@ class StableDiffusion3(FlowModel):
         tokenizer = self.parts.get("tokenizer_3")
         return T5_TOKENS if tokenizer is None else min(T5_TOKENS, int(tokenizer.model_max_length))
 
-    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+    def _encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         """CLIP's states before the last layer side by side, T5's last states after them."""
         length = int(self.parts["tokenizer"].model_max_length)
         one, pooled_one = self._states("", prompts, length)

@@ -27,7 +27,7 @@ class StableDiffusionXL(VarianceModel):
         tokenizer = self.parts["tokenizer"]
         return tokenizer, clip_length(self.parts["text_encoder"], tokenizer)
 
-    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+    def _encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         """Both encoders' states before their last layer, side by side; the second one's pooled."""
         one, _ = self._states("", prompts)
         two, pooled = self._states("_2", prompts)

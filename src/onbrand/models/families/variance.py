@@ -13,8 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from onbrand.errors import PackError
-from onbrand.models.diffusion import DiffusionModel, quiet_libraries
+from onbrand.models.diffusion import DiffusionModel
 from onbrand.models.packs import Pack
+from onbrand.models.quiet import quiet_libraries
 from onbrand.models.samplers import open_sampler
 
 __all__ = ["VarianceModel", "VariancePreserving"]

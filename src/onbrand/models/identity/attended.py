@@ -20,9 +20,9 @@ from torch.nn import Parameter
 
 from onbrand.errors import WeightsError
 from onbrand.models.adapters import lora_parameters
-from onbrand.models.diffusion import quiet_libraries
 from onbrand.models.families.conditioning import Conditioning
 from onbrand.models.identity.way import IdentityWay
+from onbrand.models.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.errors import WeightsError
-from onbrand.models.diffusion import quiet_libraries
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Network, architecture
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["Alignment", "AlignmentScorer", "TwoTowers", "load_alignment"]
 

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.errors import WeightsError
-from onbrand.models.diffusion import quiet_libraries
 from onbrand.models.layout import read_json, said
 from onbrand.models.packs import Pack
 from onbrand.models.perception.processor import HALF, Statistics, normalisation, processor_size
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = [
     "Classifier",

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import torch
 
 from onbrand.errors import WeightsError
-from onbrand.models.diffusion import quiet_libraries
 from onbrand.models.layout import said
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Network, architecture, image_size, load_role
 from onbrand.models.perception.processor import normalisation, processor_size
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["HubNetwork", "load_tokenizer"]
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from onbrand.errors import WeightsError
-from onbrand.models.diffusion import quiet_libraries
 from onbrand.models.layout import said
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import architecture, image_size, resize
 from onbrand.models.perception.processor import CLIP, normalisation
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["REASON", "ConceptCheck"]
 

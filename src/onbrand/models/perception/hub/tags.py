@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onbrand.models.diffusion import quiet_libraries
 from onbrand.models.packs import Pack
 from onbrand.models.perception.hub.network import HubNetwork, load_tokenizer
 from onbrand.models.perception.processor import CLIP
+from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["MOST_TOKENS", "STOP_WORDS", "Captioner"]
 
