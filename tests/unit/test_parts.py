@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from onbrand.training.engine import Loop, Settings, noise, read_log
 from onbrand.training.guards import memory_errors
 from onbrand.training.optimisers import Optimisers
 from onbrand.training.parts import Parts
-from onbrand.training.precision import ExactAttention
 from onbrand.training.workers import Workers
 
 NUM_BRAND, NUM_PRIOR = 5, 3
@@ -257,29 +255,3 @@ def test_a_full_memory_says_what_to_lower(error: Exception) -> None:
         raise error
     with pytest.raises(RuntimeError, match="shapes"), memory_errors(recipe):
         raise RuntimeError("shapes do not match")
-
-
-def test_attention_is_exact_within_mixed_precision() -> None:
-    """Under bfloat16 autocast attention comes out as in float32, to the bit, gradients included;
-    other layers stay in bfloat16; without it the rounding shows."""
-    make = torch.Generator().manual_seed(3)
-    layer = nn.Linear(24, 24)
-    x = torch.randn(2, 2, 40, 24, generator=make)
-
-    def attend(exact: bool) -> tuple[Tensor, Tensor, torch.dtype]:
-        query = x.clone().requires_grad_()
-        context = ExactAttention() if exact else nullcontext()
-        with torch.autocast("cpu", torch.bfloat16), context:
-            hidden = layer(x).detach()
-            out = nn.functional.scaled_dot_product_attention(query, query, value=x, attn_mask=None)
-        out.float().square().mean().backward()
-        return out.detach(), query.grad, hidden.dtype
-
-    query = x.clone().requires_grad_()
-    whole = nn.functional.scaled_dot_product_attention(query, query, x)
-    whole.square().mean().backward()
-    out, grad, dtype = attend(exact=True)
-    assert dtype == torch.bfloat16
-    assert torch.equal(out, whole.detach())
-    assert torch.equal(grad, query.grad)
-    assert not torch.equal(attend(exact=False)[0].float(), whole.detach())

@@ -67,6 +67,8 @@ class DiffusionModel(ABC):
     def __init__(self, pack: Pack, parts: Mapping[str, Any]) -> None:
         self.pack = pack
         self.parts = dict(parts)
+        self.dtype: torch.dtype = next(self.network.parameters()).dtype
+        """Precision of the network's weights, as it was loaded."""
         for module in self.modules():
             module.requires_grad_(False)
             module.eval()
@@ -101,11 +103,6 @@ class DiffusionModel(ABC):
     def device(self) -> torch.device:
         """Where the network lies. (diffusers' own property walks all modules: 8 ms with a LoRA.)"""
         return cast(torch.device, next(self.network.parameters()).device)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the network's weights."""
-        return cast(torch.dtype, next(self.network.parameters()).dtype)
 
     def arithmetic(self) -> contextlib.AbstractContextManager[object]:
         """Inside, the network computes as precisely as its weights lie, adapters in float32

@@ -34,7 +34,7 @@ from onbrand.training.held_out import held_out_losses
 from onbrand.training.noise_levels import NoiseLevels
 from onbrand.training.optimisers import drop_moments
 from onbrand.training.parts import Draw, Measure, Parts
-from onbrand.training.precision import ExactAttention, mixed
+from onbrand.training.precision import ExactAttention, LowWeights, mixed
 from onbrand.training.seams import Every, Reviewer, Sampler, Scorer
 from onbrand.training.stage_plan import StagePlan
 from onbrand.training.workers import ALONE, Workers
@@ -73,6 +73,7 @@ class Session:
     who_d: Tensor | None = None
     texts: Texts = field(init=False)
     _class_looks: list[Image.Image] = field(default_factory=list)
+    _low: LowWeights | None = None
 
     def __post_init__(self) -> None:
         self.texts = Texts(self.model, frozen=not self.recipe.lora.text_encoder)
@@ -241,11 +242,14 @@ class Session:
         On a processor in low precision attention is exact; checkpointed activations, computed again
         outside of here, do without.
         """
-        with mixed(self.model.device, self.recipe.precision):
-            low = self.model.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-            exact = low and not self.recipe.gradient_checkpointing
-            with ExactAttention() if exact else contextlib.nullcontext():
-                yield
+        with mixed(self.model.device, self.recipe.precision), contextlib.ExitStack() as more:
+            if self.model.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+                if self._low is None:
+                    self._low = LowWeights(self.model.network, torch.get_autocast_dtype("cpu"))
+                more.enter_context(self._low())
+                if not self.recipe.gradient_checkpointing:
+                    more.enter_context(ExactAttention())
+            yield
 
     def noise_levels(self, sampling: str) -> NoiseLevels:
         """How the base's timesteps are drawn: the recipe's `timestep_sampling`."""
