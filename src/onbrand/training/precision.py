@@ -36,12 +36,13 @@ class LowWeights:
 
     Autocast keeps the low copies of trained weights alone, and makes those of frozen ones, nearly
     all beside a LoRA, anew at every step. The numbers are the same to the bit; a step of the pocket
-    base is an eighth shorter (measured with torch 2.13), for half the network's memory once more.
+    base is 2 % shorter at 128 px, 12 % at 64 (measured with torch 2.13, one thread), for half the
+    network's memory once more.
     """
 
     def __init__(self, network: nn.Module, low: torch.dtype) -> None:
         self._places = [
-            (layer, name, whole, nn.Parameter(whole.detach().to(low), requires_grad=False))
+            (layer._parameters, name, whole, nn.Parameter(whole.detach().to(low), False))
             for layer in network.modules()
             if isinstance(layer, nn.Conv2d | nn.Linear)
             for name, whole in layer.named_parameters(recurse=False)
@@ -52,13 +53,13 @@ class LowWeights:
     def __call__(self) -> Iterator[None]:
         """Inside, the network has them: only for what autocast computes. What is kept to go back
         with are these, so a backward pass may come after."""
-        for layer, name, _, low in self._places:
-            setattr(layer, name, low)
+        for parameters, name, _, low in self._places:
+            parameters[name] = low  # past Module.__setattr__, which takes thirty times as long
         try:
             yield
         finally:
-            for layer, name, whole, _ in self._places:
-                setattr(layer, name, whole)
+            for parameters, name, whole, _ in self._places:
+                parameters[name] = whole
 
 
 class ExactAttention(TorchFunctionMode):

@@ -1,8 +1,9 @@
 """How long a step takes, beside diffusers' own loop: same base, batch, loss and memory format.
 
 The arms take turns of a few steps in one process, so that whatever else the machine does meets all
-alike, and processor time is what counts. Our arms are the stages themselves: each runs in a thread
-of its own and stands still, in the listener that hears of its steps, until it is its turn.
+alike, and processor time is what counts. Our arms are the stages themselves, with the recipe's own
+number of steps and so its checkpoints: each runs in a thread of its own, stands still, in the
+listener that hears of its steps, until it is its turn, and ends long before its last one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,9 @@ class _Closed(Exception):
 class _StageArm(threading.Thread):
     """A stage that runs a turn of steps at a time. `turn` lets it run; `close` ends it."""
 
-    def __init__(self, brand: _Brand, index: int, num_steps: int) -> None:
+    def __init__(self, brand: _Brand, index: int) -> None:
         super().__init__(daemon=True)
-        self._brand, self._index, self._num_steps = brand, index, num_steps
+        self._brand, self._index = brand, index
         self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
         self._steps, self._task = 0, ""
         self._profile: cProfile.Profile | None = None
@@ -141,7 +142,7 @@ class _StageArm(threading.Thread):
                 run_stage(
                     session,
                     brand.recipe.stage[self._index],
-                    replace(whole, num_steps=self._num_steps),
+                    whole,
                     Path(folder) / "stages" / "01-timed",
                     self._index,
                     0.0,
@@ -181,8 +182,7 @@ def measure_speed(
     `mascot`: ratios of processor time per step, with bootstrap intervals over turns; shares of a
     step by stage and phase; medians by arm."""
     shared = _open(brand, base)
-    num_steps = 1 + STEPS_A_TURN * (WARM_TURNS + num_turns + PROFILED_TURNS)
-    stages = {name: _StageArm(shared, k, num_steps + 1) for k, name in enumerate(STAGES)}
+    stages = {name: _StageArm(shared, k) for k, name in enumerate(STAGES)}
     arms = {
         **{name: stage.turn for name, stage in stages.items()},
         "example": _example(shared, cached=False),
