@@ -48,8 +48,8 @@ CURVES: Mapping[str, tuple[str, ...]] = {
     "clicks": ("iou_drawn_1", "iou_drawn_3", "iou_emoji_3"),
     "identity": ("retrieval", "pa"),
     "identity-twin": ("retrieval", "pa"),
-    "alignment": ("of_20_mascots", "of_20_products", "of_20_emoji"),
-    "alignment-twin": ("of_20_mascots", "of_20_products", "of_20_emoji"),
+    "alignment": ("of_20_mascots", "of_20_products", "of_20_fashion"),
+    "alignment-twin": ("of_20_mascots", "of_20_products", "of_20_fashion"),
     "vae": ("psnr_drawn",),
 }
 """Per run, what of its log is worth a plot."""
