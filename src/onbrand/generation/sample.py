@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from onbrand.errors import ModelError, PromptError
 from onbrand.events import Advanced, Finished, Listener, Started, Warned, silent
+from onbrand.models.readers import set_readers_aside
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -211,8 +212,6 @@ def _encode(
     model: DiffusionModel, prompts: Sequence[str], batch_size: int
 ) -> dict[str, Conditioning]:
     """The row of each distinct prompt."""
-    from onbrand.models.readers import set_readers_aside
-
     distinct = list(dict.fromkeys(prompts))
     known: dict[str, Conditioning] = {}
     for first in range(0, len(distinct), batch_size):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from onbrand.models.diffusion import DiffusionModel
 
 __all__ = ["fetch_readers", "set_readers_aside"]
@@ -31,5 +31,5 @@ def set_readers_aside(model: DiffusionModel) -> None:
             encoder.to("cpu")
 
 
-def _readers(model: DiffusionModel) -> list[torch.nn.Module]:
+def _readers(model: DiffusionModel) -> list[Module]:
     return [model.parts[part] for part in model.family.readers if part in model.parts]

@@ -29,6 +29,7 @@ from onbrand.errors import DatasetError
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import write_bytes_atomic
 from onbrand.models.device import pictures_at_once
+from onbrand.models.readers import set_readers_aside
 from onbrand.recipe import Augment
 from onbrand.training import augment as augmentation
 
@@ -134,8 +135,6 @@ class Texts:
 
     def read(self, prompts: Iterable[str]) -> None:
         """Encode those that are to come, after which frozen text encoders leave a card."""
-        from onbrand.models.readers import set_readers_aside
-
         unread = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if not self._frozen or not unread:
             return

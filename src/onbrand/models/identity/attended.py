@@ -80,7 +80,7 @@ class AttendedWay(IdentityWay):
             parts[part][rest] = tensor.to(model.device)
         with quiet_libraries():
             try:
-                model.pipeline().load_ip_adapter(
+                model.pipeline(reads=False).load_ip_adapter(
                     parts, subfolder="", weight_name="", image_encoder_folder=None,
                     low_cpu_mem_usage=False,
                 )  # fmt: skip
@@ -110,7 +110,7 @@ class AttendedWay(IdentityWay):
 
     def detach(self) -> None:
         """See `IdentityWay.detach`."""
-        self.model.pipeline().unload_ip_adapter()
+        self.model.pipeline(reads=False).unload_ip_adapter()
 
     def reach(self, conditioning: Conditioning) -> tuple[Conditioning, dict[str, Any]]:
         """See `IdentityWay.reach`."""
