@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import DatasetError, RecipeError
-from onbrand.events import Advanced, Event, Noted
+from onbrand.events import Advanced, Event, Noted, Warned
 from onbrand.generation import sample
 from onbrand.models.packs import Pack
 from onbrand.recipe import Recipe
@@ -95,6 +95,29 @@ def test_a_failing_gate_tries_the_fallbacks_and_keeps_what_came_before(
     kept = (model.root / "run.json").read_bytes()
     assert run(dataset, recipe, tiny_pack, tmp_path / "m").stages == model.stages
     assert (model.root / "run.json").read_bytes() == kept, "nothing is trained twice"
+
+
+def test_a_gate_that_failed_tries_its_own_fallback(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """Of two gates with fallbacks one fails: what the other would change is not tried."""
+    passes = {"after": "appearance", "metric": "identity", "at_least": 0.0}
+    gates = [{**passes, "fallback": {"num_steps": 3}}, {**NEVER, "fallback": FALLBACK[:1]}]
+    model = run(dataset, one_stage(gate=gates), tiny_pack, tmp_path / "m")
+    (stage,) = model.stages
+    assert [one["then"] for one in stage.tries] == [FALLBACK[0]]
+    assert stage.changes == FALLBACK[0]
+
+
+def test_a_fallback_that_two_gates_name_is_tried_once(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """The same settings give the same model: the second gate goes on with its next one."""
+    gates = [{**NEVER, "fallback": FALLBACK[:1]}, {**NEVER, "fallback": FALLBACK}]
+    model = run(dataset, one_stage(gate=gates), tiny_pack, tmp_path / "m")
+    (stage,) = model.stages
+    assert [one["then"] for one in stage.tries] == FALLBACK
+    assert run(dataset, one_stage(gate=gates), tiny_pack, tmp_path / "m").stages == model.stages
 
 
 def test_a_try_that_passes_goes_on_to_the_next_stage(
@@ -192,6 +215,40 @@ def test_a_stage_that_no_longer_improves_stops_and_keeps_its_best_checkpoint(
     assert again.stages == model.stages
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_best_checkpoint_that_changed_or_went_is_made_anew(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path, gone: bool
+) -> None:
+    """What the stage behind would begin from is never taken as it lies: the stage is trained anew,
+    to the same bytes."""
+    told: list[str] = []
+    model = run(dataset, stopping(0.5), tiny_pack, tmp_path / "m")
+    best = model.root / model.stages[0].folder / "best.safetensors"
+    before = best.read_bytes()
+    if gone:
+        best.unlink()
+    else:
+        save_file({name: tensor + 1 for name, tensor in load_file(best).items()}, best)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Warned):
+            told.append(event.message)
+
+    again = run(dataset, stopping(0.5), tiny_pack, tmp_path / "m", emit=listen)
+    assert any("best.safetensors; it is trained anew" in message for message in told)
+    assert best.read_bytes() == before
+    assert lora(again.checkpoint()) == lora(model.checkpoint())
+
+
+def test_a_figure_that_nobody_has_stops_nothing(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """An early stop on what the scorer does not tell: the stage runs to its end."""
+    recipe = stopping(1e-3, stop_metric="shape_doubt")
+    model = run(dataset, recipe, tiny_pack, tmp_path / "m")
+    assert model.stages[0].num_steps == 12
+
+
 @pytest.mark.parametrize("at", [3, 5, 6])
 def test_an_early_stop_is_the_same_after_a_stop_at_any_step(
     dataset: Dataset, tiny_pack: Pack, tmp_path: Path, at: int
@@ -238,6 +295,39 @@ def test_drift_is_measured_where_the_recipe_reads_it(
     assert (
         "prior_drift" not in run(dataset, one_stage(), tiny_pack, tmp_path / "n").stages[0].metrics
     )
+
+
+def test_a_gate_on_drift_that_comes_later_measures_what_is_trained(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """A trained folder gets the gate: nothing is trained again, and the figure is there."""
+    plain = run(dataset, one_stage(), tiny_pack, tmp_path / "m")
+    gate = {"after": "appearance", "metric": "prior_drift", "at_most": 1.0}
+    model = run(dataset, one_stage(gate=[gate]), tiny_pack, tmp_path / "m")
+    assert (model.stages[0].gate or "").startswith("passed: prior_drift")
+    assert model.stages[0].files == plain.stages[0].files
+    assert not (model.root / "previous").exists()
+
+
+def test_drift_is_from_the_bare_base_whatever_the_identity_learned(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """What the base draws is drawn before an identity is attached, which is no nobody to it: run
+    again, whatever was learned, the figure is the same."""
+    gate = {"after": "appearance", "metric": "prior_drift", "at_most": 1.0}
+    recipe = one_stage(gate=[gate], identity={"mode": "tokens"})
+    model = run(dataset, recipe, tiny_pack, tmp_path / "m")
+    bare = one_stage(gate=[gate])
+    run(dataset, bare, tiny_pack, tmp_path / "bare", cache=tmp_path / "m" / "cache")
+    drawn = sorted((tmp_path / "m" / "cache" / "class_pictures").glob("**/*.png"))
+    asked = recipe.validation.num_prompts * recipe.validation.num_per_prompt
+    assert len(drawn) == asked, "the runs compare with the same pictures"
+    kept = model.root / "run.json"
+    told = json.loads(kept.read_text("utf-8"))
+    told["looked"] = [""]  # as after an upgrade: it is to be measured again, in another process
+    kept.write_text(json.dumps(told), "utf-8")
+    again = run(dataset, recipe, tiny_pack, tmp_path / "m")
+    assert again.stages[0].metrics == model.stages[0].metrics
 
 
 def test_gates_that_could_never_open_are_refused_before_any_work(

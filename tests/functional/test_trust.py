@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing import get_context
@@ -259,6 +260,34 @@ def test_more_parts_than_pictures_are_refused() -> None:
     """gradient_accumulation above batch_size is a mistake, told with both."""
     with pytest.raises(RecipeError, match="gradient_accumulation = 3 cuts a batch of 2"):
         changed_recipe(gradient_accumulation=3)
+
+
+def test_a_filtered_stage_smaller_than_its_batch_is_warned_of(
+    dataset: Dataset, tiny_pack: Pack
+) -> None:
+    """What counts is what the stage's `only` leaves, not all training pictures."""
+    tagged = [
+        replace(a, tags=("pose:jumping",) if i == 0 else ()) for i, a in enumerate(dataset.train)
+    ]
+    few = replace(dataset, assets=(*tagged, *dataset.held_out))
+    recipe = changed_recipe()
+    recipe.stage[1] = recipe.stage[1].model_copy(update={"only": ["pose"]})
+    heard: list[Event] = []
+    plans = training.plan(few, recipe)
+    check(few, recipe, tiny_pack, recipe.stage, plans, training.ALONE, heard.append)
+    (said,) = [event.message for event in heard if isinstance(event, Warned)]
+    assert "1 training picture in stage detail, but batches of 2" in said
+
+
+def test_an_optimiser_that_is_not_installed_is_refused_before_any_work(
+    dataset: Dataset, tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so by `onbrand train --plan`."""
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    recipe = tiny_recipe(optimizer="adamw8bit")
+    plans = training.plan(dataset, recipe)
+    with pytest.raises(RecipeError, match="bitsandbytes, which is not installed"):
+        check(dataset, recipe, tiny_pack, recipe.stage, plans, training.ALONE, [].append)
 
 
 def test_float16_on_a_card_is_not_warned_of(

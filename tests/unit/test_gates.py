@@ -58,6 +58,22 @@ def test_a_figure_below_zero_is_granted_as_much(now: float, passes: bool) -> Non
     assert verdict.passed is passes
 
 
+def test_a_share_of_a_base_below_zero_grants_its_size() -> None:
+    """Nine tenths of -0.2 is -0.22, a little worse, not -0.18, which is better."""
+    one = Gate(after="detail", metric="directional_alignment", at_least=0.9, of_base=True)
+    base = {"directional_alignment": -0.2}
+    verdicts = [judge_gates([one], {"directional_alignment": v}, {}, base) for v in (-0.21, -0.23)]
+    assert [v is not None and v.passed for v in verdicts] == [True, False]
+
+
+def test_the_verdict_names_the_gates_that_missed() -> None:
+    """By number, whether their own figure or one that may not be worse is what failed."""
+    metrics = {"identity": 0.7, "alignment": 0.1}
+    verdict = judge_gates([gate(0.6, ["identity"]), gate(0.8), gate(0.6)], metrics, BEFORE)
+    assert verdict is not None
+    assert verdict.missed == (1, 2)
+
+
 def test_a_recipe_may_grant_more() -> None:
     """A fifth less is too much by default, and within a tolerance of a quarter."""
     metrics = {"identity": 0.9, "alignment": 0.24}

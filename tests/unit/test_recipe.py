@@ -154,6 +154,12 @@ GATE = '[[gate]]\nafter = "detail"\n'
             'metric = "identity"\nat_least = 1\nfallback = { lerning_rate = 1e-4 }',
             "lerning_rate.*'learning_rate'",
         ),
+        ('metric = "oiliness"\nat_most = 1.2\nof_base = true', "a difference.*without of_base"),
+        ('metric = "prior_drift"\nat_most = 2\nof_base = true', "how far from the base.*of_base"),
+        (
+            'metric = "diversity"\nat_least = 0.1\n[validation]\nnum_per_prompt = 1',
+            "pictures of one prompt.*num_per_prompt is 1",
+        ),
     ],
 )
 def test_a_gate_that_makes_no_sense_is_refused(tmp_path: Path, toml: str, says: str) -> None:

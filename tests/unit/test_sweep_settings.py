@@ -207,6 +207,22 @@ def test_settings_that_were_not_there_are_added(tmp_path: Path) -> None:
     assert "# one" in path.read_text()
 
 
+def test_a_loss_keeps_its_other_settings(tmp_path: Path) -> None:
+    """Its weight is swept and applied; how far it looks and when it begins stay."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        '[[stage]]\nkind = "expression"\nnum_steps = 4\n'
+        "losses = { adversarial = { weight = 0.05, from_fraction = 0.5 } }  # a late critic\n"
+    )
+    settings = {"stage.expression.losses.adversarial": 0.1}
+    swept = with_settings(Recipe.load(path), settings)
+    term = swept.stage[0].losses["adversarial"]
+    assert (term.weight, term.from_fraction) == (0.1, 0.5)
+    apply_to_recipe(path, settings)
+    assert Recipe.load(path) == swept
+    assert "# a late critic" in path.read_text()
+
+
 def test_a_recipe_that_would_be_wrong_is_not_written(tmp_path: Path) -> None:
     """What the recipe refuses leaves the file as it was."""
     path = tmp_path / "recipe.toml"

@@ -31,6 +31,7 @@ reads names and JSON only; it never imports torch and never opens a pickle.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -121,6 +122,15 @@ class Pack:
     def role_fingerprint(self, name: str) -> str:
         """16 hex digits over a role's configuration and weights. Raises as `role` does."""
         return fingerprint_folders([self.role(name)])
+
+    def role_fingerprints(self, names: Iterable[str]) -> dict[str, str]:
+        """Role → what its model is, in the order of names; roles that the pack and its fallback
+        lack are left out."""
+        found: dict[str, str] = {}
+        for name in sorted(set(names)):
+            with contextlib.suppress(PackError):
+                found[name] = self.role_fingerprint(name)
+        return found
 
     @cached_property
     def num_px(self) -> int:

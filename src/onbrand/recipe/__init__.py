@@ -23,6 +23,8 @@ from onbrand.recipe.stage import (
     LossTerm,
     Stage,
     check_loss,
+    loss_roles,
+    losses_of,
 )
 from onbrand.toml import explain, read_toml
 
@@ -46,6 +48,8 @@ __all__ = [
     "Recipe",
     "Stage",
     "Validation",
+    "loss_roles",
+    "losses_of",
     "recipe_file",
     "recipe_names",
 ]
@@ -117,6 +121,11 @@ class Recipe(Settings):
                     f"cuts a batch of {one.batch_size} into more parts than it has pictures; it "
                     "can be at most batch_size, a fallback's too"
                 )
+        if self.validation.num_per_prompt == 1 and self.reads("diversity"):
+            raise RecipeError(
+                "diversity compares pictures of one prompt, and [validation] num_per_prompt is 1: "
+                "make it 2 or more, or read another figure"
+            )
         for gate in self.gate:
             if gate.after not in kinds:
                 raise RecipeError(

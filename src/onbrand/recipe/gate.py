@@ -44,6 +44,13 @@ GATE_ROLES = tuple(dict.fromkeys(METRIC_ROLES.values()))
 """Roles of a pack through which they are read."""
 
 
+NO_SHARE: Mapping[str, str] = {
+    "oiliness": "it is a difference, 0 where pictures are as real ones",
+    "prior_drift": "it says how far from the base: the base itself has none",
+}
+"""One of them of which a share of the base's figure says nothing -> why."""
+
+
 class Validation(Settings):
     """Pictures made at fixed seeds after each stage, that gates read: the first `num_prompts` of
     the brief, `num_per_prompt` each. `preview_every` steps a sheet is drawn within a stage (0: at
@@ -108,9 +115,9 @@ class Gate(Settings):
     """What must hold after a stage of kind `after` before the next may begin: `metric` is at least
     `at_least`, or at most `at_most` where lower is better, and those in `not_worse` lose no more
     than the share `tolerance` in that stage. With `of_base` the bound is a share of the untouched
-    base's own figure on the same prompts and seeds.
+    base's own figure on the same prompts and seeds, taken as theirs + (bound - 1)·|theirs|.
 
-    `fallback`: where the gate fails the stage is trained again with these changes, once for each
+    `fallback`: where this gate fails the stage is trained again with these changes, once for each
     of them in turn; the earlier tries are kept in tries/."""
 
     after: str
@@ -141,5 +148,10 @@ class Gate(Settings):
             raise RecipeError(
                 f"the gate after {self.after!r} bounds {self.metric}, of which "
                 f"{'more' if higher else 'less'} is better: give it {right}, and no {wrong}"
+            )
+        if self.of_base and self.metric in NO_SHARE:
+            raise RecipeError(
+                f"the gate after {self.after!r} bounds {self.metric} by a share of the base's, but "
+                f"{NO_SHARE[self.metric]}: give it a bound of its own, without of_base"
             )
         return self

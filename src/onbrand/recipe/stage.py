@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -48,8 +49,8 @@ LOSS_ROLES: dict[str, str] = {
 
 class Augment(Settings):
     """Small moves of a training picture. Turns in degrees, the rest as a share of the side, of the
-    brightness or of the saturation. `flip` mirrors every second variant: off for a subject with
-    one-sided marks."""
+    brightness or of the saturation. `flip` mirrors a variant with a chance of a half: off for a
+    subject with one-sided marks. The first variant is the picture as it is."""
 
     flip: bool = False
     rotate_degrees: float = Field(default=0.0, ge=0, le=180)
@@ -150,3 +151,15 @@ def check_loss(kind: str, name: str, term: LossTerm) -> None:
     raise RecipeError(
         f"stage {kind!r} has no loss named {name!r}: {advice or instead(name, allowed)}"
     )
+
+
+def losses_of(stages: Iterable[Stage]) -> set[str]:
+    """Names of the losses with any weight."""
+    return {name for stage in stages for name in stage.losses if stage.weight(name)}
+
+
+def loss_roles(losses: Iterable[str]) -> set[str]:
+    """The roles that these losses look through. Expressions are read from faces, which a finder
+    finds where a pack names one, else its parser."""
+    roles = {LOSS_ROLES[name] for name in losses if name in LOSS_ROLES}
+    return roles | {"faces", "parsing"} if "expression" in roles else roles

@@ -41,6 +41,7 @@ def plan(
     training.check_pack(chosen, pack)
     with places.alone():
         dataset = curate_for(places, pack, emit=emit)
+        _need_held_out(places, dataset)
         return training.forecast(
             dataset,
             places.brief(),
@@ -158,12 +159,7 @@ def _train(
     from onbrand import generation, judging, training
     from onbrand.models import open_pack
 
-    if not dataset.held_out:
-        raise DatasetError(
-            f"{counted(len(dataset.assets), 'picture')} in {places.pictures}, none of them held "
-            "out, so that no stage could be measured: add pictures (ten or more learn well), or "
-            "name one under held_out in brief.toml"
-        )
+    _need_held_out(places, dataset)
     pack = open_pack(recipe.base)
     scorer = judging.training_scorer(
         pack,
@@ -185,6 +181,15 @@ def _train(
         emit=emit,
         workers=workers or training.ALONE,
     )
+
+
+def _need_held_out(places: Places, dataset: Dataset) -> None:
+    if not dataset.held_out:
+        raise DatasetError(
+            f"{counted(len(dataset.assets), 'picture')} in {places.pictures}, none of them held "
+            "out, so that no stage could be measured: add pictures (ten or more learn well), or "
+            "name one under held_out in brief.toml"
+        )
 
 
 def _recipe(places: Places, recipe: str | None, base: str | None) -> Recipe:

@@ -10,6 +10,8 @@ from onbrand.events import Listener, Noted, Warned
 from onbrand.models.device import chosen_device
 from onbrand.models.packs import Pack
 from onbrand.recipe import LOSS_ROLES, METRIC_ROLES, Recipe, Stage
+from onbrand.training.cache import in_order
+from onbrand.training.optimisers import check_optimizer
 from onbrand.training.rates import too_fast
 from onbrand.training.session import Session
 from onbrand.training.stage_plan import StagePlan
@@ -35,20 +37,14 @@ def check(
         raise DatasetError(f"{dataset.root} has no training picture: add some, and train again.")
     if stages:
         check_pack(recipe, pack)
+    _check_figures(dataset, recipe, workers)
+    check_optimizer(recipe.optimizer)
     for stage in stages:
         for variant in recipe.variants(stage):
             _need_parts(stage.kind, variant.batch_size, variant.gradient_accumulation, workers)
     for p in plans:
         _need_parts(p.name, p.batch_size, p.num_parts, workers)
-    largest = max(p.batch_size for p in plans)
-    if len(dataset.train) < largest:
-        emit(
-            Warned(
-                f"{counted(len(dataset.train), 'training picture')}, but batches of {largest}: "
-                "pictures repeat within a batch, which teaches nothing more for its time. Lower "
-                f"batch_size to {len(dataset.train)} or less, or add pictures."
-            )
-        )
+    _warn_of_large_batches(dataset, stages, plans, emit)
     if stages:
         if told := too_fast(recipe, pack):
             emit(Warned(told))
@@ -59,6 +55,36 @@ def check(
             Warned(
                 'precision = "float16" is for graphics cards; on this processor it is slower than '
                 '"float32" and less exact. "auto" takes what the hardware does best.'
+            )
+        )
+
+
+def _check_figures(dataset: Dataset, recipe: Recipe, workers: Workers) -> None:
+    """Refuse gates that could never open, and early stops that processes could not agree on."""
+    if recipe.reads("validation_loss") and not dataset.held_out:
+        raise DatasetError(
+            f"the recipe reads validation_loss, but {dataset.root} holds out no picture: name some "
+            "under held_out in brief.toml"
+        )
+    if recipe.validation.stop_every and workers.num > 1:
+        raise RecipeError(
+            f"stop_every = {recipe.validation.stop_every} with {workers.num} processes: an early "
+            "stop works in one process only. Set it to 0, or start one."
+        )
+
+
+def _warn_of_large_batches(
+    dataset: Dataset, stages: Sequence[Stage], plans: Sequence[StagePlan], emit: Listener
+) -> None:
+    """Tell of the stage whose batches are largest beside the pictures that its `only` leaves."""
+    kept = [in_order(dataset, stage.only) for stage in stages] or [dataset.train] * len(plans)
+    few, p = min(zip(kept, plans, strict=True), key=lambda pair: len(pair[0]) / pair[1].batch_size)
+    if len(few) < p.batch_size:
+        emit(
+            Warned(
+                f"{counted(len(few), 'training picture')} in stage {p.name}, but batches of "
+                f"{p.batch_size}: pictures repeat within a batch, which teaches nothing more for "
+                f"its time. Lower batch_size to {len(few)} or less, or add pictures."
             )
         )
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from onbrand import pixels
 from onbrand.events import Advanced, Finished, Started
 from onbrand.models.device import pictures_at_once
@@ -14,7 +16,7 @@ from onbrand.training.cache import Examples, encode
 if TYPE_CHECKING:
     from onbrand.training.session import Session
 
-__all__ = ["class_examples"]
+__all__ = ["base_pictures", "class_examples"]
 
 CLASS_SEED = 90_000
 
@@ -22,37 +24,15 @@ CLASS_SEED = 90_000
 def class_examples(session: Session, prompts: Sequence[str]) -> Examples:
     """`recipe.prior.num_pictures` pictures that the untouched base makes for class prompts.
 
-    Made once (call before LoRA is trained), kept as PNG files in the cache, a chunk at a time.
+    Made once (call before LoRA is trained) and kept, as `base_pictures` are.
     """
-    side_px = session.size_px
-    at_once = pictures_at_once(side_px)
     num = session.recipe.prior.num_pictures
-    validation = session.recipe.validation
     asked = [prompts[i % len(prompts)] for i in range(num)]
-    settings: list[object] = [validation.num_steps, validation.guidance, side_px]
-    if side_px != session.pack.num_px:  # an older onbrand drew these at the base's size
-        settings.append(f"drawn {side_px} px")
-    chunks: list[tuple[list[str], list[int], list[Path]]] = []
-    for first in range(0, num, at_once):
-        chunk = asked[first : first + at_once]
-        seeds = [CLASS_SEED + first + i for i in range(len(chunk))]
-        facts: dict[str, object] = {
-            "base": session.base_fingerprint,
-            "prompts": chunk,
-            "seeds": seeds,
-            "settings": settings,
-        }
-        paths = [
-            session.store.path("class_pictures", {**facts, "picture": i}, ".png")
-            for i in range(len(chunk))
-        ]
-        chunks.append((chunk, seeds, paths))
-    _make(session, [c for c in chunks if not all(p.exists() for p in c[2])], num)
-    pictures = [pixels.read(p).convert("RGB") for _, _, paths in chunks for p in paths]
+    pictures = base_pictures(session, asked, [CLASS_SEED + i for i in range(num)])
     facts = {
         "base": session.base_fingerprint,
         "prompts": asked,
-        "settings": settings,
+        "settings": _settings(session),
     }
     latents = session.store.tensors(
         "class_latents", facts, lambda: {"latents": encode(session.model, pictures)}
@@ -64,8 +44,43 @@ def class_examples(session: Session, prompts: Sequence[str]) -> Examples:
     )
 
 
+def base_pictures(
+    session: Session, prompts: Sequence[str], seeds: Sequence[int]
+) -> list[Image.Image]:
+    """What the untouched base draws of the prompts. Call it before LoRA is attached; they are kept
+    as PNG files in the cache, a chunk at a time."""
+    at_once = pictures_at_once(session.size_px)
+    chunks: list[tuple[Sequence[str], Sequence[int], list[Path]]] = []
+    for first in range(0, len(prompts), at_once):
+        chunk, sown = prompts[first : first + at_once], seeds[first : first + at_once]
+        facts: dict[str, object] = {
+            "base": session.base_fingerprint,
+            "prompts": list(chunk),
+            "seeds": list(sown),
+            "settings": _settings(session),
+        }
+        paths = [
+            session.store.path("class_pictures", {**facts, "picture": i}, ".png")
+            for i in range(len(chunk))
+        ]
+        chunks.append((chunk, sown, paths))
+    _make(session, [c for c in chunks if not all(p.exists() for p in c[2])], len(prompts))
+    return [pixels.read(p).convert("RGB") for _, _, paths in chunks for p in paths]
+
+
+def _settings(session: Session) -> list[object]:
+    """How they are drawn, as the cache knows it."""
+    validation, side_px = session.recipe.validation, session.size_px
+    settings: list[object] = [validation.num_steps, validation.guidance, side_px]
+    if side_px != session.pack.num_px:  # an older onbrand drew these at the base's size
+        settings.append(f"drawn {side_px} px")
+    return settings
+
+
 def _make(
-    session: Session, missing: Sequence[tuple[list[str], list[int], list[Path]]], num: int
+    session: Session,
+    missing: Sequence[tuple[Sequence[str], Sequence[int], list[Path]]],
+    num: int,
 ) -> None:
     """Sample the chunks (prompts, seeds, files) that are not in the cache yet."""
     if not missing:

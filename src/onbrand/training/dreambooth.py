@@ -28,6 +28,7 @@ from onbrand.training.stage_plan import BASELINE, StagePlan
 __all__ = ["NAME", "RATE_SHARE", "run"]
 
 NAME = BASELINE
+PRIOR_LOSS_WEIGHT = 1.0
 RATE_SHARE = 2.0
 """Of our first stage's learning rate: the best of 1/4, 1/2, 1, 2 and 4 for each revision of the
 built-in pack that `onbrand bench consistency` searched (docs/benchmarks)."""
@@ -93,7 +94,7 @@ def run(
         instance = batch.brand_mean(errors)
         kept = batch.prior_mean(errors)
         numbers = {"reconstruction": float(instance.detach()), "prior": float(kept.detach())}
-        return instance + session.recipe.prior.weight * kept, numbers
+        return instance + PRIOR_LOSS_WEIGHT * kept, numbers
 
     session.run(loop, draw, measure, plan)
 

@@ -20,15 +20,13 @@ from onbrand.events import Noted
 from onbrand.files import write_bytes_atomic, write_json_atomic
 from onbrand.recipe import GATE_METRICS
 from onbrand.training.gates import figure_of
+from onbrand.training.history import BEST_FILE, WATCH_FILE
 
 if TYPE_CHECKING:
     from onbrand.training.engine import Loop
     from onbrand.training.session import Session
 
-__all__ = ["BEST_FILE", "EarlyStop", "load_parameters"]
-
-BEST_FILE = "best.safetensors"
-WATCH_FILE = "watch.json"
+__all__ = ["EarlyStop", "load_parameters"]
 
 
 class EarlyStop:
@@ -99,10 +97,10 @@ class EarlyStop:
     def _stop_when_due(self) -> None:
         if not self._seen:
             return
-        since = [step for step, _ in self._seen if step > self._best()[0]]
-        if len(since) < self._settings.stop_patience:
-            return
         step, value = self._best()
+        since = [later for later, _ in self._seen if later > step]
+        if len(since) < self._settings.stop_patience or math.isnan(value):
+            return  # where no look gave a figure, none was better than another
         self._loop.stop()
         self._session.emit(
             Noted(

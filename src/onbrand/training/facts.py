@@ -6,21 +6,15 @@ was fine.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from onbrand.errors import PackError
-from onbrand.recipe import GATE_METRICS, GATE_ROLES, LOSS_ROLES, OWN_LOSSES, Stage
+from onbrand.recipe import GATE_METRICS, GATE_ROLES, OWN_LOSSES, loss_roles, losses_of
 from onbrand.training import dreambooth
 from onbrand.training.focus import head_weight
 from onbrand.training.history import History, digest
 from onbrand.training.losses import snr_gamma
 from onbrand.training.session import Session
 from onbrand.training.stage_plan import StagePlan
-
-if TYPE_CHECKING:
-    from onbrand.models.packs import Pack
 
 __all__ = ["open_history"]
 
@@ -37,8 +31,11 @@ def open_history(
                 session.validation_prompts(),
                 session.recipe.validation.model_dump(),
                 list(GATE_METRICS),
-                _eyes(session.pack, GATE_ROLES),
+                session.pack.role_fingerprints(GATE_ROLES),
                 *_other_size(session),
+                *(
+                    ["prior_drift"] if session.recipe.reads("prior_drift") else []
+                ),  # else unmeasured
             ]
         ),
         stages=[_stage_facts(session, p, i, learning_rate) for i, p in enumerate(plans)],
@@ -69,7 +66,7 @@ def _run_facts(session: Session, arm: str) -> dict[str, object]:
         "words": pack.words_fingerprint,
     }
     if recipe.identity.mode != "none" and arm != dreambooth.NAME:
-        facts["identity"] = _eyes(pack, ["identity", "identity_adapter"])
+        facts["identity"] = pack.role_fingerprints(["identity", "identity_adapter"])
     return facts
 
 
@@ -85,11 +82,11 @@ def _stage_facts(
         return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
     # in parts or not, the result is the same: who ran out of memory goes on with more parts
     stage = recipe.stage[index]
-    losses = _losses(recipe.variants(stage))
+    losses = losses_of(recipe.variants(stage))
     settings = stage.model_dump(exclude={"gradient_accumulation", "head_weight"})
     prediction = session.model.prediction_type  # decides what the stage leaves open
     settings["min_snr_gamma"] = snr_gamma(stage.min_snr_gamma, prediction)
-    roles = {LOSS_ROLES[name] for name in losses if name in LOSS_ROLES}
+    roles = loss_roles(losses)
     weight = head_weight(stage, session.brief, session.pack)
     if weight != 1:  # the brief may have decided it
         settings, roles = [settings, weight], roles | {"parsing"}
@@ -102,24 +99,10 @@ def _stage_facts(
     if losses & set(OWN_LOSSES):
         settings = [settings, validation.guidance]
     if roles:
-        settings = [settings, _eyes(session.pack, sorted(roles))]
+        settings = [settings, session.pack.role_fingerprints(roles)]
     return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
 
 
 def _other_size(session: Session) -> list[int]:
     """The side of what is drawn, where it is not the base's own."""
     return [session.size_px] if session.size_px != session.pack.num_px else []
-
-
-def _losses(stages: Iterable[Stage]) -> set[str]:
-    """Names of the losses with any weight."""
-    return {name for stage in stages for name in stage.losses if stage.weight(name)}
-
-
-def _eyes(pack: Pack, roles: Iterable[str]) -> dict[str, str]:
-    """Role → what its model is; roles that the pack and its fallback lack are left out."""
-    found: dict[str, str] = {}
-    for role in roles:
-        with contextlib.suppress(PackError):
-            found[role] = pack.role_fingerprint(role)
-    return found

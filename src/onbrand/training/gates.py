@@ -20,10 +20,12 @@ __all__ = ["Verdict", "figure_of", "judge_gates"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gates after a stage say: `passed`, and one sentence with the figures."""
+    """What the gates after a stage say: `passed`, one sentence with the figures, and the numbers
+    (0-based) of the gates that were `missed`."""
 
     passed: bool
     sentence: str
+    missed: tuple[int, ...] = ()
 
 
 def figure_of(name: str, figures: Mapping[str, float]) -> float:
@@ -49,7 +51,9 @@ def judge_gates(
         return None
     reached: list[str] = []
     missed: list[str] = []
-    for gate in gates:
+    which: list[int] = []
+    for number, gate in enumerate(gates):
+        num_missed = len(missed)
         good, note = _bound(gate, metrics, base or {})
         (reached if good else missed).append(note)
         for name in gate.not_worse:
@@ -57,8 +61,10 @@ def judge_gates(
             good = math.isnan(was) or not _worse(name, now, was, abs(was) * gate.tolerance)
             note = f"{name} {was:.3f} → {now:.3f}"
             (reached if good else missed).append(note if good else f"{note} is worse")
+        if len(missed) > num_missed:
+            which.append(number)
     if missed:
-        return Verdict(False, f"failed: {'; '.join(missed)}")
+        return Verdict(False, f"failed: {'; '.join(missed)}", tuple(which))
     return Verdict(True, f"passed: {'; '.join(reached)}")
 
 
@@ -72,7 +78,7 @@ def _bound(gate: Gate, metrics: Mapping[str, float], base: Mapping[str, float]) 
     if gate.of_base:
         theirs = figure_of(gate.metric, base)
         words = f"{bound:g} × the base's {theirs:.3f}"
-        bound *= theirs
+        bound = theirs + (bound - 1) * abs(theirs)  # 0.9 grants a tenth of its size below 0, too
     good = value >= bound if higher else value <= bound
     signs = ("≥", "<") if higher else ("≤", ">")
     return good, f"{gate.metric} {value:.3f} {signs[0] if good else signs[1]} {words}"

@@ -62,16 +62,26 @@ def memory_errors(recipe: Recipe) -> Iterator[None]:
         told = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not told and not any(words in str(error) for words in _FULL):
             raise
-        batch = max(stage.batch_size for stage in recipe.stage)
-        parts = min(stage.gradient_accumulation for stage in recipe.stage)
-        size = f"now {recipe.resolution_px}" if recipe.resolution_px else "now the base's own size"
-        saved = (
-            ""
-            if recipe.gradient_checkpointing
-            else ", or set gradient_checkpointing = true (slower, exact)"
-        )
         raise OutOfMemory(
-            f"no memory left for this recipe; the last checkpoint is kept. Raise "
-            f"gradient_accumulation (now {parts}; the same result){saved}; lower batch_size (now "
-            f"{batch}) or resolution_px ({size})"
+            f"no memory left for this recipe; the last checkpoint is kept. {_advice(recipe)}"
         ) from error
+
+
+def _advice(recipe: Recipe) -> str:
+    """What of the recipe saves memory, what leaves the result as it is first."""
+    found = []
+    batches = [stage for stage in recipe.stage if stage.gradient_accumulation < stage.batch_size]
+    if batches:
+        least = min(stage.gradient_accumulation for stage in batches)
+        most = max(stage.batch_size for stage in batches)
+        same = "other dropout" if recipe.lora.dropout else "the same result"
+        found.append(
+            f"Raise gradient_accumulation (now {least}; {same}), or lower batch_size (now {most})"
+        )
+    if not recipe.gradient_checkpointing:
+        found.append("Set gradient_checkpointing = true (slower, exact)")
+    if recipe.optimizer == "adamw":
+        found.append('Set optimizer = "adamw8bit" (on a card, with bitsandbytes)')
+    size = f"now {recipe.resolution_px}" if recipe.resolution_px else "now the base's own size"
+    found.append(f"Lower resolution_px ({size}) or the rank of [lora] (now {recipe.lora.rank})")
+    return ". ".join(found)

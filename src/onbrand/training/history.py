@@ -19,9 +19,14 @@ from onbrand.artifacts.brand_model import StageResult
 from onbrand.events import Listener, Noted, Warned, silent
 from onbrand.files import storage_errors, write_json_atomic
 
-__all__ = ["History", "digest"]
+__all__ = ["BEST_FILE", "WATCH_FILE", "History", "digest"]
 
 VERSION = 1
+BEST_FILE = "best.safetensors"
+WATCH_FILE = "watch.json"
+"""What an early stop saw and kept in a stage's folder (early_stop.py)."""
+CHECKPOINT_FILES = ("resume.safetensors", BEST_FILE)
+"""From these parameters a stage, or the one behind it, goes on."""
 
 
 def digest(value: object) -> str:
@@ -142,8 +147,9 @@ class History:
     def result(self, index: int) -> StageResult | None:
         """The kept result of stage `index`, if it finished and its files are what it wrote.
 
-        Otherwise the stage is to be run again, which writes the missing files: a changed
-        checkpoint is taken out of the way, for nothing may go on from it.
+        Otherwise the stage is to be run again, which writes the missing files: a changed or lost
+        checkpoint, the best one of an early stop too, is taken out of the way with what goes with
+        it, for nothing may go on from it.
         """
         kept = self.results[index]
         if kept is None:
@@ -151,16 +157,20 @@ class History:
         told = {**kept, "diagnosis": (), "tries": tuple(kept.get("tries", ()))}
         result = StageResult(**told)
         changed = result.changed_files(self.root)
-        checkpoint = self.root / result.folder / "resume.safetensors"
+        folder = self.root / result.folder
+        checkpoint = folder / CHECKPOINT_FILES[0]
         if changed and not self.read_only:
             names = ", ".join(path.name for path in changed)
-            again = "is trained anew" if checkpoint in changed else "writes it again"
+            parameters = {folder / name for name in CHECKPOINT_FILES}
+            anew = not parameters.isdisjoint(changed)
+            again = "is trained anew" if anew else "writes it again"
             self.emit(
                 Warned(f"changed since stage {result.name} was trained: {names}; it {again}.")
             )
-            (checkpoint.parent / "load_test.json").unlink(missing_ok=True)
-            if checkpoint in changed:
-                checkpoint.unlink(missing_ok=True)
+            (folder / "load_test.json").unlink(missing_ok=True)
+            if anew:
+                for path in (*parameters, folder / WATCH_FILE):
+                    path.unlink(missing_ok=True)
         return None if changed or not checkpoint.exists() else result
 
     def keep_try(self, index: int, result: StageResult, then: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from onbrand.files import write_bytes_atomic
 from onbrand.recipe import OptimizerName
 from onbrand.training.muon import Muon
 
-__all__ = ["Optimisers", "drop_moments", "is_moment"]
+__all__ = ["Optimisers", "check_optimizer", "drop_moments", "is_moment"]
 
 
 class Optimisers:
@@ -109,6 +109,12 @@ def drop_moments(path: Path) -> None:
         names, facts = list(file.keys()), file.metadata()
         kept = {name: file.get_tensor(name) for name in names if not is_moment(name)}
     write_bytes_atomic(path, save(kept, facts))
+
+
+def check_optimizer(name: OptimizerName) -> None:
+    """Raises RecipeError where the optimiser takes a package that is not installed."""
+    if name == "adamw8bit":
+        _adamw_8bit()
 
 
 def _adamw(groups: list[dict[str, Any]], **settings: Any) -> torch.optim.Optimizer:

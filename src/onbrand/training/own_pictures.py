@@ -52,7 +52,7 @@ class Own:
             return {}
         model, num = self.session.model, batch.num_brand
         told, guidance = batch.embeddings[:num], self.session.recipe.validation.guidance
-        guided = guidance != 1 and model.reads_negative
+        guided = guidance > 1 and model.reads_negative  # as diffusers' pipelines
         nothing = _nothing(self.session, told) if guided else told
         with self.session.mixed():
             clean = draw_x0(

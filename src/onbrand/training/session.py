@@ -28,7 +28,7 @@ from onbrand.files import fingerprint_file
 from onbrand.recipe import Recipe
 from onbrand.sheet import contact_sheet
 from onbrand.training.cache import Examples, Store, Texts, in_order
-from onbrand.training.class_pictures import class_examples
+from onbrand.training.class_pictures import base_pictures, class_examples
 from onbrand.training.engine import Loop, Settings, generator
 from onbrand.training.held_out import held_out_losses
 from onbrand.training.noise_levels import NoiseLevels
@@ -72,7 +72,7 @@ class Session:
     parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
     who_d: Tensor | None = None
     texts: Texts = field(init=False)
-    _class_looks: list[Image.Image] = field(default_factory=list)
+    _base_class: list[Image.Image] = field(default_factory=list)
     _low: LowWeights | None = None
 
     def __post_init__(self) -> None:
@@ -166,23 +166,35 @@ class Session:
         scores = dict(self.score(pictures, [self.brief.class_prompt(text) for text in texts]))
         losses = held_out_losses(self)
         scores |= {key: losses[key] for key in ("validation_loss",) if key in losses}
-        if self.recipe.reads("prior_drift") and self.reviewer is not None and self.parameters:
-            scores["prior_drift"] = self.reviewer.drift(self._draw_class(), self._base_class())
+        if self._base_class and self.reviewer is not None and self.parameters:
+            scores["prior_drift"] = self.reviewer.drift(self._draw_class(), self._base_class)
         return {key: float(value) for key, value in scores.items() if math.isfinite(value)}
 
     def look(self, metric: str, name: str) -> dict[str, float]:
         """Figures for an early stop: those of the held-out loss alone, if it reads that."""
         return held_out_losses(self) if metric == "validation_loss" else self.validate(name)
 
+    def draw_base_class(self) -> None:
+        """Keep what the untouched base draws for the plain class: what prior_drift compares with.
+        Call it before LoRA is attached."""
+        self._base_class = base_pictures(self, *self._asked_of_class())
+
+    def _asked_of_class(self) -> tuple[list[str], list[int]]:
+        """The validation texts as prompts of the plain class, and their seeds."""
+        num = self.recipe.validation.num_per_prompt
+        texts = [text for text in self.validation_prompts() for _ in range(num)]
+        prompts = [self.brief.class_prompt(text) for text in texts]
+        return prompts, [PREVIEW_SEED + i % num for i in range(len(texts))]
+
     def _draw_class(self) -> list[Image.Image]:
-        """The validation texts of the plain class, nobody's identity, as the model draws now."""
+        """The same as the model draws it now, of nobody's identity."""
         validation = self.recipe.validation
-        texts = [t for t in self.validation_prompts() for _ in range(validation.num_per_prompt)]
+        prompts, seeds = self._asked_of_class()
         with self.evaluating(), self._showing_nobody():
             return self.sample(
                 self.model,
-                [self.brief.class_prompt(text) for text in texts],
-                seeds=[PREVIEW_SEED + i % validation.num_per_prompt for i in range(len(texts))],
+                prompts,
+                seeds=seeds,
                 num_steps=validation.num_steps,
                 guidance=validation.guidance,
                 size_px=self.size_px,
@@ -200,15 +212,6 @@ class Session:
             yield
         finally:
             way.show(who)
-
-    def _base_class(self) -> list[Image.Image]:
-        """The same by the untouched base, drawn once a run."""
-        from onbrand.models.adapters import without_lora
-
-        if not self._class_looks:
-            with without_lora(self.model):
-                self._class_looks = self._draw_class()
-        return self._class_looks
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:

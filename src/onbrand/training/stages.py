@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
-from onbrand.errors import DatasetError, RecipeError
+from onbrand.errors import RecipeError
 from onbrand.events import Finished, Listener, Noted, Warned, silent
 from onbrand.files import write_json_atomic
 from onbrand.recipe import Recipe, Stage
 from onbrand.training import dreambooth
 from onbrand.training.cache import Store
 from onbrand.training.checks import check, tell_of_heads, warn_of_cut_captions
-from onbrand.training.early_stop import BEST_FILE, load_parameters
+from onbrand.training.early_stop import load_parameters
 from onbrand.training.engine import read_log
 from onbrand.training.facts import open_history
 from onbrand.training.guards import memory_errors
-from onbrand.training.history import History, digest
+from onbrand.training.history import BEST_FILE, History, digest
 from onbrand.training.seams import Reviewer, Sampler, Scorer
 from onbrand.training.session import Session
 from onbrand.training.stage import run
@@ -89,7 +89,8 @@ def train(
         raise RecipeError(f"no stage {stop_after!r} to stop after: {[p.name for p in plans]}")
     stages = None if arm == dreambooth.NAME else recipe.stage
     check(dataset, recipe, pack, stages or (), plans, workers, emit)
-    _check_figures(dataset, recipe, reviewer, workers)
+    if recipe.reads("prior_drift") and reviewer is None:
+        raise RecipeError("the recipe reads prior_drift, but nobody measures it: pass a reviewer")
     with memory_errors(recipe):
         session = open_session(
             dataset, brief, recipe, pack, Path(out), arm, cache, sample, score, emit, workers
@@ -154,24 +155,6 @@ def _run_stages(
     return model
 
 
-def _check_figures(
-    dataset: Dataset, recipe: Recipe, reviewer: Reviewer | None, workers: Workers
-) -> None:
-    """Refuse gates that could never open, and early stops that processes could not agree on."""
-    if recipe.reads("validation_loss") and not dataset.held_out:
-        raise DatasetError(
-            f"the recipe reads validation_loss, but {dataset.root} holds out no picture: name some "
-            "under held_out in brief.toml"
-        )
-    if recipe.reads("prior_drift") and reviewer is None:
-        raise RecipeError("the recipe reads prior_drift, but nobody measures it: pass a reviewer")
-    if recipe.validation.stop_every and workers.num > 1:
-        raise RecipeError(
-            f"stop_every = {recipe.validation.stop_every} with {workers.num} processes: an early "
-            "stop works in one process only. Set it to 0, or start one."
-        )
-
-
 def open_session(
     dataset: Dataset,
     brief: Brief,
@@ -228,6 +211,8 @@ def _before_training(session: Session, history: History, arm: str) -> None:
             session.class_examples(session.class_prompts())
         if session.workers.is_first and not history.base_metrics:
             history.keep_base(session.validate("00-base"))
+        if session.workers.is_first and recipe.reads("prior_drift"):
+            session.draw_base_class()
     history.refresh()
     session.attach(with_identity=arm != dreambooth.NAME)
 

@@ -1,13 +1,15 @@
 """A stage and its gates: trained, judged, and where a gate failed trained again with its fallback.
 
-Each try begins from the parameters that the stage before left. How many there were is in run.json,
-so a run that is killed and called again makes the same tries.
+Each try begins from the parameters that the stage before left. The next one takes the first
+fallback left of a gate that failed; what those that passed would change is not tried. How many
+there were is in run.json, so a run that is killed and called again makes the same tries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -38,12 +40,11 @@ def pass_gates(
     `stage` is None for the baseline, which has no gates. `before` are the figures of the stage
     before it.
     """
-    fallbacks = [fallback for gate in gates for fallback in gate.fallback]
-    _drop_old_tries(session, history, index, fallbacks)
+    _drop_old_tries(session, history, index, gates)
     start = {name: p.detach().clone() for name, p in session.parameters.items()}
     while True:
-        num_tries = len(history.tries[index])
-        change = fallbacks[num_tries - 1] if num_tries else None
+        used, left = _followed(gates, [one["then"] for one in history.tries[index]])
+        change = used[-1] if used else None
         result = run(change.applied(stage) if change and stage else stage)
         verdict = judge_gates(gates, result.metrics, before, history.base_metrics)
         told = replace(
@@ -52,9 +53,9 @@ def pass_gates(
             tries=tuple(history.tries[index]),
             gate=verdict.sentence if verdict else None,
         )
-        if verdict is None or verdict.passed or num_tries == len(fallbacks):
+        following = None if verdict is None else _next(left, verdict.missed)
+        if verdict is None or following is None:
             return _explained(session, history, told, verdict), verdict
-        following = fallbacks[num_tries].changes()
         words = ", ".join(f"{name} = {value}" for name, value in following.items())
         session.emit(
             Noted(f"{result.name}: gate {verdict.sentence}; the fallback tries again with {words}")
@@ -66,12 +67,31 @@ def pass_gates(
         _put_back(session, start)
 
 
-def _drop_old_tries(
-    session: Session, history: History, index: int, fallbacks: Sequence[Fallback]
-) -> None:
+def _followed(
+    gates: Sequence[Gate], changes: Sequence[Mapping[str, Any]]
+) -> tuple[list[Fallback], list[list[Fallback]]]:
+    """The fallbacks that these changes were, in order, as far as the gates name them today; and
+    what each gate has left."""
+    used: list[Fallback] = []
+    left = [list(gate.fallback) for gate in gates]
+    for change in changes:
+        queue = next((q for q in left if q and q[0].changes() == change), None)
+        if queue is None:
+            break
+        used.append(queue[0])
+        left = [[f for f in q if f.changes() != change] for q in left]  # twice gives the same
+    return used, left
+
+
+def _next(left: Sequence[Sequence[Fallback]], missed: Sequence[int]) -> dict[str, Any] | None:
+    """What the first of the missed gates that has a fallback left would change."""
+    return next((left[gate][0].changes() for gate in missed if left[gate]), None)
+
+
+def _drop_old_tries(session: Session, history: History, index: int, gates: Sequence[Gate]) -> None:
     """Forget tries that were followed by other changes than the recipe names today."""
     followed = [one["then"] for one in history.tries[index]]
-    if followed != [fallback.changes() for fallback in fallbacks[: len(followed)]]:
+    if len(_followed(gates, followed)[0]) < len(followed):
         if session.workers.is_first:
             history.forget_from(index)
         session.workers.wait()

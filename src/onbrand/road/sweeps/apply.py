@@ -50,6 +50,8 @@ def _put(table: Any, parts: list[str], value: Value) -> None:
             top = isinstance(table, tomlkit.TOMLDocument)
             table[part] = tomlkit.table() if top else tomlkit.inline_table()
         table = table[part]
+    if isinstance(table.get(parts[-1]), Mapping):  # a loss with settings of its own keeps them
+        table, parts = table[parts[-1]], ["weight"]
     name, item = parts[-1], _item(value)
     if name in table:
         was = table[name].trivia

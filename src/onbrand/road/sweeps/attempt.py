@@ -16,7 +16,7 @@ from onbrand.errors import ModelError, OnbrandError, PromptError, TrainingError,
 from onbrand.events import Listener, Noted
 from onbrand.files import write_json_atomic
 from onbrand.models import Pack
-from onbrand.recipe import GATE_METRICS, Recipe
+from onbrand.recipe import GATE_METRICS, GATE_ROLES, Recipe
 from onbrand.road.learn import train_into
 from onbrand.road.picture import draw, negative_of, parents_of, with_lora, write_sheet
 from onbrand.road.request import Request
@@ -105,9 +105,8 @@ class Attempts:
 
     def _trained(self, combination: Combination) -> Trial:
         """The combination's training, kept or made now; without `model` when it broke."""
-        base = self.pack.fingerprint
         places, recipe = self.plan.places, combination.recipe
-        folder = model_folder(places, recipe, self.brief, self.dataset, base)
+        folder = model_folder(places, recipe, self.brief, self.dataset, self.pack)
         record = _read_record(folder, self._looks(recipe))
         if record is None:
             record = self._train(combination, folder)
@@ -155,15 +154,14 @@ class Attempts:
     def _looks(self, recipe: Recipe) -> str:
         """What says how a training ended, beside the training: its gates and what they look at."""
         told = recipe.model_dump_json(include={"gate", "validation"})
-        return told + json.dumps([self.texts, list(GATE_METRICS)])
+        eyes = self.pack.role_fingerprints(GATE_ROLES)
+        return told + json.dumps([self.texts, list(GATE_METRICS), eyes])
 
     def _tell_time(self, seconds_per_picture: float) -> None:
         """After the first training: how long the others will take."""
         left: dict[Path, int] = {}
         for one in self.plan.combinations:
-            folder = model_folder(
-                self.plan.places, one.recipe, self.brief, self.dataset, self.pack.fingerprint
-            )
+            folder = model_folder(self.plan.places, one.recipe, self.brief, self.dataset, self.pack)
             if not one.refused and not (folder / DONE_NAME).is_file():
                 left[folder] = to_see(self.dataset, one.recipe)
         if left:

@@ -12,8 +12,8 @@ from onbrand.artifacts import BrandModel, Dataset
 from onbrand.brief import Brief
 from onbrand.errors import InputError
 from onbrand.files import fingerprint_bytes
-from onbrand.models import open_pack
-from onbrand.recipe import Recipe
+from onbrand.models import Pack, open_pack
+from onbrand.recipe import Recipe, loss_roles, losses_of
 from onbrand.road.places import Places, open_brand
 from onbrand.road.sweeps.grid import Combination, combine
 from onbrand.road.sweeps.settings import Axis, Drawing, Value, check_axes
@@ -106,14 +106,18 @@ def plan_sweep(
     )
 
 
-def model_folder(places: Places, recipe: Recipe, brief: Brief, dataset: Dataset, base: str) -> Path:
+def model_folder(
+    places: Places, recipe: Recipe, brief: Brief, dataset: Dataset, pack: Pack
+) -> Path:
     """Where the training of this recipe on these pictures lies: by content, so that nothing that
-    changed is ever taken for what it was. `base` is the pack's fingerprint. Gates and validation
-    train nothing, and are no part of it."""
+    changed is ever taken for what it was, the models that its losses look through included. Gates
+    and validation train nothing, and are no part of it."""
     facts = [
         VERSION,
         recipe.model_dump(exclude={"gate", "validation"}),
-        base,
+        pack.fingerprint,
+        pack.words_fingerprint,
+        pack.role_fingerprints(loss_roles(losses_of(recipe.stage))),
         dataset.fingerprint,
         brief.model_dump(exclude={"prompts", "never", "held_out", "licence"}),
     ]
@@ -150,9 +154,11 @@ def _trainings(
     """The distinct trainings, each with the first combination that needs it."""
     found: dict[Path, Combination] = {}
     usable = [combination for combination in combinations if not combination.refused]
-    base = open_pack(usable[0].recipe.base).fingerprint if usable else ""
+    if not usable:
+        return found
+    pack = open_pack(usable[0].recipe.base)  # a sweep has one base
     for combination in usable:
-        folder = model_folder(places, combination.recipe, brief, dataset, base)
+        folder = model_folder(places, combination.recipe, brief, dataset, pack)
         found.setdefault(folder, combination)
     return found
 

@@ -138,6 +138,8 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Value]) -> Recipe:
             at, parts = tables["stage"][names.index(parts[1])], parts[2:]
         for part in parts[:-1]:
             at = at[part]
+        if isinstance(at.get(parts[-1]), dict):  # a loss with settings of its own keeps them
+            at, parts = at[parts[-1]], ["weight"]
         at[parts[-1]] = value
     return Recipe.model_validate(tables)
 
