@@ -2,7 +2,7 @@
 those that the row's words name.
 
 All begin with the recipe's own first stage and see as many pictures as the row that they are
-compared with (a prior picture is a picture).
+compared with (a prior picture is a picture). Losses that look at decoded pictures all look alike.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from typing import Any
 import tomlkit
 
 from onbrand.errors import RecipeError
-from onbrand.recipe import STAGE_LOSSES
+from onbrand.recipe import OWN_LOSSES, SEEN_LOSSES, STAGE_LOSSES
 
-__all__ = ["FIRST", "ROWS", "Row", "recipe_of"]
+__all__ = ["AS_IT_IS", "FIRST", "ROWS", "Row", "recipe_of"]
+
+AS_IT_IS = "class"
+"""The row that is the built-in recipes' own second stage."""
 
 FIRST = "appearance"
 """The row that all others begin from: the recipe's first stage alone."""
@@ -29,10 +32,10 @@ Losses = Mapping[str, Any]
 class Row:
     """What is trained behind the first stage, and the row it is compared with.
 
-    `detail` are the losses of the recipe's stage of that name, which becomes one of the kind
-    `expression` where they need it; `expression` those of a third stage like it; None leaves a
-    stage out. `identity` is a way for the brand's embedding, `head_weight`
-    how much more the head counts in all stages.
+    `detail` are the losses, in place of its own, of the recipe's stage of that name, which becomes
+    one of the kind `expression` where they need it; `expression` those of a third stage like it;
+    None leaves a stage out. `identity` is a way for the brand's embedding, `head_weight` how much
+    more the head counts in all stages.
     """
 
     against: str
@@ -44,13 +47,25 @@ class Row:
 
 
 BOTH: Losses = {"perceptual": 0.5, "identity": 0.5}
+LOOKING: Mapping[str, int] = {"every": 2, "loss_max_timestep": 700}
+"""On which steps, and below which timestep, losses look at decoded pictures."""
 
 ROWS: Mapping[str, Row] = {
     FIRST: Row("", None, about="the first stage alone"),
     "reconstruction": Row(FIRST, {}, about="a second stage without another loss"),
     "perceptual": Row("reconstruction", {"perceptual": 0.5}),
     "identity": Row("reconstruction", {"identity": 0.5}),
-    "both": Row("reconstruction", BOTH, about="perceptual and identity: the recipe as it is"),
+    "class": Row(
+        "reconstruction",
+        {"prior": 0.3},
+        about="half of the pictures are of the class: the recipe as it is",
+    ),
+    "own_second": Row(
+        "reconstruction",
+        {"own_identity": 1.0, "own_expression": 0.5, "prior": 0.3},
+        about="so, and its own drawings, who they show and with what face",
+    ),
+    "both": Row("reconstruction", BOTH, about="perceptual and identity together"),
     "attended": Row(
         "both", BOTH, identity="attended", about="the embedding, by the pack's adapter"
     ),
@@ -125,8 +140,13 @@ def _stage(stages: Mapping[str, dict[str, Any]], kind: str) -> dict[str, Any]:
 
 def _with(stage: Mapping[str, Any], kind: str, losses: Losses) -> dict[str, Any]:
     """The stage with other losses and no more pictures than it had."""
-    steps = stage["num_steps"] // (2 if "prior" in losses else 1)
-    changed = {**stage, "kind": kind, "losses": deepcopy(dict(losses)), "num_steps": max(1, steps)}
-    if not losses:
-        changed.pop("every", None)
-    return changed
+    brand_steps = stage["num_steps"] * (2 if "prior" in stage.get("losses", {}) else 1)
+    steps = brand_steps // (2 if "prior" in losses else 1)
+    changed = {name: value for name, value in stage.items() if name not in LOOKING}
+    if set(losses) & {*SEEN_LOSSES, *OWN_LOSSES, "adversarial"}:
+        changed |= LOOKING
+    return changed | {
+        "kind": kind,
+        "losses": deepcopy(dict(losses)),
+        "num_steps": max(1, steps),
+    }
