@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +145,12 @@ def build_mask2former(folder: Path) -> Path:
     return saved(Mask2FormerForUniversalSegmentation(config), folder, spread=0.2)
 
 
-def build_segformer(folder: Path) -> Path:
-    """The same four labels."""
+def build_segformer(folder: Path, labels: Sequence[str] = PARTS) -> Path:
+    """The same four labels, or others."""
     torch.manual_seed(0)
     config = SegformerConfig(
         hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 2, 2],
-        decoder_hidden_size=16, id2label=dict(enumerate(PARTS)), image_size=64,
+        decoder_hidden_size=16, id2label=dict(enumerate(labels)), image_size=64,
     )  # fmt: skip
     return saved(SegformerForSemanticSegmentation(config), folder, spread=0.2)
 

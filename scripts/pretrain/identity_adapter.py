@@ -36,7 +36,6 @@ from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.identity import IdentityWay, load_adapter, open_way, save_way
 from onbrand.models.packs import Pack, open_pack
 from onbrand.models.perception import IdentityEncoder, mean_identity
-from onbrand.models.twins import IdentityTwin
 from onbrand.sheet import tiles
 from onbrand.training.engine import Loop, Settings, generator, noise
 
@@ -182,10 +181,12 @@ def as_tensor(pictures: list[Image.Image]) -> Tensor:
 def evaluate(
     model: DiffusionModel, pack: Pack, path: Path, num: int, steps: int
 ) -> dict[str, float]:
-    """Write the sheet. The twin's cosine of what is drawn to the references, and how often the
-    nearest of all characters' references is the right one; of pictures told nobody, beside them."""
+    """Write the sheet. The encoder's cosine of what is drawn to the references, and how often the
+    nearest of all characters' references is the right one; of pictures told nobody, beside them.
+    It is the eye that the adapter is told by: `onbrand bench training --part follow` grades by the
+    twin, which nothing that trains may reach."""
     known = references(num)
-    encoder, twin = IdentityEncoder(pack), IdentityTwin(pack)
+    encoder = IdentityEncoder(pack)
     who = [mean_identity(encoder, as_tensor(p)) for p in known]
     prompts = [text.format(who=character(k).species) for k in range(num) for text in PROMPTS]
     told = torch.stack([w for w in who for _ in PROMPTS])
@@ -199,11 +200,11 @@ def evaluate(
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     tiles(rows, columns).save(path)
-    real = torch.stack([mean_identity(twin, as_tensor(p)) for p in known])
+    real = torch.stack(who)
     right = torch.arange(num).repeat_interleave(len(PROMPTS))
     found = {}
     for name, pictures in (("", drawn), ("_nobody", plain)):
-        near = twin.embed(as_tensor(pictures)) @ real.T
+        near = encoder.embed(as_tensor(pictures)) @ real.T
         found[f"cosine{name}"] = round(float(near[range(len(right)), right].mean()), 4)
         found[f"right{name}"] = round(float((near.argmax(1) == right).float().mean()), 4)
     return found

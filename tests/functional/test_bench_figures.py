@@ -13,6 +13,7 @@ from onbrand.bench.probe import Probe
 from onbrand.bench.read_back import ask
 from onbrand.bench.record import mean_metric
 from onbrand.bench.render import render_section
+from onbrand.bench.steer import faults_avoided
 from onbrand.bench.summary import summarise
 from onbrand.bench.training.follow import _scores
 from onbrand.bench.worlds import WORLDS
@@ -121,3 +122,14 @@ def test_real_failures_are_spoken_of_only_where_there_are_some() -> None:
     assert "nobody planted" not in render_section(found)
     run = {"excesses": {"oily": 1.0}, "named": ["oily"], "identity": 0.5}
     assert "nobody planted" in render_section({**found, "failures": {"112": {"rate_x16": run}}})
+
+
+def test_avoided_faults_are_a_share_of_those_there_were() -> None:
+    """Half of two taken away is a half, in an interval of shares; of none nothing is told, and
+    resamples without a fault tell nothing."""
+    plain = np.repeat([1.0, 0.0], (2, 18))
+    avoided = faults_avoided(plain, np.repeat([0.0, 1.0, 0.0], (1, 1, 18)), 0)
+    assert avoided is not None
+    assert avoided["value"] == 0.5
+    assert 0 <= avoided["interval"][0] <= avoided["interval"][1] == 1
+    assert faults_avoided(np.zeros(20), plain, 0) is None

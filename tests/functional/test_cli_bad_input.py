@@ -109,3 +109,18 @@ def test_a_changed_weight_file(brand: Path, capsys: pytest.CaptureFixture) -> No
     said = refused(capsys)
     assert str(lora.relative_to(brand)) in said
     assert "train again" in said
+
+
+def test_a_result_of_another_bench_is_refused_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Hours are not spent on what cannot be compared."""
+    stored = tmp_path / "pack.json"
+    stored.write_text('{"name": "pack", "quick": false, "metrics": {}}')
+    work = tmp_path / "work"
+    assert run("bench", "eyes", "--against", stored, "--work", work) == 2
+    assert "a result of eyes cannot be compared with one of pack" in refused(capsys)
+    stored.write_text('{"metrics": {}}')
+    assert run("bench", "eyes", "--against", stored, "--work", work) == 1
+    assert "not a benchmark's result" in refused(capsys)
+    assert not work.exists()

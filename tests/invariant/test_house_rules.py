@@ -49,6 +49,23 @@ def test_files_and_functions_stay_short(path: Path) -> None:
     assert {k: v for k, v in long.items() if v > MOST_LINES_PER_FUNCTION} == {}
 
 
+@pytest.mark.parametrize("path", python_files("scripts"), ids=lambda p: p.name)
+def test_no_script_that_trains_looks_through_a_twin(path: Path) -> None:
+    """The contract of imports, which knows the package alone, holds for pretraining as well."""
+    named = [
+        name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    ]
+    assert not [name for name in named if name.startswith("onbrand.models.twins")]
+
+
 @pytest.mark.parametrize("path", ALL_FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_is_silenced_or_left_for_later(path: Path) -> None:
     """No linter is silenced, no work is left as a note, and nothing is mocked."""

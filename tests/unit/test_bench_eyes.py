@@ -16,6 +16,7 @@ from onbrand.bench.eyes.following import prompts_followed
 from onbrand.bench.eyes.identity import drawn_margins, part_margins
 from onbrand.bench.eyes.real import (
     emoji_styles,
+    fingerprint,
     gopher_captions,
     gopher_expressions,
     gopher_margins,
@@ -169,42 +170,45 @@ def test_look_alikes_are_told_by_who_not_by_where() -> None:
     assert same["pa_fraction"]["value"] == 0
 
 
+def seen_whole(pixels: torch.Tensor) -> torch.Tensor:
+    """What an eye sees that tells every change that shows, in any scene."""
+    scenes = pixels.unflatten(0, (2, -1))  # the character, then its look-alikes
+    apart = (scenes - scenes[:, :1]).abs().amax((2, 3, 4)) > 0.1
+    return torch.stack([~apart, apart], -1).float().flatten(0, 1)
+
+
 def test_look_alikes_that_nobody_could_tell_do_not_count() -> None:
-    """An eye that sees every change that shows, in any scene, tells all look-alikes, though in some
-    scenes what was changed is hidden and the drawing is the same."""
-
-    def perfect(pixels: torch.Tensor) -> torch.Tensor:
-        scenes = pixels.unflatten(0, (2, -1))  # the character, then its look-alikes
-        apart = (scenes - scenes[:, :1]).abs().amax((2, 3, 4)) > 0.1
-        return torch.stack([~apart, apart], -1).float().flatten(0, 1)
-
-    found = drawn_margins(perfect, 8, SIDE, 0)
+    """An eye that sees every change that shows tells all look-alikes, though in some scenes what
+    was changed is hidden and the drawing is the same."""
+    found = drawn_margins(seen_whole, 8, SIDE, 0)
     assert 0 < found["lookalikes_hidden_fraction"]["value"] < 0.2
     assert found["pa_fraction"]["value"] == 1
     assert found["ssr_fraction"]["value"] == 1
 
 
 def test_a_changed_part_is_told_by_its_own_vector() -> None:
-    """An encoder of nothing but the mean colour under the mask tells some parts, the right answer
-    being none where it says the same of all."""
+    """An encoder that sees every change tells all that show; one that says the same of all none;
+    where the parser knows no part of a mascot there is nothing to tell."""
 
     class Parts:
-        labels = PARSED
+        def __init__(self, *labels: str) -> None:
+            self.labels = labels
 
         def shares(self, pixels: torch.Tensor) -> torch.Tensor:
-            return torch.ones(len(pixels), len(PARSED), SIDE, SIDE) / len(PARSED)
+            return torch.ones(len(pixels), len(self.labels), SIDE, SIDE) / len(self.labels)
 
-    class Mean:
-        def __init__(self, blind: bool) -> None:
-            self.blind = blind
-
+    class Blind:
         def embed_part(self, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            mean = (pixels * mask[:, None]).mean((2, 3)) + 2
-            seen = torch.ones_like(mean) if self.blind else mean
-            return torch.nn.functional.normalize(seen, dim=1)
+            return torch.ones(len(pixels), 1)
 
-    assert part_margins(Mean(blind=True), Parts(), 2, SIDE, 0)["value"] == 0
-    assert 0 <= part_margins(Mean(blind=False), Parts(), 2, SIDE, 0)["value"] < 1
+    class Perfect:
+        def embed_part(self, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return seen_whole(pixels)
+
+    parser = Parts(*PARSED)
+    assert part_margins(Blind(), parser, 2, SIDE, 0)["value"] == 0
+    assert part_margins(Perfect(), parser, 2, SIDE, 0)["value"] == 1
+    assert part_margins(Perfect(), Parts("wall", "sky"), 2, SIDE, 0) is None
 
 
 def test_one_click_is_measured_against_the_thing() -> None:
@@ -342,3 +346,13 @@ def test_traits_do_not_move_the_alignment_that_arms_are_compared_by() -> None:
         assert kept["alignment_with_traits_ratio"] < 0.95
         assert kept["directional_alignment_with_one_wrong_ratio"] < 0.76
         assert kept["alignment_with_one_wrong_ratio"] > 0.8
+
+
+def test_real_pictures_that_come_later_are_looked_at(tmp_path: Path) -> None:
+    """What is kept of a bench is of the pictures that were there."""
+    folder = tmp_path / "gopher"
+    assert fingerprint(folder) == ""
+    folder.mkdir()
+    empty = fingerprint(folder)
+    (folder / "metadata.jsonl").write_text("{}")
+    assert len({"", empty, fingerprint(folder)}) == 3

@@ -3,6 +3,7 @@ the real classes; the library's own processors say what is right."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tiny_hub
 import torch
+from PIL import Image
 from tiny_hub import hub_pack, random_pixels
 from torch import Tensor
 from transformers.models.mask2former.image_processing_pil_mask2former import (
@@ -21,6 +23,8 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 from transformers.models.vitpose.image_processing_pil_vitpose import VitPoseImageProcessorPil
 
 from onbrand.errors import PackError, WeightsError
+from onbrand.judging.objective import PartMaps, background_variety, composition_count
+from onbrand.judging.sight import sight_through
 from onbrand.models.perception import load_clicks, load_faces, load_parsing, load_pose
 from onbrand.models.perception.hub import (
     PersonDetector,
@@ -30,7 +34,9 @@ from onbrand.models.perception.hub import (
     YuNetFaces,
 )
 from onbrand.models.perception.hub.pose import HEAT_CELLS, dark, frames, window
+from onbrand.models.perception.parsing import parsed_parts
 from onbrand.models.perception.pose import joints_of
+from onbrand.training.focus import knows_heads
 
 BOX = (11.0, 4.0, 52.0, 37.0)  # left, top, right, bottom in a picture of 70 x 50
 
@@ -203,6 +209,28 @@ def test_shares_sum_to_one(folders: Path, kind: str) -> None:
     shares[:, 0].square().sum().backward()
     assert pixels.grad is not None
     assert float(pixels.grad.abs().sum()) > 0
+
+
+def test_labels_are_read_whatever_their_case(tmp_path: Path) -> None:
+    """Clothes segmenters call it Background; heads are known from the config alone."""
+    root = tiny_hub.build_segformer(tmp_path / "p", ("Background", "Hat", "Hair", "Face"))
+    pack = hub_pack(tmp_path, parsing=root)
+    assert load_parsing(pack).labels == parsed_parts(pack) == ("background", "hat", "hair", "face")
+    assert knows_heads(pack)
+
+
+def test_a_parser_without_a_background_tells_nothing_of_a_subject(tmp_path: Path) -> None:
+    """Scene segmenters name none: one line says so, heads are not weighed, and figures that take
+    what is behind the subject are not there."""
+    root = tiny_hub.build_segformer(tmp_path / "p", ("wall", "building", "sky", "floor"))
+    parser = load_parsing(pack := hub_pack(tmp_path, parsing=root))
+    with pytest.raises(PackError, match=r"knows no 'background'.*wall, building, sky, floor"):
+        sight_through(parser, torch.zeros_like, torch.zeros_like, None, 32, 4)
+    assert not knows_heads(pack)
+    shown = PartMaps(parser.labels, np.zeros((2, 8, 8), np.int64))
+    pictures = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    assert math.isnan(composition_count(shown))
+    assert math.isnan(background_variety(pictures, shown, ["a", "b"]))
 
 
 def test_queries_add_up_as_the_library_adds(tmp_path: Path) -> None:

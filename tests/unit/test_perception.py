@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import ViTConfig, ViTForImageClassification
 
 from onbrand.errors import PackError, WeightsError
 from onbrand.models import Pack, open_pack
 from onbrand.models.perception import AlignmentScorer, IdentityEncoder
+from onbrand.models.perception.identity import as_map
 from onbrand.models.twins import AttributeReader, IdentityTwin
 
 TEXTS = ["a red fox", "a blue cat waving at the beach", "a bear"]
@@ -45,6 +47,29 @@ def test_identity_has_a_gradient_and_feature_maps(tiny_pack: Pack) -> None:
     assert float(leaf.grad.abs().sum()) > 0
     assert [f.shape[1] for f in features] == [8, 8, 16]
     assert not any(p.requires_grad for p in encoder.module.parameters())
+
+
+def test_a_vision_transformers_tokens_are_its_patches(tmp_path: Path) -> None:
+    """An image classifier of tokens has feature maps, too: a part's vector is of the patches under
+    the mask, whatever else is in the batch; a shape that is no square of patches is refused."""
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16,
+        image_size=32, patch_size=8, num_labels=8, architectures=["ViTForImageClassification"],
+    )  # fmt: skip
+    ViTForImageClassification(config).save_pretrained(tmp_path / "identity")
+    roles = {"identity": tmp_path / "identity"}
+    encoder = IdentityEncoder(Pack("vit", tmp_path, "MIT", "1", roles, fallback=None))
+    shown = pixels(3, 32)
+    assert [tuple(maps.shape) for maps in encoder.features(shown)] == [(3, 16, 4, 4)] * 4
+    mask = torch.zeros(3, 32, 32)
+    mask[:, :16] = 1
+    upper, lower = (encoder.embed_part(shown, m).detach() for m in (mask, 1 - mask))
+    assert upper.shape == (3, 16)
+    assert float((upper - lower).abs().max()) > 1e-3
+    torch.testing.assert_close(encoder.embed_part(shown[1:2], mask[:1]).detach()[0], upper[1])
+    with pytest.raises(WeightsError, match="neither feature maps nor a square of patches"):
+        as_map(torch.zeros(1, 15, 8))
 
 
 def test_alignment_is_a_cosine_of_unit_vectors(tiny_pack: Pack) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from onbrand.bench.record import Result
 from onbrand.errors import ArtifactError, InputError
 
-__all__ = ["Comparison", "compare", "read_result"]
+__all__ = ["Comparison", "check_kind", "compare", "read_result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,9 @@ def compare(found: Result, stored: Result) -> Comparison:
     differ at all. Sizes, which have a
     budget and no direction, and speeds, which are another machine's, are not compared.
 
-    Raises InputError for results of two benches, or of a quick run and a whole one.
+    Raises InputError as `check_kind` does.
     """
-    kinds = [(one["name"], one["quick"]) for one in (found, stored)]
-    if kinds[0] != kinds[1]:
-        ours, theirs = (f"{name}{', quick' if quick else ''}" for name, quick in kinds)
-        raise InputError(f"a result of {ours} cannot be compared with one of {theirs}")
+    check_kind(stored, str(found["name"]), quick=bool(found["quick"]))
     ways: dict[str, list[str]] = {"better": [], "worse": [], "new": [], "gone": []}
     for name, mine in found["metrics"].items():
         before = stored["metrics"].get(name)
@@ -76,9 +73,19 @@ def read_result(path: Path) -> Result:
     try:
         found: Result = json.loads(path.read_text(encoding="utf-8"))
         found["metrics"].items()
+        str(found["name"]), bool(found["quick"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(
             f"{path} is not a benchmark's result ({type(error).__name__}: {error}): "
             "write one with `onbrand bench NAME --json FILE`"
         ) from error
     return found
+
+
+def check_kind(stored: Result, name: str, *, quick: bool) -> None:
+    """Raises InputError where a result of bench `name` cannot be compared with the stored one,
+    which is another bench's, or a quick run's beside a whole one."""
+    kinds = [(name, quick), (stored["name"], stored["quick"])]
+    if kinds[0] != kinds[1]:
+        ours, theirs = (f"{kind}{', quick' if short else ''}" for kind, short in kinds)
+        raise InputError(f"a result of {ours} cannot be compared with one of {theirs}")

@@ -269,10 +269,14 @@ def _loading(pack: Pack) -> dict[str, float]:
     """Seconds to load each role, the libraries being there: the best of three."""
     from onbrand.models.control import load_controlnet
     from onbrand.models.diffusion import load_diffusion
+    from onbrand.models.identity import load_adapter
 
     known: dict[str, Callable[[Pack], object]] = {"text to image": load_diffusion}
     every = {"controlnet": load_controlnet, **loaders()}
     known |= {role: load for role, load in every.items() if role in pack.roles}
+    if "identity_adapter" in pack.roles:
+        base = load_diffusion(pack)  # which it is put on
+        known["identity_adapter"] = partial(load_adapter, base)
     return {role: min(_timed(load, pack) for _ in range(3)) for role, load in known.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,13 @@ from onbrand.bench.probe import READERS, Probe
 from onbrand.bench.read_back import Asked, ask
 from onbrand.bench.record import Result, mean_metric, metric
 from onbrand.bench.worlds import WORLDS
+from onbrand.events import Noted
 from onbrand.illustrator import FAULTS
 from onbrand.judging import bootstrap
 from onbrand.judging.looking import Embed, ReadAttributes
 from onbrand.judging.metrics import edge_f1
 
-__all__ = ["Figures", "follow_edges", "follow_joints", "heed_negatives"]
+__all__ = ["Figures", "faults_avoided", "follow_edges", "follow_joints", "heed_negatives"]
 
 Figures = dict[str, Result]
 
@@ -93,7 +95,7 @@ def _found(seen_n173: NDArray[np.float64], asked: Sequence[Asked], probe: Probe)
 def heed_negatives(probe: Probe, reader: ReadAttributes) -> tuple[Figures, Figures]:
     """Share of pictures in which the reader finds a fault, and how much of it a negative prompt
     that names all faults takes away; then the share found in true drawings. Empty when the reader
-    knows no faults."""
+    knows no faults; nothing is taken away, with a note, where there is none."""
 
     def measure() -> Result:
         found: Result = {"plain": [], "negative": [], "real": []}
@@ -113,18 +115,30 @@ def heed_negatives(probe: Probe, reader: ReadAttributes) -> tuple[Figures, Figur
     if "unknown" in seen["plain"]:
         return {}, {}
     faulty = {name: np.array([s != "none" for s in tags], float) for name, tags in seen.items()}
-    pairs = np.stack([faulty["plain"], faulty["negative"]], axis=1)
-    interval = bootstrap(pairs, statistic=_taken_away, seed=probe.seed)
-    return (
-        {
-            "fault_fraction": mean_metric(list(faulty["plain"]), better="lower", seed=probe.seed),
-            "faults_avoided_fraction": metric(_taken_away(pairs), interval, bar=0.3),
-        },
-        {"fault_fraction": mean_metric(list(faulty["real"]), better="lower", seed=probe.seed)},
-    )
+    rates = {
+        name: mean_metric(list(row), better="lower", seed=probe.seed)
+        for name, row in faulty.items()
+    }
+    ours: Figures = {"fault_fraction": rates["plain"]}
+    avoided = faults_avoided(faulty["plain"], faulty["negative"], probe.seed)
+    if avoided:
+        ours["faults_avoided_fraction"] = avoided
+    else:
+        probe.emit(Noted("no picture has a fault: there is none for a negative prompt to avoid"))
+    return ours, {"fault_fraction": rates["real"]}
 
 
-def _taken_away(pairs_n2: np.ndarray) -> float:
-    """1 − (rate with the negative prompt) / (rate without)."""
-    plain, negative = pairs_n2.mean(axis=0)
-    return 1 - float(negative) / max(float(plain), 1e-9)
+def faults_avoided(
+    plain_n: NDArray[np.float64], negative_n: NDArray[np.float64], seed: int
+) -> Result | None:
+    """1 − (rate with the negative prompt) / (rate without), of pictures with (1) or without (0) a
+    fault; None where none has one without."""
+
+    def share(pairs_n2: NDArray[np.float64]) -> float:
+        plain, negative = pairs_n2.mean(axis=0)
+        return 1 - float(negative) / float(plain) if plain else math.nan
+
+    pairs = np.stack([plain_n, negative_n], axis=1)
+    if not plain_n.any():
+        return None
+    return metric(share(pairs), bootstrap(pairs, statistic=share, seed=seed), bar=0.3)

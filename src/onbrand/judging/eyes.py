@@ -12,6 +12,7 @@ from PIL import Image
 
 from onbrand.judging.looking import Align, Embed, ReadAttributes, aligning, batched, to_pixels
 from onbrand.judging.sight import SHAPE_FAULTS, See, sight_through
+from onbrand.models.parts import BEHIND
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +55,7 @@ def borrowed_judges(pack: Pack) -> list[str]:
 
 def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
     """The evaluation side: IdentityTwin, AlignmentTwin and, where there is one, AttributeReader.
+    Diagnoses are left out where the parser knows no background.
 
     Raises PackError (from `onbrand.models`) when a needed role can be found nowhere.
     """
@@ -79,18 +81,15 @@ def open_eyes(pack: Pack, *, batch_size: int = 16) -> Eyes:
                 )
         return seen
 
+    see = None
+    if BEHIND in parser.labels:
+        faults, joints = _shape_faults(pack, reader), PoseTwin(pack).joints
+        see = sight_through(parser, joints, identity.embed, faults, pack.num_px, batch_size)
     return Eyes(
         embed=batched(identity.embed, pack.num_px, batch_size),
         align=aligning(AlignmentTwin(pack), pack.num_px, batch_size),
         read_attributes=read if reader else None,
-        see=sight_through(
-            parser,
-            PoseTwin(pack).joints,
-            identity.embed,
-            _shape_faults(pack, reader),
-            pack.num_px,
-            batch_size,
-        ),
+        see=see,
         read_parts=_read_parts(parser, pack.num_px, batch_size),
     )
 

@@ -26,7 +26,8 @@ def bootstrap(
 
     Draws groups, not values, with replacement, because pictures of one prompt (or one character)
     are not independent: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8 and 13.
-    Each value is its own group when `groups` is None. Seeded; None when fewer than two groups.
+    Each value is its own group when `groups` is None. Seeded; None when fewer than two groups. A
+    resample of which the statistic is NaN, as it has nothing to tell of, is left out.
 
     Of a `share` whose values are all 0, or all 1, resampling says nothing: its bound is Clopper &
     Pearson's (1934) for as many trials as there are groups, 1 − ((1 − level) / 2)^(1/n).
@@ -53,5 +54,5 @@ def bootstrap(
         results = np.array(
             [statistic(data[np.concatenate([rows[k] for k in draw])]) for draw in draws]
         )
-    low, high = np.percentile(results, [50 * (1 - level), 50 * (1 + level)])
+    low, high = np.nanpercentile(results, [50 * (1 - level), 50 * (1 + level)])
     return float(low), float(high)

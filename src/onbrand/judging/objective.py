@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand.judging.metrics import layout_variety, layouts
-from onbrand.models.parts import PARTS
+from onbrand.models.parts import BEHIND, PARTS
 
 __all__ = [
     "AVATAR_PARTS",
@@ -136,9 +136,11 @@ def background_variety(
 ) -> float:
     """Mean layout variety (see metrics.layouts) between backgrounds of different prompts, the
     subject painted over with its background's mean colour; 0 = all the same or nothing to be seen,
-    NaN with one prompt.
+    NaN with one prompt, and where the parser knows no background.
     """
-    behind = parts.mask(("background",))
+    if BEHIND not in parts.labels:
+        return float("nan")
+    behind = parts.mask((BEHIND,))
     bare = []
     for picture, mask in zip(pictures, behind, strict=True):
         rgb = np.asarray(picture.convert("RGB").resize(mask.shape[::-1], Image.Resampling.BOX))
@@ -149,13 +151,15 @@ def background_variety(
     return float(layout_variety(rows)[other].mean()) if other.any() else float("nan")
 
 
-def composition_count(parts: PartMaps) -> int:
+def composition_count(parts: PartMaps) -> float:
     """How many compositions there are: different combinations of the third, across and down, in
     which the subject's centre lies, and of its size (under 15 %, under 40 %, more of the picture).
-    Pictures without a subject count as one more.
+    Pictures without a subject count as one more. NaN where the parser knows no background.
     """
+    if BEHIND not in parts.labels:
+        return float("nan")
     found: set[tuple[int, ...]] = set()
-    for subject in ~parts.mask(("background",)):
+    for subject in ~parts.mask((BEHIND,)):
         if not subject.any():
             found.add(())
             continue
@@ -163,4 +167,4 @@ def composition_count(parts: PartMaps) -> int:
         height, width = subject.shape
         size = int(np.searchsorted(SIZES, subject.mean(), side="right"))
         found.add((int(3 * columns.mean() / width), int(3 * rows.mean() / height), size))
-    return len(found)
+    return float(len(found))

@@ -351,7 +351,7 @@ class Judge:
             seen = parts(arm.pictures)
             figures = {
                 "background_variety": background_variety(arm.pictures, seen, arm.texts),
-                "composition_count": float(composition_count(seen)),
+                "composition_count": composition_count(seen),
             }
             found |= {
                 name: Metric(value=value, better=BETTER[name])

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onbrand.errors import PackError
 from onbrand.judging.indices import background_detail, oil, pose_vectors, subject_doubt
 from onbrand.judging.looking import to_pixels
 from onbrand.judging.metrics import layouts
+from onbrand.models.parts import BEHIND
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,8 +61,15 @@ def sight_through(
     batch_size: int,
 ) -> See:
     """What models that are loaded see. Doubt of shapes is what `shape_faults` gives for pixels, the
-    probability [n] of one, else the parser's (`subject_doubt`)."""
-    behind = parser.labels.index("background")
+    probability [n] of one, else the parser's (`subject_doubt`). Raises PackError for a parser that
+    knows no background."""
+    if BEHIND not in parser.labels:
+        raise PackError(
+            f"the parser knows no '{BEHIND}', so that nothing tells a subject from what is behind "
+            f"it: it knows {', '.join(parser.labels)}. Name that label so in id2label of its "
+            "config.json."
+        )
+    behind = parser.labels.index(BEHIND)
 
     def see(pictures: Sequence[Image.Image]) -> Sight:
         import torch

@@ -173,7 +173,8 @@ def picture_size(root: Path, family: Family) -> int:
 
 
 def fingerprint_folders(folders: list[Path]) -> str:
-    """16 hex digits over the configurations and weights in the folders, names and sizes included.
+    """16 hex digits over the configurations and weights in the folders, names and sizes included;
+    ONNX files count where there are no others.
     A variant (fp16, …) beside the plain weights, which nothing reads, does not count.
 
     Files of up to 64 MiB are read whole, larger ones in 64 spread chunks: a fine-tune of the same
@@ -182,10 +183,11 @@ def fingerprint_folders(folders: list[Path]) -> str:
     digest = hashlib.sha256()
     for folder in folders:
         variant = weights_variant(folder)
+        kinds = {".json", ".safetensors" if any(folder.glob("*.safetensors")) else ".onnx"}
         for path in sorted(folder.glob("*")):
             found = VARIANT.search(path.name)
             read = found is None or found.group()[1:] == variant
-            if path.suffix in {".json", ".safetensors"} and read:
+            if path.suffix in kinds and read:
                 size = path.stat().st_size
                 digest.update(f"{folder.name}/{path.name}:{size}\n".encode())
                 with path.open("rb") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["HEAD", "PARTS"]
+__all__ = ["BEHIND", "HEAD", "PARTS"]
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "head": ("head", "mouth", "eyes", "face"),
@@ -17,3 +17,6 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 HEAD: tuple[str, ...] = (*PARTS["head"], "ears", "mark", "hair")
 """All that is on an avatar's head; marks are mostly there."""
+
+BEHIND = "background"
+"""What is behind the subject."""

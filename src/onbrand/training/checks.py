@@ -9,8 +9,10 @@ from onbrand.errors import DatasetError, PackError, RecipeError, counted
 from onbrand.events import Listener, Noted, Warned
 from onbrand.models.device import chosen_device
 from onbrand.models.packs import Pack
+from onbrand.models.parts import BEHIND, HEAD
 from onbrand.recipe import LOSS_ROLES, METRIC_ROLES, Recipe, Stage
 from onbrand.training.cache import in_order
+from onbrand.training.focus import knows_heads
 from onbrand.training.optimisers import check_optimizer
 from onbrand.training.rates import too_fast
 from onbrand.training.session import Session
@@ -113,6 +115,11 @@ def _need_parts(name: str, batch_size: int, num_parts: int, workers: Workers) ->
         )
 
 
+DIAGNOSED = (
+    "shape_doubt", "pose_variety", "oiliness", "background_detail", "memorised_fraction",
+)  # fmt: skip
+"""Figures of `judging.diagnosis`, which are left out all together where anything is missing."""
+
 CHOOSING_ROLES = ("identity", "alignment")
 """What the stage to ship is chosen through, gates or none."""
 
@@ -135,9 +142,30 @@ def check_pack(recipe: Recipe, pack: Pack) -> None:
             raise PackError(
                 f"{user} looks through the role {role!r}: {error} Or take it out of the recipe."
             ) from error
+    if BEHIND not in _parts_of(pack) and (read := next(filter(recipe.reads, DIAGNOSED), None)):
+        raise PackError(
+            f"a gate or early stop reads {read!r}, which takes what is behind the subject, but no "
+            f"parser of pack '{pack.name}' knows a '{BEHIND}'. Name that label so in id2label of "
+            "its config.json, or read another figure."
+        )
     for stage in recipe.stage:
+        if stage.head_weight not in (None, 1) and not knows_heads(pack):
+            raise PackError(
+                f"head_weight of stage {stage.kind!r} weighs heads, but the parser of pack "
+                f"'{pack.name}' has no label of one ({', '.join(HEAD)}). Take it out of the recipe."
+            )
         for variant in recipe.variants(stage):
             _need_gradients(variant, pack)
+
+
+def _parts_of(pack: Pack) -> tuple[str, ...]:
+    """Labels of the pack's parser; none where it has no parser."""
+    from onbrand.models.perception.parsing import parsed_parts
+
+    try:
+        return parsed_parts(pack)
+    except PackError:
+        return ()
 
 
 def _looks(recipe: Recipe) -> list[tuple[str, str]]:
@@ -185,7 +213,7 @@ def _need_gradients(stage: Stage, pack: Pack) -> None:
     """Refuse a loss whose role the pack has in a form that teaches nothing."""
     from onbrand.models.perception.identity import VISION_TOWERS
     from onbrand.models.perception.network import architecture
-    from onbrand.models.perception.tags import CAPTIONER
+    from onbrand.models.perception.tags import is_captioner
 
     if stage.weight("perceptual") and architecture(pack, "identity") in VISION_TOWERS:
         raise PackError(
@@ -193,7 +221,7 @@ def _need_gradients(stage: Stage, pack: Pack) -> None:
             f"identity encoder of pack '{pack.name}' has none that it understands: it needs an "
             "image classifier. Take the loss out of the recipe."
         )
-    if stage.weight("own_tags") and architecture(pack, "tagger") == CAPTIONER:
+    if stage.weight("own_tags") and is_captioner(pack):
         raise PackError(
             f"stage {stage.kind!r} has the loss 'own_tags', but the tagger of pack "
             f"'{pack.name}' writes captions, which have no gradient: it needs one that tells "
@@ -205,14 +233,18 @@ def tell_of_heads(session: Session) -> None:
     """Tell once where the head of an avatar counts no more than the rest, though nobody said so."""
     asked = [stage.head_weight for stage in session.recipe.stage]
     avatar = session.brief.objective == "avatar"
-    if avatar and None in asked and "parsing" not in session.pack.roles:
-        session.emit(
-            Noted(
-                "the head counts as much as the rest: the built-in parser, which finds heads, "
-                f"knows drawings alone, and the pack '{session.pack.name}' names none of its own. "
-                "head_weight in the recipe weighs it all the same"
-            )
+    if not avatar or None not in asked:
+        return
+    name, why = session.pack.name, ""
+    if "parsing" not in session.pack.roles:
+        why = (
+            f"the built-in parser, which finds heads, knows drawings alone, and the pack '{name}' "
+            "names none of its own. head_weight in the recipe weighs it all the same"
         )
+    elif not knows_heads(session.pack):
+        why = f"the parser of pack '{name}' has no label of one ({', '.join(HEAD)})"
+    if why:
+        session.emit(Noted(f"the head counts as much as the rest: {why}"))
 
 
 def warn_of_cut_captions(session: Session) -> None:

@@ -22,18 +22,27 @@ if TYPE_CHECKING:
     from onbrand.models.perception import Parsing
     from onbrand.recipe import Stage
 
-__all__ = ["AVATAR_WEIGHT", "Heads", "focus_of", "head_weight"]
+__all__ = ["AVATAR_WEIGHT", "Heads", "focus_of", "head_weight", "knows_heads"]
 
 AVATAR_WEIGHT = 3.0
 
 
 def head_weight(stage: Stage, brief: Brief, pack: Pack) -> float:
     """How much more the head counts: what the stage says, else what the brief's objective asks, if
-    the pack has a parser of its own. The built-in pack's was taught drawings: in photographs it
-    takes walls for heads."""
+    the pack has a parser of its own that knows heads. The built-in pack's was taught drawings: in
+    photographs it takes walls for heads."""
     if stage.head_weight is not None:
         return stage.head_weight
-    return AVATAR_WEIGHT if brief.objective == "avatar" and "parsing" in pack.roles else 1.0
+    if brief.objective != "avatar" or "parsing" not in pack.roles:
+        return 1.0
+    return AVATAR_WEIGHT if knows_heads(pack) else 1.0
+
+
+def knows_heads(pack: Pack) -> bool:
+    """Whether the pack's parser has a label of a head. Nothing is loaded."""
+    from onbrand.models.perception.parsing import parsed_parts
+
+    return not set(HEAD).isdisjoint(parsed_parts(pack))
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def pack(
     from onbrand import bench
     from onbrand.app.cli.render import showing
 
-    stored = bench.read_result(against) if against else None
+    stored = _stored(against, "pack", quick=quick)
     with showing(_kept(work)) as emit:
         result = bench.run_pack(
             base=base,
@@ -193,7 +193,7 @@ def eyes(
     from onbrand import bench
     from onbrand.app.cli.render import showing
 
-    stored = bench.read_result(against) if against else None
+    stored = _stored(against, "eyes", quick=quick)
     with showing(_kept(work)) as emit:
         result = bench.run_eyes(
             base=base, quick=quick, work=work, seed=seed, data=data, json_path=json, emit=emit
@@ -273,6 +273,17 @@ def training(
 
 def _kept(work: Path) -> str:
     return f"stopped; finished parts are kept in {work}. The same command goes on behind them."
+
+
+def _stored(against: Path | None, name: str, *, quick: bool) -> dict[str, Any] | None:
+    """What is to be compared with, refused before the run that it would not fit."""
+    from onbrand import bench
+
+    if against is None:
+        return None
+    found = bench.read_result(against)
+    bench.check_kind(found, name, quick=quick)
+    return found
 
 
 def _print_against(result: dict[str, Any], stored: dict[str, Any] | None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from onbrand.bench.eyes import real
 from onbrand.bench.eyes.look import Look
 from onbrand.bench.eyes.parts import PARTS, Both, Figures
 from onbrand.bench.probe import kept
@@ -45,8 +46,10 @@ def run_eyes(
     pack = open_pack(base)
     look = Look(pack, 12 if quick else 300, seed, data, emit)
     weights = fingerprint_folders(sorted(pack.roles.values()))
-    folder = work / fingerprint_bytes(f"{weights} {seed} {quick} {data.resolve()}".encode())
+    there = [f"{name} {real.fingerprint(data / name)}" for name in real.FOLDERS]
+    folder = work / fingerprint_bytes(f"{weights} {seed} {quick} {there}".encode())
     emit(Started("eyes", len(PARTS), "parts"))
+    look.tell_missing()  # here, since finished parts tell nothing
     ours: Figures = {}
     twins: Figures = {}
     for done, (name, measure) in enumerate(PARTS.items(), start=1):

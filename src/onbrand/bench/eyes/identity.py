@@ -60,10 +60,12 @@ def drawn_margins(embed: Embed, num: int, size_px: int, seed: int) -> dict[str, 
 
 
 @torch.inference_mode()
-def part_margins(identity: Identity, parsing: Parsing, num: int, size_px: int, seed: int) -> Result:
+def part_margins(
+    identity: Identity, parsing: Parsing, num: int, size_px: int, seed: int
+) -> Result | None:
     """PA of parts: the same margins between the vectors of the very part that the look-alike has
     changed (ears, eyes, mark, outfit, accessory), as the parser finds it; hidden changes do not
-    count."""
+    count. None where the parser knows none of these parts."""
     shares, groups = [], []
     for k in list(RESERVED_IDS)[:num]:
         drawn, others, shown = _scenes(k, size_px, seed)
@@ -78,7 +80,7 @@ def part_margins(identity: Identity, parsing: Parsing, num: int, size_px: int, s
             near = torch.einsum("skd,sd->sk", table[:, 1:], table[:, 0])[torch.from_numpy(changed)]
             shares += (own > near).float().tolist()
             groups += [k] * near.numel()
-    return mean_metric(shares, groups=groups, seed=seed)
+    return mean_metric(shares, groups=groups, seed=seed) if shares else None
 
 
 def _scenes(

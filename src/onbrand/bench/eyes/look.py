@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onbrand.bench.eyes.draws import Seen, draw
+from onbrand.bench.eyes.real import FOLDERS
 from onbrand.bench.worlds import WORLDS
 from onbrand.events import Listener, Noted
+from onbrand.models.perception.faces import FACE_PARTS
+from onbrand.models.perception.parsing import parsed_parts
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
@@ -47,16 +50,26 @@ class Look:
         }
 
     def eye(self, role: str) -> Any:
-        """The role's eye, loaded once; None, with a note, where the pack has none of its own."""
+        """The role's eye, loaded once; None where the pack has none of its own."""
         if role not in self._loaded:
             self._loaded[role] = loaders()[role](self.pack) if self.has(role) else None
-            if self._loaded[role] is None:
-                self.emit(Noted(f"pack {self.pack.name} has no {role}: it is not measured"))
         return self._loaded[role]
 
     def has(self, role: str) -> bool:
-        """Whether the pack itself has what the role needs; faces may come from its parser."""
-        return role in self.pack.roles or (role == "faces" and "parsing" in self.pack.roles)
+        """Whether the pack itself has what the role needs; faces may come from a parser of its own
+        that knows parts of them."""
+        own = self.pack.roles
+        if role != "faces" or "faces" in own:
+            return role in own
+        return "parsing" in own and not set(FACE_PARTS).isdisjoint(parsed_parts(self.pack))
+
+    def tell_missing(self) -> None:
+        """A note for each role that the pack has not, and each folder of pictures."""
+        for role in filter(lambda role: not self.has(role), (*EYES, "faces", "safety")):
+            self.emit(Noted(f"pack {self.pack.name} has no {role}: it is not measured"))
+        for folder in (self.data / name for name in FOLDERS):
+            if not folder.is_dir():
+                self.emit(Noted(f"{folder} is not there: it is not looked at"))
 
 
 def loaders() -> dict[str, Callable[[Pack], Any]]:

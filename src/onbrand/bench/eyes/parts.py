@@ -77,6 +77,7 @@ def _pose(look: Look) -> Both:
 
 def _words(look: Look) -> Both:
     from onbrand.bench.eyes.sight import expressions_read, tags_told
+    from onbrand.models.perception.tags import is_captioner
 
     mascots = look.drawn["mascots"]
     figures: list[Figures] = [{}, {}]
@@ -86,7 +87,8 @@ def _words(look: Look) -> Both:
                 reader, mascots, look.size_px, look.seed
             )
     ours, twins = figures
-    if tagger := look.eye("tagger"):
+    tagger = look.eye("tagger")
+    if tagger and not is_captioner(look.pack):  # its words are no attributes: no F1
         everyone = [one for some in look.drawn.values() for one in some]
         ours |= tags_told(tagger, everyone, look.size_px, look.seed)
     return ours, twins
@@ -132,7 +134,10 @@ def _identity(look: Look) -> Both:
         figures.append(found)
     if (eye := look.eye("identity")) and (parser := look.eye("parsing")):
         parts = part_margins(eye, parser, look.num // 3, look.size_px, look.seed)
-        figures[0]["pa_parts_fraction"] = parts
+        if parts:
+            figures[0]["pa_parts_fraction"] = parts
+        else:
+            look.emit(Noted(f"the parser of pack {look.pack.name} knows no part of a mascot"))
     return figures[0], figures[1]
 
 
@@ -140,12 +145,7 @@ def _real(look: Look) -> Both:
     """Of the training side, and of the twins, on what lies in `look.data`."""
     from onbrand.bench.eyes import real
 
-    gopher, photographs, emoji = (
-        look.data / name for name in ("gopher", "dreambooth", "fluent-emoji")
-    )
-    for folder in (gopher, photographs, emoji):
-        if not folder.is_dir():
-            look.emit(Noted(f"{folder} is not there: it is not looked at"))
+    gopher, photographs, emoji = (look.data / name for name in real.FOLDERS)
     figures: list[Figures] = []
     for prefix in ("", "twin_"):
         found: Figures = {}
@@ -159,6 +159,8 @@ def _real(look: Look) -> Both:
                 )
         if (eye := look.eye(f"{prefix}expression")) and gopher.is_dir():
             found |= real.gopher_expressions(eye, gopher, **settings)
+            if prefix:  # both find faces with one parser
+                found.pop("gopher_faces_fraction")
         if eye := look.eye(f"{prefix}alignment"):
             if gopher.is_dir():
                 found["captions_gopher_fraction"] = real.gopher_captions(eye, gopher, **settings)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.errors import PackError, instead
+from onbrand.models.layout import read_json
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Network, architecture
 
-__all__ = ["Parser", "Parsing", "load_parsing", "mask_of"]
+__all__ = ["Parser", "Parsing", "load_parsing", "mask_of", "names_of", "parsed_parts"]
 
 
 class Parsing(Protocol):
@@ -20,7 +21,7 @@ class Parsing(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the parts, in the order of the shares' channels."""
+        """Names of the parts in lower case, in the order of the shares' channels."""
         ...
 
     def shares(self, pixels_bchw: Tensor) -> Tensor:
@@ -41,6 +42,19 @@ def mask_of(parsing: Parsing, pixels_bchw: Tensor, names: Iterable[str]) -> Tens
     return parsing.shares(pixels_bchw)[:, [known[name] for name in wanted]].sum(1)
 
 
+def names_of(id2label: Mapping[Any, str]) -> tuple[str, ...]:
+    """A config's labels by number, in lower case: hub models write them either way."""
+    named = sorted((int(number), str(name)) for number, name in id2label.items())
+    return tuple(name.lower() for _, name in named)
+
+
+def parsed_parts(pack: Pack) -> tuple[str, ...]:
+    """The labels of the pack's parser, read from its config alone. Raises PackError when no pack
+    has one."""
+    told = read_json(pack.role("parsing") / "config.json").get("id2label")
+    return names_of(told) if isinstance(told, dict) else ()
+
+
 class Parser(Network):
     """`Parsing` by any semantic segmenter of transformers: UperNet, SegFormer, MobileViT."""
 
@@ -50,7 +64,7 @@ class Parser(Network):
     @property
     def labels(self) -> tuple[str, ...]:
         """See `Parsing.labels`."""
-        return tuple(str(name) for _, name in sorted(self.module.config.id2label.items()))
+        return names_of(self.module.config.id2label)
 
     def shares(self, pixels_bchw: Tensor) -> Tensor:
         """See `Parsing.shares`."""

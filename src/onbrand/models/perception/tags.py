@@ -11,7 +11,7 @@ from onbrand.errors import WeightsError
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Classifier, architecture
 
-__all__ = ["CAPTIONER", "NONE", "AttributeClassifier", "Tagger", "Tagging", "load_tagger"]
+__all__ = ["NONE", "AttributeClassifier", "Tagger", "Tagging", "is_captioner", "load_tagger"]
 
 NONE = "none"
 CAPTIONER = "BlipForConditionalGeneration"
@@ -87,9 +87,15 @@ class Tagger(AttributeClassifier):
         return found
 
 
+def is_captioner(pack: Pack) -> bool:
+    """Whether the pack's tagger writes captions, whose words name no attribute. Raises PackError
+    when no pack has one."""
+    return architecture(pack, "tagger") == CAPTIONER
+
+
 def load_tagger(pack: Pack, *, device: str = "cpu") -> Tagging:
     """The pack's tagger: an attribute classifier, or BLIP, whose caption's words are the tags."""
-    if architecture(pack, "tagger") == CAPTIONER:
+    if is_captioner(pack):
         from onbrand.models.perception.hub import Captioner
 
         return Captioner(pack, device=device)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.models.perception.hub.network import HubNetwork
+from onbrand.models.perception.parsing import names_of
 from onbrand.models.perception.processor import IMAGENET
 
 __all__ = ["QueryParser"]
@@ -29,7 +30,7 @@ class QueryParser(HubNetwork):
     @property
     def labels(self) -> tuple[str, ...]:
         """See `Parsing.labels`."""
-        return tuple(str(name) for _, name in sorted(self.module.config.id2label.items()))
+        return names_of(self.module.config.id2label)
 
     def shares(self, pixels_bchw: Tensor) -> Tensor:
         """See `Parsing.shares`."""
