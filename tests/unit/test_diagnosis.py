@@ -122,7 +122,9 @@ def test_drift_is_nothing_for_two_draws_and_grows_with_the_share_that_moved() ->
     half = indices.drift(np.concatenate([around(here, 30), around(there, 30)]), base)
     whole = indices.drift(around(there, 60), base)
     assert 0.03 < half < whole <= 1
-    assert math.isnan(indices.drift(base[:1], base))
+    assert math.isnan(indices.drift(base[:1], base[:1]))
+    with pytest.raises(ValueError, match="rows are to pair"):
+        indices.drift(base[:30], base)
 
 
 def test_drift_is_the_same_where_a_model_draws_the_base_s_own_pictures_moved() -> None:

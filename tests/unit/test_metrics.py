@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -29,6 +32,8 @@ from onbrand.judging.colour import (
     srgb_to_lab,
     subject_mask,
 )
+from onbrand.judging.indices import drift
+from onbrand.judging.sight import Sight
 
 # Sharma, Wu, Dalal 2005, table 1: L1 a1 b1, L2 a2 b2, ΔE00
 SHARMA = """
@@ -175,11 +180,20 @@ def test_self_similarity_needs_a_pair() -> None:
 
 
 def test_retrieval_counts_an_identity_once_however_many_pictures_it_has() -> None:
-    """The nearest centroid wins, not the identity with the most pictures."""
-    own = m.centroid(np.array([[1.0, 0.0], [1.0, 0.0]]))
-    crowd = m.centroid(np.array([[0.0, 1.0]] * 50))
+    """The identity most alike on the mean wins; of two that are equally likely neither the one with
+    more pictures nor the one with fewer is found oftener."""
+    own = m.mean_vector(np.array([[1.0, 0.0], [1.0, 0.0]]))
+    crowd = m.mean_vector(np.array([[0.0, 1.0]] * 50))
     query = np.array([[0.9, 0.1], [0.1, 0.9]])
     assert m.retrieve(query, np.stack([own, crowd])).tolist() == [0, 1]
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        rows = np.eye(8)[0] + 0.5 * rng.normal(size=(10, 8))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        line_up = np.stack([m.mean_vector(rows[:8]), m.mean_vector(rows[8:9])])
+        found.append(int(m.retrieve(rows[9:], line_up)[0]))
+    assert 0.4 < np.mean(found) < 0.6
 
 
 def test_a_copy_is_memorised_and_a_new_layout_is_not() -> None:
@@ -275,19 +289,48 @@ def by_index(rows: np.ndarray) -> Eyes:
     return Eyes(lambda pictures: rows[[p.getpixel((0, 0))[0] for p in pictures]], aligned)
 
 
+def test_drift_pairs_the_pictures_of_one_seed() -> None:
+    """The base drew every text with two seeds, the stage the plain class with the first one: row
+    i of both is of one prompt and seed."""
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(32, 8)) + 2 * np.eye(8)[0]
+    rows[24:] = rows[0:16:2] + 0.2 * rng.normal(size=(8, 8))  # the class as the stage draws it
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    pictures = [Image.new("RGB", (8, 8), (k,) * 3) for k in range(32)]
+    flat_rows = by_index(rows)
+
+    def see(shown: Sequence[Image.Image]) -> Sight:
+        num = len(shown)
+        some = np.linspace(0.1, 0.2, num)
+        poses = rng.normal(size=(num, 17, 3))
+        return Sight(some, poses, some, some, flat_rows.embed(shown), m.layouts(shown))
+
+    refs = references(train=pictures[16:20], held_out=pictures[20:24])
+    texts = [text for text in "abcdefgh" for _ in range(2)]
+    base = ArmPictures("base", pictures[:16], texts)
+    judge = Judge(replace(flat_rows, see=see), refs, base=base)
+    arm = ArmPictures("detail", pictures[:16], texts, class_pictures=pictures[24:])
+    told = judge.measure(arm).arm.metrics["prior_drift"].value
+    assert told == pytest.approx(drift(rows[24:], rows[0:16:2]))
+    assert told != pytest.approx(drift(rows[24:], rows[:8]))
+
+
 def test_a_real_picture_is_no_part_of_what_it_is_compared_with() -> None:
     """Where nothing is alike, few of a folder's own held-out pictures are found its own: chance, as
-    of pictures that the brand's centroid does not hold. A line-up's own pictures stay as they
+    of pictures that the brand's mean does not hold. A line-up's own pictures stay as they
     are."""
     rows = np.random.default_rng(0).normal(size=(128, 64))
     eyes = by_index(rows / np.linalg.norm(rows, axis=1, keepdims=True))
     pictures = [Image.new("RGB", (8, 8), (k,) * 3) for k in range(128)]
-    others = Gallery(tuple(f"other {k}" for k in range(120)), tuple((p,) for p in pictures[8:]))
+    others = Gallery(
+        tuple(f"other {k}" for k in range(15)),
+        tuple(tuple(pictures[8 * k : 8 * k + 8]) for k in range(1, 16)),
+    )
     refs = references(held_out=pictures[:8], gallery=others)
     assert Judge(eyes, refs).measure_real().metrics["retrieval_fraction"].value < 0.2
     with_own = Gallery((OWN, *others.names), (tuple(pictures[:8]), *others.pictures))
     refs = references(held_out=pictures[:8], gallery=with_own)
-    assert Judge(eyes, refs).measure_real().metrics["retrieval_fraction"].value > 0.3
+    assert Judge(eyes, refs).measure_real().metrics["retrieval_fraction"].value > 0.8
 
 
 def test_judging_does_not_depend_on_the_company_a_picture_keeps() -> None:

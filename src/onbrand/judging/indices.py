@@ -132,12 +132,15 @@ def background_detail(picture: Image.Image, background_hw: NDArray[np.floating])
 
 def drift(own: Floats, base: Floats) -> float:
     """How far pictures moved from the base's, in [0, 1]: the energy distance of two sets of unit
-    vectors [n, d], [m, d], over its largest value, 1 − (E|x − x'| + E|y − y'|) / 2E|x − y|
+    vectors [n, d], both, over its largest value, 1 − (E|x − x'| + E|y − y'|) / 2E|x − y|
     (Székely & Rizzo 2013, the E-coefficient of inhomogeneity). Row i of both is of one prompt and
     seed, of which two models make nearly the same: pairs of one row are left out of all three
-    means, so that two draws of one distribution have about 0; below is cut to 0.
+    means, so that two draws of one distribution have about 0; below is cut to 0. Raises ValueError
+    for sets of unequal size.
     """
-    if min(len(own), len(base)) < 2:
+    if len(own) != len(base):
+        raise ValueError(f"{len(own)} vectors beside the base's {len(base)}: rows are to pair")
+    if len(own) < 2:
         return float("nan")
     between = float(_apart(own, base)[~np.eye(len(own), len(base), dtype=bool)].mean())
     if between < 1e-9:

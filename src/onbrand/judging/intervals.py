@@ -54,5 +54,6 @@ def bootstrap(
         results = np.array(
             [statistic(data[np.concatenate([rows[k] for k in draw])]) for draw in draws]
         )
-    low, high = np.nanpercentile(results, [50 * (1 - level), 50 * (1 + level)])
+    told = results[~np.isnan(results)]
+    low, high = np.percentile(told if len(told) else results, [50 * (1 - level), 50 * (1 + level)])
     return float(low), float(high)

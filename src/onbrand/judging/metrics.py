@@ -18,7 +18,6 @@ from onbrand.judging.colour import on_white, srgb_to_lab
 
 __all__ = [
     "alignment",
-    "centroid",
     "directional_alignment",
     "diversity",
     "edge_f1",
@@ -29,6 +28,7 @@ __all__ = [
     "layout_distance",
     "layout_variety",
     "layouts",
+    "mean_vector",
     "memorisation_threshold",
     "nearest_layout",
     "retrieve",
@@ -71,19 +71,21 @@ def identity_error(scores: Floats, ceiling: float) -> float:
     return max(0.0, ceiling - float(np.mean(scores)))
 
 
-def centroid(embeddings: Floats) -> Floats:
-    """The normalised mean direction of [n, d] unit vectors: [d]."""
-    mean = embeddings.mean(axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
+def mean_vector(embeddings: Floats) -> Floats:
+    """The mean of [n, d] unit vectors: [d], whose product with a unit vector is the mean cosine to
+    them. It keeps its length: the mean of more pictures is shorter, and made a unit vector would
+    be nearer to everything than that of a few."""
+    return np.asarray(embeddings.mean(axis=0))
 
 
-def retrieve(generated: Floats, centroids: Floats) -> NDArray[np.int64]:
-    """Per generated picture, the gallery identity whose *centroid* is nearest: [n] indices.
+def retrieve(generated: Floats, means: Floats) -> NDArray[np.int64]:
+    """Per generated picture, the gallery identity whose pictures it is most alike on the mean
+    (`mean_vector`): [n] indices.
 
-    Centroids rather than nearest pictures, so that an identity with more pictures in the gallery
-    has no more chances. Ties go to the earlier identity.
+    The mean cosine rather than the nearest picture's, so that an identity with more pictures in the
+    gallery has no more chances. Ties go to the earlier identity.
     """
-    return np.asarray(np.argmax(generated @ centroids.T, axis=1))
+    return np.asarray(np.argmax(generated @ means.T, axis=1))
 
 
 def alignment(pictures: Floats, texts: Floats) -> Floats:

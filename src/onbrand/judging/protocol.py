@@ -96,7 +96,8 @@ class ArmPictures:
 
     `expected[i]`: the attributes that the prompt names, when they are known ({"pose": "waving"}).
     `steps`: training steps that the arm has behind it. `class_pictures`: what the arm draws for the
-    plain class's prompts, which the base's own `pictures` are of; without them no drift is told.
+    plain class's prompts, which the base's own `pictures` are of, one for each text with the first
+    of its seeds; without them no drift is told.
     """
 
     name: str
@@ -157,16 +158,16 @@ class Judge:
         self.eyes, self.references, self.seed = eyes, references, seed
         self.real = eyes.embed(references.held_out)
         self.ceiling = m.self_similarity(self.real)
-        centroids = {
-            name: m.centroid(eyes.embed(pictures))
+        vectors = {
+            name: m.mean_vector(eyes.embed(pictures))
             for name, pictures in zip(
                 references.gallery.names, references.gallery.pictures, strict=True
             )
         }
-        self.own_is_held_out = OWN not in centroids
-        centroids.setdefault(OWN, m.centroid(self.real))
-        self.names = tuple(centroids)
-        self.centroids = np.stack(list(centroids.values()))
+        self.own_is_held_out = OWN not in vectors
+        vectors.setdefault(OWN, m.mean_vector(self.real))
+        self.names = tuple(vectors)
+        self.means = np.stack(list(vectors.values()))
         self.train_layouts = m.layouts(references.train)
         self.memory_threshold = m.memorisation_threshold(
             m.layouts(references.held_out_for_memory or references.held_out), self.train_layouts
@@ -187,7 +188,7 @@ class Judge:
         """Every figure that can be had for this arm, and every picture's own."""
         embedded = self.eyes.embed(arm.pictures)
         identity = m.identity_scores(embedded, self.real)
-        found = m.retrieve(embedded, self.centroids)
+        found = m.retrieve(embedded, self.means)
         right = np.array([self.names[k] == OWN for k in found])
         follows = self._follows(arm.pictures, arm.texts)
         layout = m.layouts(arm.pictures)
@@ -239,10 +240,9 @@ class Judge:
         values = self.diagnoser.values(sight)
         if arm.class_pictures and self.base_identity is not None:
             own = self.eyes.embed(arm.class_pictures)
-            figures["prior_drift"] = drift(own, self.base_identity)
-            values["drift"] = np.linalg.norm(own[:, None] - self.base_identity[None], axis=-1).min(
-                axis=1
-            )
+            base = self.base_identity
+            figures["prior_drift"] = drift(own, base[:: len(base) // len(own)])  # of one seed
+            values["drift"] = np.linalg.norm(own[:, None] - base[None], axis=-1).min(axis=1)
         figures.pop("memorised_fraction")  # measured above, with its interval
         metrics = {
             name: Metric(value=value, better=BETTER[name])
@@ -282,13 +282,13 @@ class Judge:
 
     def _real_right(self) -> NDArray[np.bool_]:
         """Whether each held-out picture is retrieved as the brand, [n]. Where the held-out pictures
-        are the brand's in the line-up, each is left out of the centroid that it is compared with:
+        are the brand's in the line-up, each is left out of the mean that it is compared with:
         it is a part of that mean, and of no other."""
         own = self.names.index(OWN)
-        cosines = self.real @ self.centroids.T
+        cosines = self.real @ self.means.T
         if self.own_is_held_out:
             for k, picture in enumerate(self.real):
-                cosines[k, own] = picture @ m.centroid(np.delete(self.real, k, axis=0))
+                cosines[k, own] = picture @ m.mean_vector(np.delete(self.real, k, axis=0))
         return np.asarray(np.argmax(cosines, axis=1) == own)
 
     def _palette(self, pictures: Sequence[Image.Image]) -> Floats | None:

@@ -220,6 +220,6 @@ def _odd(each: NDArray[np.float32], index: int) -> float | None:
 
 
 def _mean(vectors_nd: NDArray[np.float32]) -> NDArray[np.float32]:
-    from onbrand.judging.metrics import centroid
-
-    return np.asarray(centroid(vectors_nd.astype(np.float64)), np.float32)
+    """The mean as a unit vector, [d]."""
+    mean = vectors_nd.astype(np.float64).mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
