@@ -24,6 +24,7 @@ __all__ = [
     "ENDINGS",
     "MAX_BYTES",
     "MAX_PX",
+    "begins_as_picture",
     "fingerprint",
     "fit",
     "flatten",
@@ -40,8 +41,11 @@ MAX_BYTES = 256 * 2**20
 """The largest file that is opened at all."""
 
 ENDINGS = frozenset(
-    {".png", ".apng", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
-)
+    {
+        ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".webp", ".gif", ".bmp", ".tif",
+        ".tiff", ".avif",
+    }
+)  # fmt: skip
 """File name endings, lower case, that count as pictures."""
 
 COMPRESSION = 4  # of 9: twice as fast as 6, files a few percent larger
@@ -49,7 +53,18 @@ WHITE = (255, 255, 255)
 # no format that runs a program (EPS) or holds documents (PDF) is ever tried;
 # the photographs of some phones (MPO: a JPEG with more behind it) come as JPEG
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+_FIRST_BYTES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*")
 _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def begins_as_picture(path: str | Path) -> bool:
+    """Whether the first bytes of a file are those of a picture that is read, whatever its name."""
+    try:
+        with Path(path).open("rb") as file:
+            first = file.read(12)
+    except OSError:
+        return False
+    return first.startswith(_FIRST_BYTES) or (first[:4], first[8:]) == (b"RIFF", b"WEBP")
 
 
 def is_picture(path: str | Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from onbrand.errors import (
     StorageError,
 )
 from onbrand.events import Advanced, Event, Finished, Noted, Skipped, Warned
+from onbrand.judging import folder_gallery
 from onbrand.recipe import Recipe
 from onbrand.road import new
 from onbrand.road.places import place_of
@@ -122,6 +124,9 @@ def test_bad_pictures_become_listed_skips(tmp_path: Path) -> None:
     Image.new("RGB", (64, 2)).save(folder / "thin.png")
     draw_picture(3, size_px=64).save(folder / "twice.bmp")
     good.convert("CMYK").save(folder / "print.jpg")
+    draw_picture(78, size_px=64).convert("RGB").save(folder / "browser.jfif", "JPEG")
+    good.save(folder / "nameless", "PNG")
+    (folder / "words.doc").write_text("no picture either")
     heard: list[Event] = []
     brand = make_brand(tmp_path / "kuro", pictures=folder, subject="creature", emit=heard.append)
     dataset = Dataset.load(brand / "dataset")
@@ -135,6 +140,7 @@ def test_bad_pictures_become_listed_skips(tmp_path: Path) -> None:
         "moving.gif": "animated (2 frames)",
         "words.png": "no picture",
         "photo.heic": "export it",
+        "nameless": "give it an ending",
         "clear.png": "transparent",
         "thin.png": "64 × 2",
         "twice.bmp": "same picture as 03.png",
@@ -143,8 +149,11 @@ def test_bad_pictures_become_listed_skips(tmp_path: Path) -> None:
     assert not reasons
     assert {asset.source for asset in dataset.assets} == {
         *(f"{i:02d}.png" for i in range(6)),
+        "browser.png",
         "print.png",
     }
+    again = curate(brand / "pictures", Brief.load(brand), brand / "dataset")
+    assert list(again.skipped) == list(dataset.skipped), "training freezes anew, and forgets none"
 
 
 def test_pictures_are_made_safe(tmp_path: Path) -> None:
@@ -177,6 +186,21 @@ def test_lookalikes_inside_the_pictures_are_kept_apart(tmp_path: Path) -> None:
     assert {asset.source for asset in dataset.assets} == {f"{i:02d}.png" for i in range(6)}
     assert [skip.path for skip in dataset.skipped] == ["copy.png"]
     assert len(lookalike_pictures(brand / "lookalikes")) == 2
+
+
+def test_lookalikes_of_several_folders_stay_who_they_are(tmp_path: Path) -> None:
+    """red/00 and blue/00 are two identities of two pictures each, copied by `new` or put there by
+    hand."""
+    folder = draw(tmp_path / "all", 6)
+    rivals = [draw(tmp_path / name, 2, first=k) for name, k in (("red", 40), ("blue", 50))]
+    brand = make_brand(tmp_path / "kuro", pictures=folder, lookalikes=rivals)
+    names = [name for name, _ in lookalike_pictures(brand / "lookalikes")]
+    assert sorted(names) == ["blue-00", "blue-01", "red-00", "red-01"]
+    for rival in rivals:
+        shutil.copytree(rival, tmp_path / "hand" / rival.name)
+    assert sorted(name for name, _ in lookalike_pictures(tmp_path / "hand")) == sorted(names)
+    gallery = folder_gallery(lookalike_pictures(brand / "lookalikes"), num_others=1, size_px=16)
+    assert [len(pictures) for pictures in gallery.pictures[:2]] == [2, 2]
 
 
 def test_an_existing_folder_is_never_touched(tmp_path: Path) -> None:

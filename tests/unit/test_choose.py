@@ -115,6 +115,18 @@ def test_verdict_vetoes_but_never_switches() -> None:
     assert any("trait is lost" in line for line in found.diagnosis)
 
 
+def test_what_the_base_seems_to_have_memorised_is_chance() -> None:
+    """It never saw the pictures: as many of a stage's are no reason to ship nothing."""
+    stages = {"detail": arm("detail", identity=0.87, memorised_fraction=1 / 16)}
+    chosen = choose({"detail": {"identity": 0.87}})
+    words = arm("prompt_only", identity=0.55)
+    for chance, ships in ((1 / 16, True), (0.0, False)):
+        base = arm("base", identity=0.3, memorised_fraction=chance)
+        found = verdict(chosen, stages, {"prompt_only": words, "base": base})
+        assert found.good is ships
+    assert "Train longer" not in found.sentence
+
+
 def test_a_verdict_says_which_pictures_a_reason_is_of() -> None:
     """What was lost on the validation prompts need not show in the figures beside the sentence."""
     lost = choose({"detail": {"identity": 0.9, "alignment": 0.2}}, base=BASE)

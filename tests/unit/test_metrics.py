@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -32,8 +29,6 @@ from onbrand.judging.colour import (
     srgb_to_lab,
     subject_mask,
 )
-from onbrand.judging.indices import drift
-from onbrand.judging.sight import Sight
 
 # Sharma, Wu, Dalal 2005, table 1: L1 a1 b1, L2 a2 b2, ΔE00
 SHARMA = """
@@ -284,55 +279,6 @@ def test_judge_prefers_the_right_brand_and_reports_every_picture() -> None:
     assert judge.measure_real().metrics["retrieval_fraction"].value == 1.0
 
 
-def by_index(rows: np.ndarray) -> Eyes:
-    """Encoders for tests: picture i, a flat grey of value i, has the vector rows[i]."""
-    return Eyes(lambda pictures: rows[[p.getpixel((0, 0))[0] for p in pictures]], aligned)
-
-
-def test_drift_pairs_the_pictures_of_one_seed() -> None:
-    """The base drew every text with two seeds, the stage the plain class with the first one: row
-    i of both is of one prompt and seed."""
-    rng = np.random.default_rng(1)
-    rows = rng.normal(size=(32, 8)) + 2 * np.eye(8)[0]
-    rows[24:] = rows[0:16:2] + 0.2 * rng.normal(size=(8, 8))  # the class as the stage draws it
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    pictures = [Image.new("RGB", (8, 8), (k,) * 3) for k in range(32)]
-    flat_rows = by_index(rows)
-
-    def see(shown: Sequence[Image.Image]) -> Sight:
-        num = len(shown)
-        some = np.linspace(0.1, 0.2, num)
-        poses = rng.normal(size=(num, 17, 3))
-        return Sight(some, poses, some, some, flat_rows.embed(shown), m.layouts(shown))
-
-    refs = references(train=pictures[16:20], held_out=pictures[20:24])
-    texts = [text for text in "abcdefgh" for _ in range(2)]
-    base = ArmPictures("base", pictures[:16], texts)
-    judge = Judge(replace(flat_rows, see=see), refs, base=base)
-    arm = ArmPictures("detail", pictures[:16], texts, class_pictures=pictures[24:])
-    told = judge.measure(arm).arm.metrics["prior_drift"].value
-    assert told == pytest.approx(drift(rows[24:], rows[0:16:2]))
-    assert told != pytest.approx(drift(rows[24:], rows[:8]))
-
-
-def test_a_real_picture_is_no_part_of_what_it_is_compared_with() -> None:
-    """Where nothing is alike, few of a folder's own held-out pictures are found its own: chance, as
-    of pictures that the brand's mean does not hold. A line-up's own pictures stay as they
-    are."""
-    rows = np.random.default_rng(0).normal(size=(128, 64))
-    eyes = by_index(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-    pictures = [Image.new("RGB", (8, 8), (k,) * 3) for k in range(128)]
-    others = Gallery(
-        tuple(f"other {k}" for k in range(15)),
-        tuple(tuple(pictures[8 * k : 8 * k + 8]) for k in range(1, 16)),
-    )
-    refs = references(held_out=pictures[:8], gallery=others)
-    assert Judge(eyes, refs).measure_real().metrics["retrieval_fraction"].value < 0.2
-    with_own = Gallery((OWN, *others.names), (tuple(pictures[:8]), *others.pictures))
-    refs = references(held_out=pictures[:8], gallery=with_own)
-    assert Judge(eyes, refs).measure_real().metrics["retrieval_fraction"].value > 0.8
-
-
 def test_judging_does_not_depend_on_the_company_a_picture_keeps() -> None:
     """A picture scores the same alone as among others: no batch changes a figure."""
     pictures = [disc(c, "#ffffff") for c in ("#e03020", "#20e030", "#2030e0")]
@@ -422,11 +368,11 @@ def test_training_score_has_the_numbers_that_gates_use() -> None:
 def test_evaluation_prompts_never_repeat_validation_ones() -> None:
     """What chose a checkpoint does not grade it; the list is filled up, and always the same."""
     prompts = ["waving", "running", "waving", "sitting"]
-    chosen = evaluation_prompts(prompts, num_validation=2, num=6)
+    chosen = evaluation_prompts(prompts, validation={"waving", "running"}, num=6)
     assert chosen[0] == "sitting"
     assert not {"waving", "running"} & set(chosen)
     assert len(set(chosen)) == 6
-    assert chosen == evaluation_prompts(prompts, num_validation=2, num=6)
+    assert chosen == evaluation_prompts(prompts, validation=["running", "waving"], num=6)
 
 
 def test_frechet_distance_is_that_of_gaussians() -> None:

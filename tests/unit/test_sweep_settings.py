@@ -73,6 +73,7 @@ def test_paths_name_every_setting_and_nothing_else() -> None:
         (["sample.sampller=ddim"], "did you mean 'sample.sampler'"),
         (["batch_size=8"], "'stage.appearance.batch_size' or 'stage.detail.batch_size'"),
         (["stage.detail.lr=1"], "there are stage.detail.learning_rate, stage.detail.warmup_steps"),
+        (["lora.rank=8,16", "lora.rank=32"], "lora.rank is given twice"),
         (["base=pocket,other"], "base cannot be swept: each base has eyes"),
         (["validation.num_steps=4"], "validation.num_steps cannot be swept"),
         ([f"{BATCH}=8,many"], f"{BATCH} = 'many': should be a valid integer"),

@@ -59,6 +59,7 @@ def test_the_most_alike_that_still_follows_is_taken() -> None:
     assert (found.name, found.good) == ("combination 2", True)
     assert "0.80 beats combination 1's 0.70" in found.reason
     assert "combination 3 is more alike but lost 33 % of the base's alignment" in found.reason
+    assert found.doubt == "", "what is passed over is no rival"
 
 
 def test_directions_count_where_all_have_them() -> None:

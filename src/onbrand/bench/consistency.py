@@ -22,7 +22,8 @@ from onbrand.bench.probe import kept
 from onbrand.bench.record import Result
 from onbrand.bench.summary import OURS, summarise
 from onbrand.events import Advanced, Finished, Listener, Started, silent
-from onbrand.files import write_json_atomic
+from onbrand.files import fingerprint_bytes, write_json_atomic
+from onbrand.recipe import GATE_ROLES
 
 __all__ = ["LEARNING_RATES", "run_consistency"]
 
@@ -94,7 +95,8 @@ def _learning_rate(
     """
     if len(settings.learning_rates) == 1:
         return settings.learning_rates[0]
-    file = folder / "learning_rate.json"
+    eyes = _choosing_eyes(settings)
+    file = folder / f"learning_rate-{eyes}.json"
     if file.is_file():
         return float(json.loads(file.read_text(encoding="utf-8"))["learning_rate"])
     task = "baseline's learning rate"
@@ -120,13 +122,22 @@ def _learning_rate(
     return best
 
 
+def _choosing_eyes(settings: Settings) -> str:
+    """A fingerprint of what the training side sees through: with other eyes rates are searched
+    anew."""
+    from onbrand.models import open_pack
+
+    told = open_pack(settings.base).role_fingerprints(GATE_ROLES)
+    return fingerprint_bytes(str(told).encode())[:8]
+
+
 def _try_rates(
     identity: int, settings: Settings, size_px: int, folder: Path, emit: Listener = silent
 ) -> Result:
     """Training-side figures of the baseline on a tuning character, by str(learning rate)."""
     from onbrand import road
 
-    file = folder / f"rates-{identity:03d}.json"
+    file = folder / f"rates-{identity:03d}-{_choosing_eyes(settings)}.json"
     tried: Result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     brand = start(identity, settings, size_px, folder, emit)
     train(brand, emit)

@@ -6,8 +6,9 @@ that was there before.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -23,8 +24,9 @@ from onbrand.curation.coverage import coverage, tags_of
 from onbrand.curation.ingest import Finding, Found, Reject, let_in, nothing_usable, sift
 from onbrand.errors import DatasetError, PictureError, counted, nearest
 from onbrand.events import Finished, Listener, Skipped, Warned
+from onbrand.files import write_json_atomic
 
-__all__ = ["FEW", "freeze", "gets_bars", "is_near", "look_of", "split_of"]
+__all__ = ["FEW", "freeze", "gets_bars", "is_near", "keep_left_behind", "look_of", "split_of"]
 
 FEW = 5
 EVERY = 5
@@ -34,6 +36,7 @@ NEAR_DIFFERENCE = 3.0  # mean over pixels and channels, of 255
 PLAIN_DIFFERENCE = 12.0  # the same, of a side that looks plain
 OBLONG = 1.1
 TASK = "freezing the dataset"
+LEFT_BEHIND = "left_behind.json"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ def freeze(
     """The found pictures as a Dataset in `out`, saved. Files of older pictures there are removed.
 
     What cannot be read, is there twice, is noted as a colour variant, has a key of `lookalike_keys`
-    (key -> name) or is left out by `reject` is listed as a skip. Raises `DatasetError` when nothing
+    (key -> name) or is left out by `reject` is listed as a skip, behind what `keep_left_behind`
+    keeps. Raises `DatasetError` when nothing
     is left to train on, `StorageError` when the disk is full.
     """
     skipped = list(finding.skipped)
@@ -100,13 +104,26 @@ def freeze(
     ]
     told_coverage = coverage(captions, tags)
     told_coverage["near_duplicates"] = [[names[i], names[j]] for i, j in near]
-    dataset = Dataset(out, assets, skipped, told_coverage)
+    dataset = Dataset(out, assets, [*_left_behind(out), *skipped], told_coverage)
     dataset.save()
     _sweep(dataset)
     num_held_out = len(dataset.held_out)
     facts = {"pictures": len(assets), "held out": num_held_out, "skipped": len(skipped)}
     emit(Finished(TASK, facts))
     return dataset
+
+
+def keep_left_behind(out: Path, skipped: Sequence[Skip]) -> None:
+    """Write down beside the dataset in `out` what was not copied into the brand's folder, which
+    later freezes read from there no more."""
+    write_json_atomic(out / LEFT_BEHIND, [asdict(skip) for skip in skipped])
+
+
+def _left_behind(out: Path) -> list[Skip]:
+    try:
+        return [Skip(**told) for told in json.loads((out / LEFT_BEHIND).read_text("utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _read_all(

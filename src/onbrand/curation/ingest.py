@@ -279,7 +279,11 @@ class _Search:
 def _pass_over(finding: Finding, path: Path, root: Path) -> None:
     if path.suffix.lower() in _FOREIGN:
         reason = f"{path.suffix.lower()} files are not read: export it as PNG or JPEG"
-        finding.skipped.append(Skip(path.relative_to(root).as_posix(), reason))
+    elif pixels.begins_as_picture(path):
+        reason = "is a picture, though its name does not say so: give it an ending such as .jpg"
+    else:
+        return
+    finding.skipped.append(Skip(path.relative_to(root).as_posix(), reason))
 
 
 def _real(path: Path) -> Path:

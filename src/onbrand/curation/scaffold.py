@@ -22,7 +22,7 @@ from PIL import Image
 from onbrand import pixels
 from onbrand.artifacts import Skip
 from onbrand.brief import Brief, slug
-from onbrand.curation.freeze import freeze
+from onbrand.curation.freeze import freeze, keep_left_behind
 from onbrand.curation.guard import OPEN, Guard
 from onbrand.curation.ingest import Finding, Found, Reject, find, nothing_usable, read_found, sift
 from onbrand.curation.naming import STARTING_PROMPTS, guess_subject
@@ -104,14 +104,16 @@ def lookalike_pictures(
 ) -> list[tuple[str, Image.Image]]:
     """The look-alikes in a folder as (name without ending, RGB); [] where there is no folder.
 
-    What cannot be read is left out, with a `Skipped` event.
+    The name of one that lies deeper begins with its folders': "red-01". What cannot be read is left
+    out, with a `Skipped` event.
     """
     if not Path(folder).is_dir():
         return []
     found = []
     for one in find([folder]).pictures:
         try:
-            found.append((one.path.stem, pixels.flatten(read_found(one))))
+            name = "-".join(one.path.relative_to(folder).with_suffix("").parts)
+            found.append((name, pixels.flatten(read_found(one))))
         except PictureError as fault:
             emit(Skipped(str(one.path), str(fault).removeprefix(f"{one.path} ")))
     return found
@@ -186,7 +188,7 @@ def _fill(
     skipped = [*others.skipped, *finding.skipped]
     keys: dict[str, str] = {}
     lookalikes = _copy(
-        others, fresh / "lookalikes", "copying look-alikes", skipped, keys, reject, emit
+        others, fresh / "lookalikes", "copying look-alikes", skipped, keys, reject, emit, apart=True
     )
     kept = _copy(finding, fresh / "pictures", "copying pictures", skipped, dict(keys), reject, emit)
     if not kept.captions:
@@ -202,6 +204,7 @@ def _fill(
     copies = find([fresh / "pictures"])
     copies.skipped = skipped
     freeze(copies, brief, fresh / "dataset", lookalike_keys={}, emit=emit)
+    keep_left_behind(fresh / "dataset", skipped)
 
 
 @dataclass
@@ -220,12 +223,16 @@ def _copy(
     keys: dict[str, str],
     reject: Reject,
     emit: Listener,
+    *,
+    apart: bool = False,
 ) -> _Copied:
     """Re-encodes the usable pictures as NAME.png with NAME.txt into `folder`.
 
-    Pictures whose hash is in `keys` are skipped; the hashes of those copied are added.
+    Pictures whose hash is in `keys` are skipped; the hashes of those copied are added. `apart`:
+    those of several folders keep their folder's name, FOLDER-NAME.png, since it says who is shown.
     """
     copied = _Copied()
+    folders = {found.path.parent for found in finding.pictures}
     if not finding.pictures:
         return copied
     taken: set[str] = set()
@@ -233,7 +240,7 @@ def _copy(
     usable = sift(finding, skipped, lookalike_keys=before, reject=reject, task=task, emit=emit)
     for found, image, key in usable:
         keys[key] = found.name
-        stem = _free_name(found, taken)
+        stem = _free_name(found, taken, with_folder=len(folders) > 1 and apart)
         pixels.write_png(image, folder / f"{stem}.png")
         if found.caption:
             write_text_atomic(folder / f"{stem}.txt", found.caption + "\n")
@@ -246,9 +253,10 @@ def _copy(
     return copied
 
 
-def _free_name(found: Found, taken: set[str]) -> str:
+def _free_name(found: Found, taken: set[str], *, with_folder: bool) -> str:
     """The picture's own name, less what file systems dislike; numbered where two are alike."""
-    stem = re.sub(r"[^\w .()+-]", "_", found.path.stem).strip(" .")[:100] or "picture"
+    name = f"{found.path.parent.name}-{found.path.stem}" if with_folder else found.path.stem
+    stem = re.sub(r"[^\w .()+-]", "_", name).strip(" .")[:100] or "picture"
     free, number = stem, 2
     while free.lower() in taken:
         free, number = f"{stem}-{number}", number + 1

@@ -10,14 +10,8 @@ from onbrand.judging.diagnosis import Diagnoser, Finding, excesses, findings
 from onbrand.judging.eyes import Eyes, open_eyes
 from onbrand.judging.gallery import OWN, Gallery, character_gallery, folder_gallery
 from onbrand.judging.intervals import bootstrap
-from onbrand.judging.protocol import (
-    ArmPictures,
-    Judge,
-    Measured,
-    PictureScore,
-    References,
-    evaluation_prompts,
-)
+from onbrand.judging.prompts import evaluation_prompts
+from onbrand.judging.protocol import ArmPictures, Judge, Measured, PictureScore, References
 from onbrand.judging.tradeoff import Take, pareto_front, take
 from onbrand.judging.training_side import TrainingScorer, scorer, training_scorer
 

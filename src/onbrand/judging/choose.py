@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onbrand.artifacts.judgement import Arm, Metric, alignment_name
-from onbrand.judging.diagnosis import findings, percent
+from onbrand.judging.diagnosis import LIMITS, findings, percent
 
 __all__ = [
     "ALIGNMENT_TOLERANCE",
@@ -21,6 +21,7 @@ __all__ = [
     "Verdict",
     "choose",
     "diagnose",
+    "lost_against",
     "verdict",
     "with_bars",
 ]
@@ -71,10 +72,10 @@ def choose(
     """
     if not stages:
         raise ValueError("there is no stage to choose from: train at least one")
-    kept = {name: n for name, n in stages.items() if not _lost(n, base)}
+    kept = {name: n for name, n in stages.items() if not lost_against(n, base)}
     if not kept:
         name = max(stages, key=lambda s: stages[s].get(alignment_name(base or {}), 0.0))
-        lost = _lost(stages[name], base)
+        lost = lost_against(stages[name], base)
         return Choice(name, f"{_said(name)} is the least bad: even it {lost}.", good=False)
     best = max(n["identity"] for n in kept.values())
     name = next(s for s in reversed(kept) if kept[s]["identity"] >= best - IDENTITY_TIE)
@@ -103,11 +104,11 @@ def _why(
         reason += f" and its {SAID[follows]} is {_against(stages[name][follows], base[follows])}"
     passed = [s for s in stages if s not in kept and stages[s]["identity"] > own]
     if passed:
-        reason += f"; {passed[-1]} is more alike but {_lost(stages[passed[-1]], base)}"
+        reason += f"; {passed[-1]} is more alike but {lost_against(stages[passed[-1]], base)}"
     return reason + "."
 
 
-def _lost(numbers: Mapping[str, float], base: Mapping[str, float] | None) -> str:
+def lost_against(numbers: Mapping[str, float], base: Mapping[str, float] | None) -> str:
     """What a stage lost against the base, as the end of a sentence; "" when nothing."""
     if base is None:
         return ""
@@ -203,7 +204,8 @@ def verdict(choice: Choice, stages: Mapping[str, Arm], baselines: Mapping[str, A
 
     Vetoes: identity not better than prompt_only's, alignment under 0.9 of the base's (or of
     prompt_only's where that is less: long descriptions distract, too), or more than one picture in
-    twenty memorised. Smaller shortfalls are said but do not veto.
+    twenty memorised beyond what the base seems to have. Smaller shortfalls are said but do not
+    veto.
     Raises ValueError when the chosen stage was not measured.
     """
     if choice.stage not in stages:
@@ -236,7 +238,8 @@ def _veto(arm: Arm, baselines: Mapping[str, Arm]) -> str:
     if ratio < 0.9 * min(1.0, usual):
         return f"{arm.name} follows prompts at only {percent(ratio)} of the base's strength"
     memorised = values.get("memorised_fraction", 0.0)
-    if memorised > 0.05:
+    chance = _values(baselines.get("base")).get("memorised_fraction", 0.0)  # it saw none of them
+    if memorised - chance > LIMITS["evaluation"]["memorised"]:
         return f"{percent(memorised)} of {arm.name}'s pictures repeat a training picture"
     return ""
 

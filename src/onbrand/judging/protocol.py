@@ -16,7 +16,6 @@ from PIL import Image
 
 from onbrand.artifacts.judgement import Arm, Metric, alignment_name
 from onbrand.brief import Objective
-from onbrand.illustrator import action, random_scene
 from onbrand.judging import metrics as m
 from onbrand.judging.colour import palette_distance
 from onbrand.judging.diagnosis import Diagnoser, worst_first
@@ -40,7 +39,6 @@ __all__ = [
     "Measured",
     "PictureScore",
     "References",
-    "evaluation_prompts",
 ]
 
 Floats = NDArray[np.float64]
@@ -385,16 +383,3 @@ def _diagnoser(see: See, references: References) -> Diagnoser:
         held_out=references.held_out,
         held_out_for_memory=references.held_out_for_memory,
     )
-
-
-def evaluation_prompts(prompts: Sequence[str], *, num_validation: int, num: int) -> list[str]:
-    """`num` prompts that chose nothing: the brief's after the first `num_validation`, then scenes
-    of the illustrator's grammar, which the pocket base understands. Deterministic, no repeats."""
-    validation = set(prompts[:num_validation])
-    chosen = [p for p in dict.fromkeys(prompts[num_validation:]) if p not in validation][:num]
-    rng = np.random.default_rng(20_26)
-    while len(chosen) < num:
-        prompt = action(random_scene(rng))
-        if prompt not in chosen and prompt not in validation:
-            chosen.append(prompt)
-    return chosen

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onbrand.artifacts.judgement import alignment_name
-from onbrand.judging.choose import IDENTITY_TIE, choose
+from onbrand.judging.choose import IDENTITY_TIE, choose, lost_against
 from onbrand.judging.intervals import bootstrap
 
 __all__ = ["Take", "pareto_front", "take"]
@@ -59,7 +59,9 @@ def take(figures: Mapping[str, PerPrompt], base: PerPrompt) -> Take:
     choice = choose({name: means[name] for name in order}, base=_means(base))
     if not choice.good:
         return Take(choice.stage, choice.reason, good=False)
-    doubt = _doubt(choice.stage, figures, means)
+    whole = _means(base)  # what lost too much of it is no rival
+    rivals = [n for n in means if n != choice.stage and not lost_against(means[n], whole)]
+    doubt = _doubt(choice.stage, rivals, figures, means)
     return Take(choice.stage, choice.reason, good=True, doubt=doubt)
 
 
@@ -68,13 +70,15 @@ def _means(values: PerPrompt) -> dict[str, float]:
 
 
 def _doubt(
-    best: str, figures: Mapping[str, PerPrompt], means: Mapping[str, Mapping[str, float]]
+    best: str,
+    rivals: Sequence[str],
+    figures: Mapping[str, PerPrompt],
+    means: Mapping[str, Mapping[str, float]],
 ) -> str:
     """A sentence when the next in identity may be as good; "" when the lead is clear."""
-    others = [name for name in means if name != best]
-    if not others:
+    if not rivals:
         return ""
-    rival = max(others, key=lambda name: means[name]["identity"])
+    rival = max(rivals, key=lambda name: means[name]["identity"])
     pairs = zip(figures[best]["identity"], figures[rival]["identity"], strict=True)
     differences = [own - other for own, other in pairs]
     interval = bootstrap(differences)

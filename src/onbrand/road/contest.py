@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onbrand.artifacts import BrandModel, Pictures
+from onbrand.artifacts import BrandModel, Dataset, Pictures
 from onbrand.brief import Brief, Objective
 from onbrand.errors import DatasetError, counted
 from onbrand.events import Listener, silent, warning_once
@@ -206,7 +206,7 @@ def open_contest(
     return Contest(
         brief=brief,
         pack=open_pack(model.base),
-        texts=tuple(prompts) if prompts else _prompts(brief, model, num_prompts),
+        texts=tuple(prompts) if prompts else _prompts(brief, model, dataset, num_prompts),
         seeds=tuple(range(seed, seed + num_per_prompt)),
         num_steps=num_steps,
         guidance=guidance,
@@ -229,8 +229,10 @@ def open_contest(
     )
 
 
-def _prompts(brief: Brief, model: BrandModel, num: int) -> tuple[str, ...]:
+def _prompts(brief: Brief, model: BrandModel, dataset: Dataset, num: int) -> tuple[str, ...]:
+    """Today's prompts without those that chose the checkpoint, whatever brief.toml says now."""
     from onbrand import judging
 
-    used = model.recipe.validation.num_prompts
-    return tuple(judging.evaluation_prompts(brief.prompts, num_validation=used, num=num))
+    captions = [asset.caption for asset in dataset.held_out if asset.caption]
+    used = model.brief.validation_prompts(model.recipe.validation.num_prompts, captions)
+    return tuple(judging.evaluation_prompts(brief.prompts, validation=used, num=num))

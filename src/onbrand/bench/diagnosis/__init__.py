@@ -20,11 +20,13 @@ from onbrand.bench.diagnosis.again import drawn_again, sights
 from onbrand.bench.diagnosis.failures import failures_of
 from onbrand.bench.diagnosis.plant import FAULTY, SEVERITIES, PlantedSet, planted_sets
 from onbrand.bench.diagnosis.score import calibrated, figures
+from onbrand.bench.exam import JUDGES
 from onbrand.bench.probe import kept
 from onbrand.bench.record import Result, result
 from onbrand.errors import InputError
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
+from onbrand.recipe import GATE_ROLES
 
 if TYPE_CHECKING:
     from onbrand.judging.diagnosis import Diagnoser
@@ -74,7 +76,8 @@ def run_diagnosis(
         )
     pack = open_pack(base)
     ids = (*range(num_characters), *(CALIBRATION_IDS[:1] if quick else CALIBRATION_IDS))
-    folder = work / fingerprint_bytes(f"{pack.fingerprint} {seed} {num_sets}".encode())
+    eyes = pack.role_fingerprints((*JUDGES, *GATE_ROLES))
+    folder = work / fingerprint_bytes(f"{pack.fingerprint} {eyes} {seed} {num_sets}".encode())
     emit(Started("diagnosis", len(ids), "characters"))
     sees: dict[str, See] = {}
     records: dict[int, Result] = {}

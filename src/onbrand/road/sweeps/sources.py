@@ -36,9 +36,9 @@ def parse_words(words: Iterable[str]) -> list[Axis]:
     """Axes from the command line: "PATH=VALUE,VALUE". A value is read as TOML (1e-4, true), else as
     text. Texts that hold a comma go into a TOML list: prompt.style=["flat, bold", ""].
 
-    Raises `InputError` for a word without a path or a list that is no TOML.
+    Raises `InputError` for a word without a path, a path given twice, or a list that is no TOML.
     """
-    axes = []
+    axes: list[Axis] = []
     for word in words:
         path, sign, text = word.partition("=")
         path, text = path.strip(), text.strip()
@@ -47,6 +47,8 @@ def parse_words(words: Iterable[str]) -> list[Axis]:
                 f"--set {word!r} names no values: write it as PATH=VALUE,VALUE, such as "
                 "lora.rank=8,16"
             )
+        if any(axis.path == path for axis in axes):
+            raise InputError(f"{path} is given twice: name all its values in one place")
         if text.startswith("["):
             values = _toml(f"values = {text}", word)["values"]
             axes.append(_axis(path, values, "--set"))
