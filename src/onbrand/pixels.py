@@ -21,6 +21,7 @@ from onbrand.errors import PictureError
 from onbrand.files import fingerprint_bytes, write_bytes_atomic
 
 __all__ = [
+    "BLACK",
     "ENDINGS",
     "MAX_BYTES",
     "MAX_PX",
@@ -50,6 +51,7 @@ ENDINGS = frozenset(
 
 COMPRESSION = 4  # of 9: twice as fast as 6, files a few percent larger
 WHITE = (255, 255, 255)
+BLACK = (0, 0, 0)
 # no format that runs a program (EPS) or holds documents (PDF) is ever tried;
 # the photographs of some phones (MPO: a JPEG with more behind it) come as JPEG
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")

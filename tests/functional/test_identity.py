@@ -16,7 +16,7 @@ from tiny import add_controlnet
 import onbrand as ob
 from onbrand import pixels
 from onbrand.app.cli import main
-from onbrand.errors import ArtifactError, InputError, PictureError
+from onbrand.errors import ArtifactError, InputError, PictureError, StorageError
 from onbrand.events import Event, Noted, Skipped, Warned
 
 
@@ -92,6 +92,24 @@ def test_a_stopped_identity_is_made_again(
     (one,) = ob.make_identity(tmp_path / "k", tmp_path, base=str(base)).pictures
     assert one.source == "6.avif"
     assert [p.stem for p in (tmp_path / "k" / "pictures").iterdir()] == [one.key]
+
+
+def test_an_identity_that_cannot_be_replaced_stays(
+    base: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the one that was there is kept, with its description."""
+    settings = {"base": str(base), "description": "a red penguin"}
+    first = ob.make_identity(tmp_path / "who", photos / "0.png", **settings)
+
+    def full(self: ob.Identity) -> None:
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ob.Identity, "save", full)
+        with pytest.raises(StorageError):
+            ob.make_identity(tmp_path / "who", photos / "1.png", base=str(base))
+    kept = ob.Identity.load(tmp_path / "who")
+    assert (kept.description, kept.who.tolist()) == ("a red penguin", first.who.tolist())
 
 
 def test_replacing_an_identity_is_told(base: Path, photos: Path, tmp_path: Path) -> None:
@@ -201,10 +219,16 @@ def test_bad_input_is_refused(
 def test_one_identity_stays_where_its_mask_says(
     identity: ob.Identity, brand: Path, tmp_path: Path
 ) -> None:
-    """A mask of nowhere draws another picture than none, one of everywhere the same."""
+    """A mask of nowhere draws another picture than none, one of everywhere the same; where nothing
+    is painted, in a picture that lets through or beside an oblong one, is nowhere."""
     drawn = {}
-    for name, grey in {"nowhere": 0, "everywhere": 255}.items():
-        Image.new("L", (32, 32), grey).save(tmp_path / f"{name}.png")
+    for name, mask in {
+        "nowhere": Image.new("L", (32, 32)),
+        "everywhere": Image.new("L", (32, 32), 255),
+        "clear": Image.new("RGBA", (32, 32), (255, 255, 255, 0)),
+        "thin": Image.new("L", (320, 2), 0),
+    }.items():
+        mask.save(tmp_path / f"{name}.png")
         shots = ob.generate(
             "waving", brand, num_per_prompt=1, num_steps=2, identities=[identity.root],
             masks=[tmp_path / f"{name}.png"],
@@ -215,6 +239,8 @@ def test_one_identity_stays_where_its_mask_says(
     ).open(0)
     assert np.abs(drawn["everywhere"] - np.asarray(free, int)).max() <= 1
     assert np.abs(drawn["nowhere"] - np.asarray(free, int)).max() > 1
+    assert np.array_equal(drawn["clear"], drawn["nowhere"])
+    assert np.array_equal(drawn["thin"], drawn["nowhere"])
 
 
 def test_two_stand_side_by_side_each_in_its_own_words(

@@ -148,7 +148,7 @@ def test_an_impossible_request_is_refused_before_any_work(brand: Path) -> None:
     for seed in (-5, 2**63):
         with pytest.raises(InputError, match=f"seed is {seed}"):
             ob.generate("waving", brand, seed=seed)
-    for guidance in (math.inf, math.nan):
+    for guidance in (math.inf, math.nan, -1.0):
         with pytest.raises(InputError, match=f"guidance is {guidance}"):
             ob.generate("waving", brand, guidance=guidance)
     with pytest.raises(InputError, match="no edges and no drawing"):

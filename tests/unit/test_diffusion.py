@@ -6,15 +6,17 @@ import json
 import shutil
 from pathlib import Path
 
+import diffusers
 import pytest
 import torch
 
-from onbrand.errors import PackError, WeightsError
+from onbrand.errors import PackError, PromptError, WeightsError
 from onbrand.events import Advanced, Event
 from onbrand.generation import sample
 from onbrand.models import device, open_pack
 from onbrand.models.device import pictures_at_once
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
+from onbrand.models.samplers import SAMPLERS
 
 TIMESTEPS = (0, 1, 100, 500, 900, 998, 999)
 
@@ -188,6 +190,54 @@ def test_sampling_starts_from_pure_noise(tiny_pack_folder: Path, tmp_path: Path,
     assert sampler.config.prediction_type == "v_prediction"
     assert sampler.config.rescale_betas_zero_snr
     assert model.pipeline().scheduler.config.steps_offset == 1
+
+
+@pytest.mark.parametrize("kind", [*SAMPLERS.values(), "PNDMScheduler"])
+def test_a_base_is_drawn_by_its_own_sampler(tiny_hub_base: Path, tmp_path: Path, kind: str) -> None:
+    """By the class that its folder names, as plain diffusers does, where a picture stays a function
+    of its seed; else by DDIM."""
+    root = Path(shutil.copytree(tiny_hub_base, tmp_path / "base"))
+    sampler = load_diffusion(open_pack(_with_scheduler(root, _class_name=kind))).sampler()
+    assert type(sampler).__name__ == (kind if kind in SAMPLERS.values() else "DDIMScheduler")
+
+
+def test_a_stochastic_solver_draws_as_the_plain_one(tiny_hub_base: Path, tmp_path: Path) -> None:
+    """Its noise comes from no seed of ours: the same request gives the same picture."""
+    root = Path(shutil.copytree(tiny_hub_base, tmp_path / "base"))
+    _with_scheduler(
+        root, _class_name="DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++"
+    )
+    model = load_diffusion(open_pack(root))
+    assert model.sampler().config.algorithm_type == "dpmsolver++"
+    one, again = (sample(model, ["a red fox"], seeds=[7], num_steps=3)[0] for _ in range(2))
+    assert one.tobytes() == again.tobytes()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_what_a_base_leaves_open_is_the_samplers_own(
+    tiny_hub_base: Path, tmp_path: Path, name: str
+) -> None:
+    """Stable Diffusion 1.5 names no spacing: each sampler takes its own, as diffusers has it."""
+    root = Path(shutil.copytree(tiny_hub_base, tmp_path / "base"))
+    path = root / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text("utf-8"))
+    del config["timestep_spacing"]
+    path.write_text(json.dumps(config), "utf-8")
+    ours = load_diffusion(open_pack(root)).sampler(name)
+    plain = diffusers.PNDMScheduler.from_pretrained(root / "scheduler")
+    theirs = getattr(diffusers, SAMPLERS[name]).from_config(plain.config)
+    for sampler in (ours, theirs):
+        sampler.set_timesteps(20)
+    torch.testing.assert_close(ours.timesteps, theirs.timesteps)
+
+
+def test_more_steps_than_leading_spacing_has_are_refused(tiny_hub_base: Path) -> None:
+    """It steps by whole timesteps, and would begin in the midst of the noise, or behind the last
+    one."""
+    model = load_diffusion(open_pack(tiny_hub_base))
+    assert model.sampler().config.timestep_spacing == "leading"
+    with pytest.raises(PromptError, match="must lie in 1 … 500"):
+        sample(model, ["a red fox"], seeds=[7], num_steps=501)
 
 
 def test_noise_prediction_cannot_start_from_pure_noise(tiny_hub_base: Path, tmp_path: Path) -> None:

@@ -127,3 +127,16 @@ def test_other_shapes_and_names_have_no_kohya_form(tmp_path: Path) -> None:
         WeightsError, match=r"FLUX.*does not is 'lora_unet_double_blocks_0_img_eyes"
     ):
         read_lora(path, {}, BASE)
+
+
+def test_alphas_beside_the_matrices_count(tmp_path: Path) -> None:
+    """Some FLUX files in diffusers' form name the alpha of each layer as kohya's do."""
+    stem = "transformer.transformer_blocks.3.attn.to_q"
+    tensors = {
+        f"{stem}.lora_A.weight": torch.zeros(4, WIDE),
+        f"{stem}.lora_B.weight": torch.zeros(WIDE, 4),
+        f"{stem}.alpha": torch.tensor(1.0),
+    }
+    save_file(tensors, tmp_path / "lora.safetensors")
+    (layer,) = read_lora(tmp_path / "lora.safetensors", {}, BASE).layers["transformer"].values()
+    assert layer.alpha == 1

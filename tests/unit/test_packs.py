@@ -92,6 +92,17 @@ def test_a_pickle_is_refused_with_a_way_out(tmp_path: Path, name: str) -> None:
             open_pack(passed)
 
 
+def test_a_network_that_breaks_off_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client passes on errors of its network library, which are no OSError."""
+
+    def broken(*arguments: object, **settings: object) -> None:
+        raise RuntimeError("the read operation timed out")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    with pytest.raises(PackError, match=r"could not fetch 'some/base'.*the read operation timed"):
+        open_pack("some/base")
+
+
 def test_pickled_parts_of_a_pipeline_are_refused(copy_of_base: Path) -> None:
     """A pipeline whose U-Net comes only as .bin is refused; beside safetensors it is ignored."""
     weights = copy_of_base / "unet" / "diffusion_pytorch_model.safetensors"

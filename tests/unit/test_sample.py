@@ -146,6 +146,19 @@ def test_a_prompt_that_is_too_long_warns(
     assert warnings[0] == f'"{long}" is too long: its end is not read, from "red" on'
 
 
+def test_a_negative_prompt_without_guidance_warns(tiny_model: DiffusionModel) -> None:
+    """It is led away from by guidance alone; without it, nothing is promised in silence."""
+    for guidance, told in ((1.0, 1), (4.0, 0)):
+        events: list[Event] = []
+        sample(
+            tiny_model, ["a red fox"], seeds=[1], num_steps=1, guidance=guidance,
+            negative_prompt="night", emit=events.append,
+        )  # fmt: skip
+        warned = [e.message for e in events if isinstance(e, Warned)]
+        assert len(warned) == told
+        assert all('"night" is ignored' in message for message in warned)
+
+
 def test_training_mode_survives_a_preview(tiny_model: DiffusionModel) -> None:
     """Dropout is off while sampling, so previews repeat, and the mode is put back after."""
     attach_lora(tiny_model, LoraSettings(rank=2, dropout=0.5))

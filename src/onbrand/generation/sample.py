@@ -78,7 +78,7 @@ def sample(
         _check_drawings(prompts, drawings, side_px, width_px)
     told = _told(model, prompts, beside)
     every = [*chain.from_iterable(told), negative_prompt]
-    _tell_of_unread(model, every, negative_prompt, guidance_rescale, emit)
+    _tell_of_unread(model, every, negative_prompt, guidance, guidance_rescale, emit)
     emit(Started(TASK, len(prompts), "pictures"))
     pictures: list[Image.Image] = []
     with torch.inference_mode(), _evaluating(model), merged_lora(model):
@@ -119,7 +119,12 @@ def _told(
 
 
 def _tell_of_unread(
-    model: DiffusionModel, texts: Sequence[str], negative: str, rescale: float, emit: Listener
+    model: DiffusionModel,
+    texts: Sequence[str],
+    negative: str,
+    guidance: float,
+    rescale: float,
+    emit: Listener,
 ) -> None:
     """Warn of a negative prompt and of ends of prompts that the base does not read. Raises
     PromptError for a guidance_rescale that it does not take."""
@@ -130,6 +135,8 @@ def _tell_of_unread(
         )
     if negative and not model.reads_negative:
         emit(Warned(f'{model.family.title} reads no negative prompt: "{negative}" is ignored'))
+    elif negative and guidance <= 1:
+        emit(Warned(f'guidance is {guidance:g}, which is off: "{negative}" is ignored'))
     for text in dict.fromkeys(texts):
         if lost := _unread(model, text):
             emit(Warned(f'"{text}" is too long: its end is not read, from "{lost}" on'))
@@ -173,8 +180,8 @@ def _check(
     bad = next((seed for seed in seeds if not 0 <= seed < 2**63), None)
     if bad is not None:
         raise PromptError(f"a seed is {bad}; seeds are whole numbers from 0 to 2^63 − 1.")
-    if not 1 <= num_steps <= model.num_timesteps:
-        raise PromptError(f"num_steps is {num_steps}; it must lie in 1 … {model.num_timesteps}.")
+    if not 1 <= num_steps <= model.most_steps:
+        raise PromptError(f"num_steps is {num_steps}; it must lie in 1 … {model.most_steps}.")
     if batch_size < 1:
         raise PromptError(f"batch_size is {batch_size}; it must be at least 1.")
     unit = model.unit_px

@@ -163,11 +163,11 @@ def merged_lora(model: DiffusionModel) -> Iterator[None]:
     merges = model.device.type == "cpu" and model.dtype == torch.float32
     tuners = [layer for layer in _tuners(model) if merges and not layer.disable_adapters]
     kept = [layer.get_base_layer().weight.data for layer in tuners]
-    with torch.no_grad():
-        for layer, weight in zip(tuners, kept, strict=True):
-            layer.get_base_layer().weight.data = weight + layer.get_delta_weight(ADAPTER)
-            layer.merged_adapters.append(ADAPTER)
     try:
+        with torch.no_grad():
+            for layer, weight in zip(tuners, kept, strict=True):
+                layer.get_base_layer().weight.data = weight + layer.get_delta_weight(ADAPTER)
+                layer.merged_adapters.append(ADAPTER)
         yield
     finally:
         for layer, weight in zip(tuners, kept, strict=True):
@@ -298,6 +298,7 @@ def _need_same_base(model: DiffusionModel, lora: LoraFile) -> None:
 
 
 def _base_facts(model: DiffusionModel) -> BaseFacts:
+    layers = getattr(model.network.config, "layers_per_block", None) or 0
     return BaseFacts(
         name=model.pack.name,
         fingerprint=model.pack.fingerprint,
@@ -305,5 +306,5 @@ def _base_facts(model: DiffusionModel) -> BaseFacts:
         prediction_type=model.prediction_type,
         num_px=model.num_px,
         text_width=int(getattr(model.network.config, "cross_attention_dim", 0) or 0),
-        num_layers=int(getattr(model.network.config, "layers_per_block", 0) or 0),
+        num_layers=int(layers if isinstance(layers, int) else layers[0]),
     )

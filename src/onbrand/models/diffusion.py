@@ -25,6 +25,7 @@ from onbrand.models.layout import part_classes, said, weights_variant
 from onbrand.models.packs import Pack
 from onbrand.models.quiet import quiet_libraries
 from onbrand.models.readers import fetch_readers
+from onbrand.models.samplers import SAMPLERS
 
 if TYPE_CHECKING:
     from onbrand.models.identity.way import IdentityWay
@@ -63,6 +64,11 @@ class DiffusionModel(ABC):
     """Whether the pipeline takes `guidance_rescale`."""
     way: IdentityWay | None = None
     """How an identity reaches the network, while there is one (models.identity)."""
+
+    @property
+    def most_steps(self) -> int:
+        """The most sampling steps that a picture can be drawn in."""
+        return self.num_timesteps
 
     def __init__(self, pack: Pack, parts: Mapping[str, Any]) -> None:
         self.pack = pack
@@ -373,11 +379,11 @@ def _load_part(folder: Path, name: str, precision: torch.dtype) -> Any:
 
 
 def _load_scheduler(folder: Path) -> Any:
-    """The folder's scheduler: DPM-Solver or flow matching when its config says so, else DDIM with
-    that config."""
+    """The folder's scheduler where it is flow matching or one of `SAMPLERS`, else DDIM with its
+    config."""
     import diffusers
 
     config = diffusers.DDIMScheduler.load_config(folder)
-    known = ("DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
+    known = (*SAMPLERS.values(), "FlowMatchEulerDiscreteScheduler")
     name = config.get("_class_name")
     return getattr(diffusers, name if name in known else "DDIMScheduler").from_config(config)

@@ -272,6 +272,7 @@ def _from_diffusers(
         name = rest.removesuffix(ending).removeprefix("text_model.")
         pattern = settings.get(f"{part}.alpha_pattern") or {}
         alpha = pattern.get(name, settings.get(f"{part}.lora_alpha", down.shape[0]))
+        alpha = tensors.get(f"{key.removesuffix(ending)}.alpha", alpha)  # some FLUX files have them
         layers[part][name] = Layer(down, tensors[other], float(alpha))
     return layers, used
 

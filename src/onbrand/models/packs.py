@@ -285,7 +285,6 @@ def _role_folder(root: Path, role: str, place: str) -> Path:
 def _from_hub(text: str, fallback: str | None) -> Pack:
     """Download (or find in the cache) the pipeline's safetensors and read its folder."""
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     repo, _, revision = text.partition("@")
     endings = ("*.json", "*.txt", "*.safetensors", "*.model")
@@ -305,7 +304,9 @@ def _from_hub(text: str, fallback: str | None) -> Pack:
             root = huggingface_hub.snapshot_download(
                 repo, revision=Path(root).name, allow_patterns=halves
             )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # the hub's client passes on its own errors and those of its network
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         at = f" at {revision}" if revision else ""
         raise PackError(

@@ -1,7 +1,8 @@
 """Samplers that may take the place of a pack's own, by the names that people write.
 
 All are deterministic: a picture stays a function of its prompt, seed and settings. Ancestral and
-stochastic samplers draw noise on the way, from one stream for the whole batch, and are left out.
+stochastic samplers draw noise on the way, from one stream for the whole batch, and are left out; a
+pack's stochastic DPM-Solver draws as the plain one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ spacing, zero terminal SNR."""
 
 
 def check_sampler(name: str) -> None:
-    """Raises `PromptError` for a name that is not in SAMPLERS; "" is the pack's own."""
+    """Raises `PromptError` for a name that is not in SAMPLERS; "" is the pack's own, or DDIM where
+    that is none of these."""
     if name and name not in SAMPLERS:
         raise PromptError(f"no sampler {name!r}: {instead(name, SAMPLERS)}")
 

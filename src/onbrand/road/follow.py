@@ -81,7 +81,7 @@ class Followed:
 
         if not self.masks:
             return None
-        fitted = [pixels.fit(mask, side_px).convert("L") for mask in self.masks]
+        fitted = [pixels.fit(mask, side_px, pixels.BLACK).convert("L") for mask in self.masks]
         return torch.from_numpy(np.stack([np.asarray(m, np.float32) / 255 for m in fitted]))
 
 
@@ -126,7 +126,7 @@ def followed_from(
     if masks and len(masks) != len(known):
         raise InputError(f"{len(known)} identities need as many masks, there are {len(masks)}")
     check_followed(pack, checkpoint, apart=bool(masks) or len(known) > 1)
-    regions = tuple(pixels.flatten(pixels.read(mask)) for mask in masks)
+    regions = tuple(pixels.flatten(pixels.read(mask), pixels.BLACK) for mask in masks)
     told = [fingerprint_file(identity.root / VECTORS) for identity in known]
     told += [fingerprint_file(Path(mask)) for mask in masks]
     told += ["side by side"] if len(known) > 1 and not masks else []

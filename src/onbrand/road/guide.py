@@ -65,10 +65,10 @@ def guide_from(
     from onbrand.models.control import load_controlnet
 
     controlnet = load_controlnet(pack)
-    picture = pixels.flatten(pixels.read(Path(path)))
+    picture, side_px = pixels.read(Path(path)), size_px or pack.num_px
     if edges is not None:
-        shown = generation.edge_drawing(pixels.fit(picture, size_px or pack.num_px, None))
-    else:
-        shown = pixels.fit(picture, size_px or pack.num_px, (0, 0, 0))
+        shown = generation.edge_drawing(pixels.fit(pixels.flatten(picture), side_px, None))
+    else:  # white lines, on black wherever nothing is drawn
+        shown = pixels.fit(pixels.flatten(picture, pixels.BLACK), side_px, pixels.BLACK)
     kind = "edges" if edges is not None else "drawing"
     return Guide(shown, controlnet, strength, f"{kind} {fingerprint_file(Path(path))} {strength:g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,15 @@ from numpy.typing import NDArray
 
 from onbrand.artifacts.folder import MANIFEST
 from onbrand.artifacts.identity import VECTORS, Identity, IdentityPicture
-from onbrand.errors import ArtifactError, InputError, PictureError, counted
+from onbrand.errors import ArtifactError, InputError, PictureError, StorageError, counted
 from onbrand.events import Advanced, Finished, Listener, Noted, Skipped, Started, silent
-from onbrand.files import HEX_DIGITS, fingerprint_file, make_folder, storage_errors
+from onbrand.files import (
+    HEX_DIGITS,
+    fingerprint_file,
+    make_folder,
+    storage_errors,
+    write_bytes_atomic,
+)
 from onbrand.models.parts import PARTS
 from onbrand.road.places import place_of
 from onbrand.road.safety import rejecter
@@ -163,9 +170,17 @@ def _put_down(identity: Identity) -> None:
     Its manifest goes first: stopped in between, the folder is no identity rather than a mixed one.
     """
     kept = {f"{picture.key}.png" for picture in identity.pictures}
+    files = [identity.root / name for name in (VECTORS, MANIFEST)]
+    before = {path: path.read_bytes() for path in files if path.is_file()}
     with storage_errors(identity.root):
         (identity.root / MANIFEST).unlink(missing_ok=True)
-    identity.save()
+    try:
+        identity.save()
+    except StorageError:  # the one that was there stays, with its description
+        with contextlib.suppress(StorageError):
+            for path, data in before.items():
+                write_bytes_atomic(path, data)
+        raise
     with storage_errors(identity.root):
         for path in (identity.root / "pictures").iterdir():
             if path.name not in kept and _KEPT.fullmatch(f"pictures/{path.name}"):
@@ -190,12 +205,14 @@ def _embed(
     """(encoder's fingerprint, unit vectors [n, d] of the pictures, one of each part seen)."""
     import torch
 
+    from onbrand import pixels
     from onbrand.judging.looking import to_pixels
     from onbrand.models.perception import load_identity, load_parsing
     from onbrand.models.perception.parsing import mask_of
 
     encoder, parsing = load_identity(pack), load_parsing(pack)
-    pixels_bchw = to_pixels(pictures, pack.num_px)
+    fitted = [pixels.fit(pixels.flatten(p), pack.num_px, None) for p in pictures]  # as in training
+    pixels_bchw = to_pixels(fitted, pack.num_px)
     parts: dict[str, NDArray[np.float32]] = {}
     with torch.inference_mode():
         each = encoder.embed(pixels_bchw).float().cpu().numpy()

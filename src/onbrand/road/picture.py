@@ -302,14 +302,21 @@ def _check(
 ) -> None:
     if not prompts or not all(prompt.strip() for prompt in prompts):
         raise PromptError("there is an empty prompt: say what is to be drawn")
+    if bad := next((prompt for prompt in prompts if _is_broken(prompt)), None):
+        raise PromptError(f"the prompt {bad!r} is no text in UTF-8")
     if num_per_prompt < 1 or num_steps < 1:
         raise InputError(
             f"num_per_prompt={num_per_prompt} and num_steps={num_steps} must each be at least 1"
         )
     if not 0 <= seed < 2**63 - num_per_prompt:
         raise InputError(f"the seed is {seed}; seeds are whole numbers from 0 to 2^63 − 1")
-    if not math.isfinite(guidance):
-        raise InputError(f"the guidance is {guidance}; it is a finite number, such as 4")
+    if not 0 <= guidance < math.inf:
+        raise InputError(f"the guidance is {guidance}; it is 0 or more, such as 4 (up to 1: off)")
+
+
+def _is_broken(text: str) -> bool:
+    """Whether it holds halves of characters, as bytes of another encoding on a command line do."""
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _folder_for(places: Places, request: Request) -> Path:

@@ -16,11 +16,10 @@ from onbrand.errors import PackError
 from onbrand.models.diffusion import DiffusionModel
 from onbrand.models.packs import Pack
 from onbrand.models.quiet import quiet_libraries
-from onbrand.models.samplers import open_sampler
+from onbrand.models.samplers import SAMPLERS, open_sampler
 
 __all__ = ["VarianceModel", "VariancePreserving"]
 
-DPM_SOLVER = "DPMSolverMultistepScheduler"
 PREDICTIONS = ("epsilon", "v_prediction")
 
 
@@ -79,9 +78,9 @@ class VarianceModel(VariancePreserving, DiffusionModel):
     def __init__(self, pack: Pack, parts: Mapping[str, Any]) -> None:
         scheduler = parts["scheduler"]
         DiffusionModel.__init__(self, pack, {k: v for k, v in parts.items() if k != "scheduler"})
-        self._solves = type(scheduler).__name__ == DPM_SOLVER
+        self._own = type(scheduler).__name__
         self._schedule = _schedule(dict(scheduler.config))
-        self.scheduler = _ddim(self._schedule)
+        self.scheduler = self.sampler("ddim")
         VariancePreserving.__init__(
             self, self.scheduler.alphas_cumprod, str(scheduler.config.prediction_type)
         )
@@ -107,33 +106,31 @@ class VarianceModel(VariancePreserving, DiffusionModel):
         return t_b
 
     def sampler(self, name: str = "") -> Any:
-        """A fresh sampler (it is state of one request): the pack's DPM-Solver, else DDIM; or the
-        one of that name (models.samplers).
+        """A fresh sampler (it is state of one request): the one of that name (models.samplers), by
+        default the pack's own, or DDIM where that is none of these.
 
         It keeps the pack's schedule, prediction type, spacing and zero-terminal SNR.
         """
-        if name:
-            with quiet_libraries():
-                return open_sampler(name, self._schedule)
-        if not self._solves:
-            return _ddim(self._schedule)
-        from diffusers import DPMSolverMultistepScheduler
-
+        own = next((known for known, kind in SAMPLERS.items() if kind == self._own), "ddim")
         with quiet_libraries():
-            return DPMSolverMultistepScheduler.from_config(self._schedule)
+            return open_sampler(name or own, self._schedule)
+
+    @property
+    def most_steps(self) -> int:
+        """As many as can be drawn with: "leading" spacing, which steps by whole timesteps, would
+        begin in the midst of the noise with more than half of them."""
+        leading = self.sampler().config.timestep_spacing == "leading"
+        return self.num_timesteps // 2 if leading else self.num_timesteps
 
 
 def _schedule(config: dict[str, Any]) -> dict[str, Any]:
-    """A scheduler's config as every sampler here takes it: no clamping of x0, honest spacing."""
-    kept = {k: v for k, v in config.items() if not k.startswith("_")}
-    kept |= {"clip_sample": False, "thresholding": False, "steps_offset": 1}
-    if kept.get("rescale_betas_zero_snr"):
-        kept["timestep_spacing"] = "trailing"  # else sampling would never start from pure noise
-    return kept
-
-
-def _ddim(schedule: dict[str, Any]) -> Any:
-    from diffusers import DDIMScheduler
-
-    with quiet_libraries():
-        return DDIMScheduler.from_config(schedule)
+    """A scheduler's config as every sampler here takes it: no clamping of x0, no noise on the way,
+    honest spacing. What the pack leaves open is each sampler's own default, as diffusers has it."""
+    fixed: dict[str, Any] = {"clip_sample": False, "thresholding": False, "steps_offset": 1}
+    if config.get("rescale_betas_zero_snr"):
+        fixed["timestep_spacing"] = "trailing"  # else sampling would never start from pure noise
+    if str(config.get("algorithm_type", "")).startswith("sde-"):
+        fixed["algorithm_type"] = str(config["algorithm_type"]).removeprefix("sde-")
+    kept = {k: v for k, v in config.items() if not k.startswith("_")} | fixed
+    open_ = [name for name in config.get("_use_default_values", ()) if name not in fixed]
+    return kept | {"_use_default_values": open_}

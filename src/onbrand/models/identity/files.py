@@ -55,9 +55,17 @@ def check_followed(pack: Pack, checkpoint: Path | None, *, apart: bool) -> None:
     checkpoint's folder, else through the pack's adapter; `apart` says that each has its own place.
 
     Raises PackError for a base that no identity can enter or that has no adapter, InputError where
-    the way keeps none apart, WeightsError for a damaged file.
+    the way keeps none apart or was trained with another encoder than the pack's, WeightsError for a
+    damaged file.
     """
-    name = None if checkpoint is None else _header(checkpoint / WAY_FILE).get("onbrand.way")
+    header = {} if checkpoint is None else _header(checkpoint / WAY_FILE)
+    name = header.get("onbrand.way")
+    encoder = pack.role_fingerprint("identity")
+    if header.get("onbrand.encoder", encoder) != encoder:
+        raise InputError(
+            f"the identity's way in {checkpoint} was trained with another encoder "
+            f"({header['onbrand.encoder']}) than the one of '{pack.name}' ({encoder}): train again"
+        )
     way = check_way(pack, name or AttendedWay.name)
     if name is None:
         _need_adapter(pack)
@@ -77,10 +85,13 @@ def open_way(model: DiffusionModel, name: str, *, embedding_dim: int, seed: int 
 def load_adapter(model: DiffusionModel, pack: Pack) -> AttendedWay:
     """The pack's role `identity_adapter` on the model. It fits its own base only.
 
-    Raises PackError when the pack has none, WeightsError when it is damaged or another base's.
+    Raises PackError when the pack has none, WeightsError when it is damaged, or says that it was
+    made for another base.
     """
     _need_adapter(pack)
-    return AttendedWay(model, _read(pack.role("identity_adapter") / IDENTITY_FILE))
+    path = pack.role("identity_adapter") / IDENTITY_FILE
+    _need_base(path, _header(path).get("onbrand.base_fingerprint", model.pack.fingerprint), model)
+    return AttendedWay(model, _read(path))
 
 
 def save_way(model: DiffusionModel, folder: Path, facts: Mapping[str, str]) -> Path:
@@ -92,6 +103,8 @@ def save_way(model: DiffusionModel, folder: Path, facts: Mapping[str, str]) -> P
         raise WeightsError("there is no identity on the model to save.")
     tensors: dict[str, Tensor] = dict(way.parameters())
     base = {"format": "pt", "onbrand.base_fingerprint": model.pack.fingerprint, **facts}
+    if encoder := model.pack.role_fingerprints(["identity"]):
+        base["onbrand.encoder"] = encoder["identity"]
     if isinstance(way, AttendedWay):
         write_tensors(folder / IDENTITY_FILE, tensors, base, torch.float16)
         about = {"architectures": ["IPAdapterFaceID"], "embedding_dim": way.embedding_dim}
@@ -108,12 +121,7 @@ def load_way(model: DiffusionModel, folder: Path) -> IdentityWay | None:
     if not path.is_file():
         return None
     state, header = _read(path), _header(path)
-    theirs = header.get("onbrand.base_fingerprint")
-    if theirs != model.pack.fingerprint:
-        raise WeightsError(
-            f"{path} was made on another base ({theirs}) than '{model.pack.name}' "
-            f"({model.pack.fingerprint}). Use the base it was trained on."
-        )
+    _need_base(path, header.get("onbrand.base_fingerprint", ""), model)
     who = state.pop(WHO, None)
     name = header.get("onbrand.way", "")
     if name == AttendedWay.name:
@@ -125,6 +133,14 @@ def load_way(model: DiffusionModel, folder: Path) -> IdentityWay | None:
     way.trainable(False)
     way.show(who)
     return way
+
+
+def _need_base(path: Path, theirs: str, model: DiffusionModel) -> None:
+    if theirs != model.pack.fingerprint:
+        raise WeightsError(
+            f"{path} was made on another base ({theirs}) than '{model.pack.name}' "
+            f"({model.pack.fingerprint}). Use the base it was trained on."
+        )
 
 
 def _need_adapter(pack: Pack) -> None:
