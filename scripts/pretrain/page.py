@@ -146,7 +146,9 @@ def real_pictures(eyes: Mapping[str, Any]) -> str:
             f"chance {figure(name, chance)}" if chance else "",
             f"bar {bar_words(name, mine)}" if mine["bar"] is not None else "",
         ]
-        told[verdict].append(f"{words}: {printed(name, mine)} ({', '.join(filter(None, beside))})")
+        also = ", ".join(filter(None, beside))
+        line = f"{words}: {printed(name, mine)}"
+        told[verdict].append(f"{line} ({also})" if also else line)
     return "\n\n".join(
         "\n".join([f"**{verdict}**", "", *(f"- {line}" for line in lines)])
         for verdict, lines in told.items()
