@@ -23,21 +23,19 @@ def open_history(
     session: Session, plans: Sequence[StagePlan], arm: str, learning_rate: float
 ) -> History:
     """What the folder was trained from, compared with what is asked for now."""
+    looks: list[object] = [  # a figure that is new is measured on what was trained before, too
+        session.validation_prompts(),
+        session.recipe.validation.model_dump(),
+        list(GATE_METRICS),
+        session.pack.role_fingerprints(GATE_ROLES),
+        *_other_size(session),
+    ]
+    if session.recipe.reads("prior_drift"):  # where nobody reads it, nobody measures it
+        looks.append("prior_drift")
     return History.open(
         session.root,
         trains=_run_facts(session, arm),
-        looks=digest(  # a figure that is new is measured on what was trained before, too
-            [
-                session.validation_prompts(),
-                session.recipe.validation.model_dump(),
-                list(GATE_METRICS),
-                session.pack.role_fingerprints(GATE_ROLES),
-                *_other_size(session),
-                *(
-                    ["prior_drift"] if session.recipe.reads("prior_drift") else []
-                ),  # else unmeasured
-            ]
-        ),
+        looks=digest(looks),
         stages=[_stage_facts(session, p, i, learning_rate) for i, p in enumerate(plans)],
         emit=session.emit,
         read_only=not session.workers.is_first,
