@@ -73,7 +73,7 @@ def test_speed_is_measured_side_by_side(tiny_pack_folder: Path, tmp_path: Path) 
     json = tmp_path / "training.json"
     pack = open_pack(tiny_pack_folder)
     facts = {"name": pack.name, "fingerprint": pack.fingerprint, "revision": pack.revision}
-    old = {"metrics": {"old": {"value": 1.0}}, "baselines": {}, "commit": "abc"}
+    old = {"name": "training", "metrics": {"old": {"value": 1.0}}, "baselines": {}, "commit": "abc"}
     write_json_atomic(json, {**old, "pack": facts, "seed": 7, "quick": True})
     found = run_training(
         base=str(tiny_pack_folder), quick=True, work=tmp_path, parts=["speed"], json_path=json

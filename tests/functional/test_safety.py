@@ -206,7 +206,8 @@ def test_a_picture_that_the_checker_refuses_does_not_come_in(
     assert not (brand / "pictures" / "0.png").exists()
     shutil.copy(drawn / "0.png", brand / "pictures" / "new.png")
     dataset = ob.curate(brand)
-    assert [(s.path, s.reason) for s in dataset.skipped] == [("new.png", REFUSED)]
+    told = [(s.path, s.reason) for s in dataset.skipped]
+    assert told == [("0.png", REFUSED), ("new.png", REFUSED)], "what new left behind stays told"
     assert len(dataset.assets) == 5
     heard.clear()
     who = ob.make_identity(tmp_path / "who", drawn, base=str(base), emit=heard.append)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from onbrand.bench.eyes import real
+from onbrand.bench.eyes.folders import FOLDERS, fingerprint
 from onbrand.bench.eyes.look import Look
 from onbrand.bench.eyes.parts import PARTS, Both, Figures
 from onbrand.bench.probe import kept
@@ -46,7 +46,7 @@ def run_eyes(
     pack = open_pack(base)
     look = Look(pack, 12 if quick else 300, seed, data, emit)
     weights = fingerprint_folders(sorted(pack.roles.values()))
-    there = [f"{name} {real.fingerprint(data / name)}" for name in real.FOLDERS]
+    there = [f"{name} {fingerprint(data / name)}" for name in FOLDERS]
     folder = work / fingerprint_bytes(f"{weights} {seed} {quick} {there}".encode())
     emit(Started("eyes", len(PARTS), "parts"))
     look.tell_missing()  # here, since finished parts tell nothing

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onbrand.bench.eyes.draws import Seen, draw
-from onbrand.bench.eyes.real import FOLDERS
+from onbrand.bench.eyes.folders import FOLDERS
 from onbrand.bench.worlds import WORLDS
 from onbrand.events import Listener, Noted
-from onbrand.models.perception.faces import FACE_PARTS
-from onbrand.models.perception.parsing import parsed_parts
+from onbrand.models.parts import PARTS
 
 if TYPE_CHECKING:
     from onbrand.models.packs import Pack
@@ -58,10 +57,12 @@ class Look:
     def has(self, role: str) -> bool:
         """Whether the pack itself has what the role needs; faces may come from a parser of its own
         that knows parts of them."""
+        from onbrand.models.perception.parsing import parsed_parts
+
         own = self.pack.roles
         if role != "faces" or "faces" in own:
             return role in own
-        return "parsing" in own and not set(FACE_PARTS).isdisjoint(parsed_parts(self.pack))
+        return "parsing" in own and not set(PARTS["head"]).isdisjoint(parsed_parts(self.pack))
 
     def tell_missing(self) -> None:
         """A note for each role that the pack has not, and each folder of pictures."""

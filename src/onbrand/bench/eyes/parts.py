@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from onbrand.bench.emoji import held_out_emoji, nouns
+from onbrand.bench.eyes.folders import FOLDERS
 from onbrand.bench.eyes.look import EYES, Look
 from onbrand.bench.record import Result, metric
 from onbrand.events import Noted
@@ -145,7 +146,7 @@ def _real(look: Look) -> Both:
     """Of the training side, and of the twins, on what lies in `look.data`."""
     from onbrand.bench.eyes import real
 
-    gopher, photographs, emoji = (look.data / name for name in real.FOLDERS)
+    gopher, photographs, emoji = (look.data / name for name in FOLDERS)
     figures: list[Figures] = []
     for prefix in ("", "twin_"):
         found: Figures = {}

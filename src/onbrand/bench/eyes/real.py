@@ -14,24 +14,18 @@ from onbrand.bench.emoji import STYLES, Emoji, emoji_caption
 from onbrand.bench.eyes.identity import Embed, embedded
 from onbrand.bench.eyes.sight import captions_told
 from onbrand.bench.record import Result, mean_metric
-from onbrand.files import fingerprint_bytes
 from onbrand.judging.looking import to_pixels
 
 if TYPE_CHECKING:
     from onbrand.models.perception import Alignment, ExpressionReader
 
 __all__ = [
-    "FOLDERS",
     "emoji_styles",
-    "fingerprint",
     "gopher_captions",
     "gopher_expressions",
     "gopher_margins",
     "photographs_matched",
 ]
-
-FOLDERS = ("gopher", "dreambooth", "fluent-emoji")
-"""Of real pictures, each with a metadata.jsonl."""
 
 SAID = {
     "winking": ("wink",), "laughing": ("laugh",), "sad": ("crying", "sad"),
@@ -42,13 +36,6 @@ SAID = {
 
 VARIANT = "colour variant"
 """The note of look-alikes; another note, of one that is half hidden, makes it no other mascot."""
-
-
-def fingerprint(folder: Path) -> str:
-    """16 hex digits over names and sizes of a folder's files; "" where it is not there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    listed = "\n".join(f"{path.relative_to(folder)} {path.stat().st_size}" for path in files)
-    return fingerprint_bytes(listed.encode()) if folder.is_dir() else ""
 
 
 def _told(folder: Path) -> list[dict[str, str]]:
