@@ -12,11 +12,11 @@ from PIL import Image
 
 from onbrand.bench.emoji import STYLES, Emoji, emoji_caption, held_out_emoji, nouns
 from onbrand.bench.eyes.draws import Seen, draw
+from onbrand.bench.eyes.folders import fingerprint
 from onbrand.bench.eyes.following import prompts_followed
 from onbrand.bench.eyes.identity import drawn_margins, part_margins
 from onbrand.bench.eyes.real import (
     emoji_styles,
-    fingerprint,
     gopher_captions,
     gopher_expressions,
     gopher_margins,
