@@ -173,7 +173,7 @@ def test_applied_settings_keep_the_recipes_comments(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_bytes(recipe_file("demo").read_bytes())
     before = path.read_text("utf-8").splitlines()
-    settings = {RATE: 5e-5, BATCH: 16, "stage.detail.losses.prior": 0.25, "lora.rank": 8}
+    settings = {RATE: 5e-5, BATCH: 16, "stage.detail.losses.identity": 0.25, "lora.rank": 8}
     apply_to_recipe(path, settings)
     after = path.read_text("utf-8").splitlines()
     changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
@@ -185,10 +185,8 @@ def test_applied_settings_keep_the_recipes_comments(tmp_path: Path) -> None:
         ("learning_rate = 1e-3", "learning_rate = 5e-5"),
         ("batch_size = 8", "batch_size = 16"),
         (
-            "losses = { prior = 0.3 }   # beside them pictures of any fox, so that poses and "
-            "expressions stay as",
-            "losses = { prior = 0.25 }   # beside them pictures of any fox, so that poses and "
-            "expressions stay as",
+            "losses = { perceptual = 0.5, identity = 0.5 }",
+            "losses = { perceptual = 0.5, identity = 0.25 }",
         ),
     ]
     assert Recipe.load(path) == with_settings(Recipe.load("demo"), settings)

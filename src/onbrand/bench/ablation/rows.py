@@ -19,7 +19,7 @@ from onbrand.recipe import OWN_LOSSES, SEEN_LOSSES, STAGE_LOSSES
 
 __all__ = ["AS_IT_IS", "FIRST", "ROWS", "Row", "recipe_of"]
 
-AS_IT_IS = "class"
+AS_IT_IS = "both"
 """The row that is the built-in recipes' own second stage."""
 
 FIRST = "appearance"
@@ -58,14 +58,14 @@ ROWS: Mapping[str, Row] = {
     "class": Row(
         "reconstruction",
         {"prior": 0.3},
-        about="half of the pictures are of the class: the recipe as it is",
+        about="no other loss, half of the pictures are of the class",
     ),
     "own_second": Row(
         "reconstruction",
         {"own_identity": 1.0, "own_expression": 0.5, "prior": 0.3},
         about="so, and its own drawings, who they show and with what face",
     ),
-    "both": Row("reconstruction", BOTH, about="perceptual and identity together"),
+    "both": Row("reconstruction", BOTH, about="perceptual and identity: the recipe as it is"),
     "attended": Row(
         "both", BOTH, identity="attended", about="the embedding, by the pack's adapter"
     ),
