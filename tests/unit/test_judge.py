@@ -75,3 +75,34 @@ def test_a_real_picture_is_no_part_of_what_it_is_compared_with() -> None:
     with_own = Gallery((OWN, *others.names), (tuple(pictures[:8]), *others.pictures))
     refs = references(pictures, held_out=pictures[:8], gallery=with_own)
     assert Judge(eyes, refs).measure_real().metrics["retrieval_fraction"].value > 0.8
+
+
+def test_retrieval_counts_an_identity_once_however_many_pictures_it_has() -> None:
+    """Who is nearer is found; of two that are equally likely neither the one with more pictures nor
+    the one with fewer is found oftener."""
+    own, crowd = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 1.0]] * 50)
+    query = np.array([[0.9, 0.1], [0.1, 0.9]])
+    assert m.retrieve(query, m.line_up([own, crowd])).tolist() == [0, 1]
+    rng = np.random.default_rng(0)
+    for few in (1, 2):
+        found = []
+        for _ in range(400):
+            rows = np.eye(8)[0] + 0.5 * rng.normal(size=(20, 8))
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            rows_of_each = m.line_up([rows[:8], rows[8 : 8 + few], rows[11:19]])[:2]
+            found.append(int(m.retrieve(rows[19:], rows_of_each)[0]))
+        assert 0.4 < np.mean(found) < 0.6
+
+
+def test_an_identity_in_many_scenes_is_not_farther_for_them() -> None:
+    """Its pictures have less in common than those of one that always stands alike, a look-alike of
+    it; the new picture is of the first."""
+    rng = np.random.default_rng(1)
+
+    def shown(who: np.ndarray, scenes: float, num: int) -> np.ndarray:
+        rows = np.concatenate([np.tile(who, (num, 1)), scenes * rng.normal(size=(num, 24))], axis=1)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+    own, other = np.array([1.0, 0.0, 0.0]), np.array([0.8, 0.6, 0.0])
+    rows = m.line_up([shown(own, 0.2, 20), shown(other, 0.05, 6)])
+    assert np.mean(m.retrieve(shown(own, 0.2, 200), rows) == 0) > 0.9

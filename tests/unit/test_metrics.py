@@ -174,23 +174,6 @@ def test_self_similarity_needs_a_pair() -> None:
         m.self_similarity(np.ones((1, 3)))
 
 
-def test_retrieval_counts_an_identity_once_however_many_pictures_it_has() -> None:
-    """The identity most alike on the mean wins; of two that are equally likely neither the one with
-    more pictures nor the one with fewer is found oftener."""
-    own = m.mean_vector(np.array([[1.0, 0.0], [1.0, 0.0]]))
-    crowd = m.mean_vector(np.array([[0.0, 1.0]] * 50))
-    query = np.array([[0.9, 0.1], [0.1, 0.9]])
-    assert m.retrieve(query, np.stack([own, crowd])).tolist() == [0, 1]
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(400):
-        rows = np.eye(8)[0] + 0.5 * rng.normal(size=(10, 8))
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        line_up = np.stack([m.mean_vector(rows[:8]), m.mean_vector(rows[8:9])])
-        found.append(int(m.retrieve(rows[9:], line_up)[0]))
-    assert 0.4 < np.mean(found) < 0.6
-
-
 def test_a_copy_is_memorised_and_a_new_layout_is_not() -> None:
     """A training picture, mirrored too, falls under the threshold; a new one does not."""
     rng = np.random.default_rng(0)

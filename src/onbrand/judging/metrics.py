@@ -28,7 +28,8 @@ __all__ = [
     "layout_distance",
     "layout_variety",
     "layouts",
-    "mean_vector",
+    "line_up",
+    "mean_direction",
     "memorisation_threshold",
     "nearest_layout",
     "retrieve",
@@ -39,6 +40,7 @@ Floats = NDArray[np.float64]
 
 LAYOUT_PX, FINE_PX, COARSE_PX = 48, 1.5, 8.0
 FAINT = 30.0
+LEAST_COHERENCE = 0.1  # of pictures that have next to nothing in common
 """Length of a band in which as good as nothing is to be seen: noise of 1/255 has 3, of 4/255 13; a
 drawn character has 370 and more."""
 
@@ -71,21 +73,31 @@ def identity_error(scores: Floats, ceiling: float) -> float:
     return max(0.0, ceiling - float(np.mean(scores)))
 
 
-def mean_vector(embeddings: Floats) -> Floats:
-    """The mean of [n, d] unit vectors: [d], whose product with a unit vector is the mean cosine to
-    them. It keeps its length: the mean of more pictures is shorter, and made a unit vector would
-    be nearer to everything than that of a few."""
-    return np.asarray(embeddings.mean(axis=0))
+def line_up(sets: Sequence[Floats]) -> Floats:
+    """A vector for each identity's pictures [n_i, d], unit vectors: [k, d], for `retrieve`.
 
-
-def retrieve(generated: Floats, means: Floats) -> NDArray[np.int64]:
-    """Per generated picture, the gallery identity whose pictures it is most alike on the mean
-    (`mean_vector`): [n] indices.
-
-    The mean cosine rather than the nearest picture's, so that an identity with more pictures in the
-    gallery has no more chances. Ties go to the earlier identity.
+    It is their mean over the root of their coherence, the mean cosine of different ones: the mean
+    direction, so that an identity in many scenes is not farther for them, and without what a mere
+    normalisation gives to many pictures, whose mean is shorter. One picture alone has the coherence
+    that the others have on the mean.
     """
-    return np.asarray(np.argmax(generated @ means.T, axis=1))
+    known = [self_similarity(rows) for rows in sets if len(rows) > 1]
+    usual = float(np.mean(known)) if known else 1.0
+    return np.stack([mean_direction(x, self_similarity(x) if len(x) > 1 else usual) for x in sets])
+
+
+def mean_direction(embeddings: Floats, coherence: float) -> Floats:
+    """The mean of [n, d] unit vectors over the root of their coherence: [d]."""
+    return np.asarray(embeddings.mean(axis=0) / max(coherence, LEAST_COHERENCE) ** 0.5)
+
+
+def retrieve(generated: Floats, rows: Floats) -> NDArray[np.int64]:
+    """Per generated picture, the identity of a `line_up` that it is nearest to: [n] indices.
+
+    Nearest to what its pictures have in common rather than to one of them, so that an identity with
+    more pictures has no more chances. Ties go to the earlier identity.
+    """
+    return np.asarray(np.argmax(generated @ rows.T, axis=1))
 
 
 def alignment(pictures: Floats, texts: Floats) -> Floats:

@@ -156,16 +156,16 @@ class Judge:
         self.eyes, self.references, self.seed = eyes, references, seed
         self.real = eyes.embed(references.held_out)
         self.ceiling = m.self_similarity(self.real)
-        vectors = {
-            name: m.mean_vector(eyes.embed(pictures))
+        shown = {
+            name: eyes.embed(pictures)
             for name, pictures in zip(
                 references.gallery.names, references.gallery.pictures, strict=True
             )
         }
-        self.own_is_held_out = OWN not in vectors
-        vectors.setdefault(OWN, m.mean_vector(self.real))
-        self.names = tuple(vectors)
-        self.means = np.stack(list(vectors.values()))
+        self.own_is_held_out = OWN not in shown
+        shown.setdefault(OWN, self.real)
+        self.names = tuple(shown)
+        self.line_up = m.line_up(list(shown.values()))
         self.train_layouts = m.layouts(references.train)
         self.memory_threshold = m.memorisation_threshold(
             m.layouts(references.held_out_for_memory or references.held_out), self.train_layouts
@@ -186,7 +186,7 @@ class Judge:
         """Every figure that can be had for this arm, and every picture's own."""
         embedded = self.eyes.embed(arm.pictures)
         identity = m.identity_scores(embedded, self.real)
-        found = m.retrieve(embedded, self.means)
+        found = m.retrieve(embedded, self.line_up)
         right = np.array([self.names[k] == OWN for k in found])
         follows = self._follows(arm.pictures, arm.texts)
         layout = m.layouts(arm.pictures)
@@ -283,10 +283,11 @@ class Judge:
         are the brand's in the line-up, each is left out of the mean that it is compared with:
         it is a part of that mean, and of no other."""
         own = self.names.index(OWN)
-        cosines = self.real @ self.means.T
+        cosines = self.real @ self.line_up.T
         if self.own_is_held_out:
             for k, picture in enumerate(self.real):
-                cosines[k, own] = picture @ m.mean_vector(np.delete(self.real, k, axis=0))
+                others = np.delete(self.real, k, axis=0)
+                cosines[k, own] = picture @ m.mean_direction(others, self.ceiling)
         return np.asarray(np.argmax(cosines, axis=1) == own)
 
     def _palette(self, pictures: Sequence[Image.Image]) -> Floats | None:

@@ -28,7 +28,8 @@ from onbrand.bench.record import Result, mean_metric
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.illustrator import action, character, describe, illustrate, random_scene
 from onbrand.judging import character_gallery, open_eyes
-from onbrand.judging.metrics import identity_scores, mean_vector, retrieve
+from onbrand.judging.metrics import identity_scores, retrieve
+from onbrand.judging.metrics import line_up as rows_of
 from onbrand.sheet import tiles
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _character(
 
 def _scores(rows: NDArray[np.float64], line_up: Sequence[NDArray[np.float64]]) -> Result:
     """The brand itself is the line-up's first."""
-    nearest = retrieve(rows, np.stack([mean_vector(pictures) for pictures in line_up]))
+    nearest = retrieve(rows, rows_of(line_up))
     return {
         "right": (nearest == 0).tolist(),
         "identity": identity_scores(rows, line_up[0]).tolist(),
