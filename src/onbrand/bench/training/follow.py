@@ -28,8 +28,7 @@ from onbrand.bench.record import Result, mean_metric
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.illustrator import action, character, describe, illustrate, random_scene
 from onbrand.judging import character_gallery, open_eyes
-from onbrand.judging.metrics import identity_scores, retrieve
-from onbrand.judging.metrics import line_up as rows_of
+from onbrand.judging.metrics import identity_scores, line_up, retrieve
 from onbrand.sheet import tiles
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def _character(
     references = _drawn(identity, NUM_REFERENCES, rng, size)
     actions = [action(random_scene(rng)) for _ in range(num_prompts)]
     gallery = character_gallery(identity, num_pictures=NUM_GALLERY, size_px=size, seed=seed)
-    line_up = [embed(pictures) for pictures in gallery.pictures]
+    known = [embed(pictures) for pictures in gallery.pictures]
     kind = f"a {who.colour} {who.species}"
     arms = {
         "followed": (kind, True),
@@ -140,15 +139,15 @@ def _character(
     path = folder / "sheets" / f"{identity:03d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     tiles([picture for row in rows for picture in row], len(rows[0])).save(path)
-    return {arm: _scores(embed(pictures), line_up) for arm, pictures in shown.items()}
+    return {arm: _scores(embed(pictures), known) for arm, pictures in shown.items()}
 
 
-def _scores(rows: NDArray[np.float64], line_up: Sequence[NDArray[np.float64]]) -> Result:
+def _scores(rows: NDArray[np.float64], known: Sequence[NDArray[np.float64]]) -> Result:
     """The brand itself is the line-up's first."""
-    nearest = retrieve(rows, rows_of(line_up))
+    nearest = retrieve(rows, line_up(known))
     return {
         "right": (nearest == 0).tolist(),
-        "identity": identity_scores(rows, line_up[0]).tolist(),
+        "identity": identity_scores(rows, known[0]).tolist(),
     }
 
 
