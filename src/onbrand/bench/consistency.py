@@ -61,7 +61,8 @@ def run_consistency(
     )  # fmt: skip
     num_characters = min(num_characters, 2) if quick else num_characters
     folder = settings.folder(work)
-    rate = _learning_rate(settings, pack.num_px, folder, num_workers, emit)
+    eyes = fingerprint_bytes(str(pack.role_fingerprints(GATE_ROLES)).encode())[:8]
+    rate = _learning_rate(settings, pack.num_px, folder, eyes, num_workers, emit)
 
     task = "consistency"
     emit(Started(task, num_characters, "characters"))
@@ -86,22 +87,22 @@ def run_consistency(
 
 
 def _learning_rate(
-    settings: Settings, size_px: int, folder: Path, num_workers: int, emit: Listener
+    settings: Settings, size_px: int, folder: Path, eyes: str, num_workers: int, emit: Listener
 ) -> float:
-    """The baseline's learning rate: the best mean training-side score on the tuning characters.
+    """The baseline's learning rate: the best mean training-side score on the tuning characters,
+    searched anew where `eyes`, a fingerprint of what the training side sees through, is another.
 
     The score is identity, minus what alignment falls short of the best candidate's by more than
     3 %: the same two things our own settings were chosen by.
     """
     if len(settings.learning_rates) == 1:
         return settings.learning_rates[0]
-    eyes = _choosing_eyes(settings)
     file = folder / f"learning_rate-{eyes}.json"
     if file.is_file():
         return float(json.loads(file.read_text(encoding="utf-8"))["learning_rate"])
     task = "baseline's learning rate"
     emit(Started(task, len(TUNING_IDS), "characters"))
-    try_on = partial(_try_rates, settings=settings, size_px=size_px, folder=folder)
+    try_on = partial(_try_rates, settings=settings, size_px=size_px, folder=folder, eyes=eyes)
     tried: list[Mapping[str, Mapping[str, float]]] = []
     for found in at_once(try_on, TUNING_IDS, num_workers, emit):
         tried.append(found)
@@ -122,22 +123,18 @@ def _learning_rate(
     return best
 
 
-def _choosing_eyes(settings: Settings) -> str:
-    """A fingerprint of what the training side sees through: with other eyes rates are searched
-    anew."""
-    from onbrand.models import open_pack
-
-    told = open_pack(settings.base).role_fingerprints(GATE_ROLES)
-    return fingerprint_bytes(str(told).encode())[:8]
-
-
 def _try_rates(
-    identity: int, settings: Settings, size_px: int, folder: Path, emit: Listener = silent
+    identity: int,
+    settings: Settings,
+    size_px: int,
+    folder: Path,
+    eyes: str,
+    emit: Listener = silent,
 ) -> Result:
     """Training-side figures of the baseline on a tuning character, by str(learning rate)."""
     from onbrand import road
 
-    file = folder / f"rates-{identity:03d}-{_choosing_eyes(settings)}.json"
+    file = folder / f"rates-{identity:03d}-{eyes}.json"
     tried: Result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     brand = start(identity, settings, size_px, folder, emit)
     train(brand, emit)

@@ -70,8 +70,8 @@ def freeze(
 
     What cannot be read, is there twice, is noted as a colour variant, has a key of `lookalike_keys`
     (key -> name) or is left out by `reject` is listed as a skip, behind what `keep_left_behind`
-    keeps. Raises `DatasetError` when nothing
-    is left to train on, `StorageError` when the disk is full.
+    keeps. Raises `DatasetError` when nothing is left to train on, `StorageError` when the disk is
+    full.
     """
     skipped = list(finding.skipped)
     reads = _read_all(finding, out, lookalike_keys, reject, skipped, emit)

@@ -39,8 +39,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 LAYOUT_PX, FINE_PX, COARSE_PX = 48, 1.5, 8.0
-FAINT = 30.0
 LEAST_COHERENCE = 0.1  # of pictures that have next to nothing in common
+FAINT = 30.0
 """Length of a band in which as good as nothing is to be seen: noise of 1/255 has 3, of 4/255 13; a
 drawn character has 370 and more."""
 

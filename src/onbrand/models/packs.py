@@ -124,8 +124,8 @@ class Pack:
         return fingerprint_folders([self.role(name)])
 
     def role_fingerprints(self, names: Iterable[str]) -> dict[str, str]:
-        """Role → what its model is, in the order of names; roles that the pack and its fallback
-        lack are left out."""
+        """Role → what its model is, by name; roles that the pack and its fallback lack are left
+        out."""
         found: dict[str, str] = {}
         for name in sorted(set(names)):
             with contextlib.suppress(PackError):

@@ -2,7 +2,7 @@
 those that the row's words name.
 
 All begin with the recipe's own first stage and see as many pictures as the row that they are
-compared with (a prior picture is a picture). Losses that look at decoded pictures all look alike.
+compared with (a prior picture is a picture).
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from typing import Any
 import tomlkit
 
 from onbrand.errors import RecipeError
-from onbrand.recipe import OWN_LOSSES, SEEN_LOSSES, STAGE_LOSSES
+from onbrand.recipe import STAGE_LOSSES
 
-__all__ = ["AS_IT_IS", "FIRST", "ROWS", "Row", "recipe_of"]
-
-AS_IT_IS = "both"
-"""The row that is the built-in recipes' own second stage."""
+__all__ = ["FIRST", "ROWS", "Row", "recipe_of"]
 
 FIRST = "appearance"
 """The row that all others begin from: the recipe's first stage alone."""
@@ -47,8 +44,6 @@ class Row:
 
 
 BOTH: Losses = {"perceptual": 0.5, "identity": 0.5}
-LOOKING: Mapping[str, int] = {"every": 2, "loss_max_timestep": 700}
-"""On which steps, and below which timestep, losses look at decoded pictures."""
 
 ROWS: Mapping[str, Row] = {
     FIRST: Row("", None, about="the first stage alone"),
@@ -140,13 +135,8 @@ def _stage(stages: Mapping[str, dict[str, Any]], kind: str) -> dict[str, Any]:
 
 def _with(stage: Mapping[str, Any], kind: str, losses: Losses) -> dict[str, Any]:
     """The stage with other losses and no more pictures than it had."""
-    brand_steps = stage["num_steps"] * (2 if "prior" in stage.get("losses", {}) else 1)
-    steps = brand_steps // (2 if "prior" in losses else 1)
-    changed = {name: value for name, value in stage.items() if name not in LOOKING}
-    if set(losses) & {*SEEN_LOSSES, *OWN_LOSSES, "adversarial"}:
-        changed |= LOOKING
-    return changed | {
-        "kind": kind,
-        "losses": deepcopy(dict(losses)),
-        "num_steps": max(1, steps),
-    }
+    steps = stage["num_steps"] // (2 if "prior" in losses else 1)
+    changed = {**stage, "kind": kind, "losses": deepcopy(dict(losses)), "num_steps": max(1, steps)}
+    if not losses:
+        changed.pop("every", None)
+    return changed

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onbrand.bench.ablation.rows import AS_IT_IS, FIRST, Row
+from onbrand.bench.ablation.rows import FIRST, Row
 from onbrand.bench.record import Result, result
 from onbrand.bench.summary import mean_figures
 
@@ -31,7 +31,7 @@ def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: 
             "metrics": mean_figures(own, seed=seed),
             "differences": _differences(own, others, seed=seed) if others else {},
         }
-    last = AS_IT_IS if AS_IT_IS in told else next(reversed(told))
+    last = "both" if "both" in told else next(reversed(told))
     return result(
         "ablation",
         seed=seed,

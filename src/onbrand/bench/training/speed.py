@@ -34,11 +34,8 @@ __all__ = ["measure_speed"]
 
 RECIPE = "mascot"
 STAGES = ("plain", "detail", "expression")
-DETAIL = {"perceptual": 0.5, "identity": 0.5}
 EXPRESSION = {"pose": 0.3, "expression": 0.1, "identity": {"weight": 0.3, "max_timestep": 600}}
-"""Losses that the recipe names and leaves off, of its second stage and of a third like it."""
-LOOKING = {"every": 2, "loss_max_timestep": 700}
-"""On which steps, and below which timestep, they look, as the recipe advises."""
+"""Losses of the stage that the recipe shows and leaves off, timed as its third."""
 STEPS_A_TURN = 2  # a whole cycle of detail's `every`
 WARM_TURNS = 3
 PROFILED_TURNS = 5
@@ -247,13 +244,12 @@ def _open(brand: Path, base: str) -> _Brand:
 
     recipe = Recipe.load(RECIPE)
     quiet = recipe.validation.model_copy(update={"preview_every": 0})
-    second = {**recipe.stage[1].model_dump(), **LOOKING, "losses": DETAIL}
-    third = {**second, "kind": "expression", "losses": EXPRESSION}
+    third = {**recipe.stage[1].model_dump(), "kind": "expression", "losses": EXPRESSION}
     recipe = recipe.model_copy(
         update={
             "validation": quiet,
             "base": base,
-            "stage": [recipe.stage[0], *(Stage.model_validate(one) for one in (second, third))],
+            "stage": [*recipe.stage, Stage.model_validate(third)],
         }
     )
     return _Brand(Dataset.load(brand / "dataset"), Brief.load(brand), recipe, open_pack(base))
