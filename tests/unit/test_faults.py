@@ -123,11 +123,13 @@ def test_keypoints_follow_the_fault() -> None:
 
 
 def test_two_faults_at_once() -> None:
-    """Both are planted and named."""
+    """Both are planted and named; one tag is not planted twice."""
     both = mascot(1, Fault("hand", 2), Fault("fusion", 2))
     assert both.caption.endswith(f"{FAULTS['hand'].words}, {FAULTS['fusion'].words}")
     assert changed(both, mascot(1, Fault("hand", 2))).any()
     assert changed(both, mascot(1, Fault("fusion", 2))).any()
+    with pytest.raises(ValueError, match="once in a picture, got text, text"):
+        mascot(1, Fault("text", 1), Fault("text", 3))
 
 
 def test_impossible_faults_are_refused() -> None:

@@ -81,6 +81,13 @@ def test_a_lookalike_differs_in_the_one_trait_it_names(identity: int) -> None:
         assert (np.abs(own.astype(int) - other).max(axis=2) > 12).sum() > 25
 
 
+def test_more_lookalikes_than_there_are_is_an_error() -> None:
+    """All can be had, each of them another; one more is refused."""
+    with pytest.raises(ValueError, match="character 0 has 45 look-alikes, 500 were asked for"):
+        lookalikes(character(0), 500)
+    assert len({double.signature for double in lookalikes(character(0), 45)}) == 45
+
+
 def test_drawings_are_indistinguishable_where_the_scene_hides_the_change() -> None:
     """A sleeper's eyes have no shape; awake they do, and a colour shows always."""
     person = replace(character(0), eyes="dot")
@@ -127,6 +134,14 @@ def test_every_word_of_the_vocabulary_can_be_drawn(name: str) -> None:
         assert drawn.pixels.std() > 12
         assert _part(drawn.parts, "head").sum() > 150
         assert _part(drawn.parts, "eyes").any()
+
+
+@pytest.mark.parametrize("name", ["place", "prop"])
+def test_a_list_may_grow(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenes are drawn over as many words as a list has."""
+    monkeypatch.setitem(ATTRIBUTES, name, (*ATTRIBUTES[name], ATTRIBUTES[name][1]))
+    drawn = {getattr(random_scene(np.random.default_rng(k)), name) for k in range(300)}
+    assert drawn == set(ATTRIBUTES[name])
 
 
 @pytest.mark.parametrize("trait", list(TRAITS))

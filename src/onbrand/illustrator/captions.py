@@ -1,7 +1,8 @@
 """A picture's caption among others that one changed attribute makes untrue.
 
 What tells them apart sees every attribute. A caption that only leaves something out is still true,
-and is not among them.
+and is not among them. Words of a list exclude each other, but for a few poses of people: who is
+waving is not "standing".
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from onbrand.illustrator.scene import ATTRIBUTES, Scene, caption
 __all__ = ["fashion_captions", "mascot_captions", "product_captions"]
 
 Choices = Mapping[str, tuple[str, ...]]
+Tells = Callable[[str, str, str], bool]  # attribute, new value, caption: whether it is in there
 ARTICLES = ("a", "an")
 MASCOT: Choices = {
     **{name: TRAITS[name] for name in ("species", "colour", "outfit", "accessory")},
@@ -41,6 +43,8 @@ FASHION: Choices = {
     "pose": FASHION_ATTRIBUTES["person_pose"],
     **{name: FASHION_ATTRIBUTES[name] for name in ("place", "hour")},
 }
+# a pose of people, and another that is true of it
+_IMPLIED = {"with both hands on the hips": "with a hand on the hip", "waving": "with an arm up"}
 
 
 def mascot_captions(
@@ -52,7 +56,13 @@ def mascot_captions(
     def words(changed: Mapping[str, str]) -> str:
         return caption(*_with(changed, who, scene), _again(wording))
 
-    return _captions(words, MASCOT, rng, num)
+    def tells(name: str, value: str, text: str) -> bool:
+        if name in ("outfit", "accessory"):  # captions may leave clothes out
+            worn = f"{getattr(who, f'{name}_colour')} {value}"
+            return f" {worn} " in f" {_bare(text)} "
+        return value != "none"
+
+    return _captions(words, tells, MASCOT, rng, num)
 
 
 def product_captions(
@@ -63,7 +73,12 @@ def product_captions(
     def words(changed: Mapping[str, str]) -> str:
         return product_caption(*_with(changed, what, shot), _again(wording))
 
-    return _captions(words, PRODUCT, rng, num)
+    def tells(name: str, value: str, text: str) -> bool:
+        if name == "pattern":  # printed goods, too, have "details" in their second colour
+            return value != "plain"
+        return (name, value) != ("stand", "paper") or "seamless paper" in text
+
+    return _captions(words, tells, PRODUCT, rng, num)
 
 
 def fashion_captions(
@@ -75,7 +90,10 @@ def fashion_captions(
     def words(changed: Mapping[str, str]) -> str:
         return fashion_caption(who, *_with(changed, what, scene), _again(wording))
 
-    return _captions(words, FASHION, rng, num)
+    def tells(name: str, value: str, text: str) -> bool:
+        return name != "pose" or value != _IMPLIED.get(scene.pose)
+
+    return _captions(words, tells, FASHION, rng, num)
 
 
 def _again(wording: int) -> np.random.Generator:
@@ -91,15 +109,22 @@ def _with(changed: Mapping[str, str], subject: Any, scene: Any) -> tuple[Any, An
 
 
 def _captions(
-    words: Callable[[Mapping[str, str]], str], choices: Choices, rng: np.random.Generator, num: int
+    words: Callable[[Mapping[str, str]], str],
+    tells: Tells,
+    choices: Choices,
+    rng: np.random.Generator,
+    num: int,
 ) -> list[str]:
-    """A change that no word tells makes no caption."""
+    """A change that no word tells makes no caption, though the caption may be another: one that
+    leaves something out draws fewer chances, and puts all that follows differently. Such changes
+    are shuffled with the others all the same, for callers go on drawing from `rng`."""
     true = words({})
     found = {true: None}
     for name, value in _changes(choices, rng):
-        if len(found) == num:
+        if len(found) >= num:
             break
-        if not _says_no_more(other := words({name: value}), true):
+        other = words({name: value})
+        if tells(name, value, other) and not _says_no_more(other, true):
             found.setdefault(other)
     return list(found)
 
@@ -111,7 +136,11 @@ def _says_no_more(other: str, true: str) -> bool:
 
 
 def _counted(text: str) -> Counter[str]:
-    return Counter(text.replace(",", "").split())
+    return Counter(_bare(text).split())
+
+
+def _bare(text: str) -> str:
+    return text.replace(",", "")
 
 
 def _changes(choices: Choices, rng: np.random.Generator) -> Iterator[tuple[str, str]]:

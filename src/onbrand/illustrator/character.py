@@ -1,7 +1,7 @@
 """Who a mascot is: the traits that never change from picture to picture.
 
 An id is a character: `character(17)` is the same one everywhere. Ids in RESERVED_IDS are for
-evaluation; `pretraining_character` never returns one of them, nor a double of one.
+evaluation; `pretraining_character` never returns one of them, nor one with the signature of one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ class Character:
 
     @property
     def signature(self) -> tuple[str, ...]:
-        """What can be seen of the traits: two characters with one signature are doubles."""
+        """The traits but for colours of what is not there: two characters with one signature are
+        doubles. It does not know what clothes and a species' own looks hide (a robot's eyes have
+        no shape), so that doubles may also have different signatures."""
         hidden = set()
         if self.outfit == "none":
             hidden.add("outfit_colour")
@@ -118,7 +120,8 @@ def character(identity: int) -> Character:
 
 @lru_cache(maxsize=1)
 def reserved_signatures() -> frozenset[tuple[str, ...]]:
-    """Signatures of all reserved characters and their look-alikes: never to be trained on."""
+    """Signatures of all reserved characters and their eight look-alikes: never to be trained
+    on."""
     people = [character(k) for k in RESERVED_IDS]
     doubles = [double for person in people for double in lookalikes(person)]
     return frozenset(person.signature for person in [*people, *doubles])
@@ -127,7 +130,8 @@ def reserved_signatures() -> frozenset[tuple[str, ...]]:
 def pretraining_character(index: int) -> Character:
     """The index-th character that weights may be trained on.
 
-    Never a reserved id, and never one that looks like a reserved character or its look-alikes.
+    Never a reserved id, and never one with the signature of a reserved character or of one of its
+    look-alikes. It may differ from one in what is not drawn alone (see `Character.signature`).
     """
     return unreserved(character, lambda made: made.signature, reserved_signatures(), index)
 
@@ -151,7 +155,8 @@ _HATS = ("cap", "beanie", "crown", "party hat")
 
 def _choices(person: Character, name: str) -> list[str]:
     """The other words for a trait whose change could be seen on this person; none if it is hidden
-    by clothes, a hat or the species' own looks."""
+    by clothes, a hat or the species' own looks. It does not know all that hides or pales: 19 of
+    the reserved characters' 2,048 look-alikes cannot be told even from the front."""
     hidden = {
         "outfit_colour": person.outfit == "none",
         "accessory_colour": person.accessory == "none",
@@ -174,11 +179,21 @@ def _choices(person: Character, name: str) -> list[str]:
 
 
 def lookalikes(person: Character, num: int = 8) -> list[Character]:
-    """`num` characters that differ from `person` in exactly one visible trait, each in another one
-    where there are enough; ids are kept, `changed_trait` names the difference."""
+    """`num` characters that differ from `person` in exactly one trait, each in another one where
+    there are enough; ids are kept, `changed_trait` names the difference.
+
+    More than the trait may be seen to change, where new clothes cover a mark or a belly; a few
+    changes cannot be seen (`indistinguishable` tells).
+
+    Raises:
+        ValueError: if `num` is more than there are; every character has several dozen.
+    """
     rng = np.random.default_rng((person.id, 0x100_1A))
     made: list[Character] = []
     open_words = {name: _choices(person, name) for name in _TELLING}
+    most = sum(len(words) for words in open_words.values())
+    if num > most:
+        raise ValueError(f"character {person.id} has {most} look-alikes, {num} were asked for")
     while len(made) < num:
         names = [name for name in _TELLING if open_words[name]]
         for name in names[: num - len(made)]:
@@ -197,7 +212,8 @@ def _article(words: str) -> str:
 
 
 def trait_phrases(person: Character) -> dict[str, str]:
-    """Noun phrases for the traits that can be seen, in the order a person would name them."""
+    """Noun phrases for the traits there are, in the order a person would name them. A few name
+    what cannot be seen: a robot's eyes, a star under a cap, a belly under a t-shirt."""
     phrases: dict[str, str] = {}
     if person.ears != "usual" and SPECIES[person.species].ears != "none":
         phrases["ears"] = f"{person.ears} ears"
@@ -223,7 +239,8 @@ def trait_phrases(person: Character) -> dict[str, str]:
 
 
 def describe(person: Character) -> str:
-    """Every fixed trait spelled out as a noun phrase: 'a red fox with big ears, a blue scarf'."""
+    """Every fixed trait spelled out as a noun phrase: 'a red fox with big ears, dot eyes, a blue
+    scarf'; seen or not (see `trait_phrases`)."""
     build = {"slim": "", "round": "chubby ", "small": "little "}[person.build]
     head = {"round": "", "wide": "wide-headed ", "tall": "tall-headed ", "square": "square-headed "}
     who = _article(f"{build}{head[person.head]}{person.colour} {person.species}")

@@ -23,7 +23,7 @@ from onbrand.illustrator.wardrobe import draw_accessory, draw_cape, draw_neckwea
 __all__ = ["Illustration", "illustrate", "indistinguishable", "mascot_faults"]
 
 _TURNS = {"left": -1.0, "front": 0.0, "right": 1.0}
-# hands that already hold something up keep their place; others come forward with the prop
+# hands that already hold something up keep their place; others come forward for the prop
 _CARRY = {
     "standing": (0.30, -0.34),
     "sitting": (0.30, -0.27),
@@ -117,7 +117,8 @@ def _about_neck(head: Layer, x: float, y: float, angle: float) -> Layer:
 
 
 def _give(layer: Layer, scene: Scene) -> None:
-    """Put the prop into the hand that is raised or comes forward."""
+    """Put the prop into the higher hand: the one that is raised or has come forward. A runner's
+    other hand is higher than that one, which comes forward in vain."""
     pose = _pose(scene)
     side = 1 if (pose.right_hand[1] <= pose.left_hand[1]) else -1
     if scene.pose == "thinking":
@@ -129,7 +130,8 @@ def _give(layer: Layer, scene: Scene) -> None:
 
 
 def mascot_faults(who: Character, scene: Scene) -> tuple[str, ...]:
-    """Tags of the faults that could be seen in this picture."""
+    """Tags of the faults that could be seen in this picture, as far as `possible_faults` knows: in
+    a close-up all that is worn or held may be out of the frame, and "product" change nothing."""
     near, wears = scene.framing == "close-up", who.outfit != "none" or who.accessory != "none"
     goods = wears or scene.prop != "none"
     return possible_faults(scene, near=near, limbs=True, face=True, goods=goods)
@@ -157,7 +159,7 @@ def illustrate(
         faults: what shall be wrong with it, of `mascot_faults`; the caption names them.
 
     Raises:
-        ValueError: for a size below 16 px, or a fault that could not be seen.
+        ValueError: for a size below 16 px, a fault that could not be seen, or two of one tag.
     """
     rng = np.random.default_rng((seed, who.id, 0xD0))
     style = STYLES[scene.style]

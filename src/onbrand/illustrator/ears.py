@@ -19,7 +19,8 @@ _EAR_SIZE = {"usual": 1.0, "big": 1.38, "small": 0.68, "folded": 1.0}
 
 
 def draw_ears(f: Figure, layer: Layer) -> None:
-    """Ears (or what the species has instead), behind the head."""
+    """Ears (or what the species has instead), behind the head. Their keypoints are the same two
+    points of the head for all species: beside some ears, and a penguin, without any, has them."""
     kind = SPECIES[f.kind].ears
     size, folded = _EAR_SIZE[f.who.ears], f.who.ears == "folded"
     inner = mix(f.pale, _BLUSH, 0.35)

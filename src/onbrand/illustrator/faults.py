@@ -1,7 +1,8 @@
 """Faults as image models make them, planted on purpose: the nine tags of the judging standard.
 
-The same seed without the fault gives the same picture without it (pencil sketches wobble anew), so
-a judge can learn from pairs, and a negative prompt from pictures whose captions name what is wrong.
+The same seed without the fault gives the same picture without it, so a judge can learn from pairs,
+and a negative prompt from pictures whose captions name what is wrong. But pencil sketches wobble
+anew, and the rest of their captions is put in other words.
 A new fault is a function and a line in FAULTS.
 """
 
@@ -48,7 +49,8 @@ class Fault:
 
 # -- before painting: what is drawn ----------------------------------------------------------------
 def _hand(subject: Subject, severity: int, rng: Rng) -> None:
-    """Too many fingers, too long."""
+    """Too many fingers, too long. They are hardly seen before a garment of their colour, and not
+    at all where the hand is out of the picture."""
     points = subject.layer.keypoints
     sides = ["left", "right"] if severity == 3 else [("left", "right")[int(rng.integers(2))]]
     for side in sides:
@@ -79,7 +81,8 @@ def _body(subject: Subject, severity: int, rng: Rng) -> None:
 
 
 def _contact(subject: Subject, severity: int, rng: Rng) -> None:
-    """It floats above its shadow."""
+    """It floats above its shadow. Of a jumping mascot this is but a higher jump: it is off the
+    ground already, by more than any severity adds."""
     subject.layer = subject.layer.placed(0.0, -(0.03, 0.065, 0.11)[severity - 1], 1.0)
 
 
@@ -108,7 +111,8 @@ def _shadow(subject: Subject, severity: int, rng: Rng) -> None:
 
 
 def _text(subject: Subject, severity: int, rng: Rng) -> None:
-    """Lettering that no alphabet has."""
+    """Lettering that no alphabet has. Worse is more of it, in smaller letters: a clear one may
+    cover less of the picture than a slight one."""
     outlines = [s.points for s in subject.layer.shapes if s.part in GOODS]
     if outlines:
         low, high = _box(max(outlines, key=_area))
@@ -144,14 +148,15 @@ def _fusion(canvas: Canvas, severity: int, rng: Rng) -> None:
 
 
 def _melt(canvas: Canvas, parts: Sequence[str], strength: float, knots: int, rng: Rng) -> None:
-    """Bend the picture where the parts are, smoothly, by `strength` of their size."""
+    """Bend the picture where the parts are, by `strength` of their size: smoothly, but for the
+    edges of their box, where the bend is cut off. Keypoints stay where they were."""
     mask = _mask(canvas, parts)
     ys, xs = np.nonzero(mask)
     if not len(xs):
         return
     x0, y0, extent = xs.min(), ys.min(), float(max(int(np.ptp(xs)), int(np.ptp(ys)), 8))
     knot = rng.normal(0, 1, (knots, knots, 2)).astype(np.float32)
-    knot[::2, ::2] *= -1  # neighbours pull apart: a bend, not a shift
+    knot[::2, ::2] *= -1  # normal draws are as likely as before; drawn pictures depend on it
     size = int(extent) + 1
     field = np.zeros((canvas.side, canvas.side, 2), np.float32)
     bent = cv2.resize(knot, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -194,7 +199,11 @@ FAULTS: dict[str, _Kind] = {
 def possible_faults(
     setting: Setting, *, near: bool, limbs: bool, face: bool, goods: bool
 ) -> tuple[str, ...]:
-    """The tags that could be seen in a picture: nobody floats in a close-up or on a sticker."""
+    """The tags that could be seen in a picture: nobody floats in a close-up or on a sticker.
+
+    This goes by what is drawn, not by what of it falls into the frame: there a "product" or "hand"
+    fault may change nothing and is named all the same.
+    """
     pasted = bool(STYLES[setting.style].border)  # a sticker is, by design
     seen = {
         "fusion": not pasted, "hand": limbs and not near, "face": face,
@@ -222,8 +231,11 @@ def paint_subject(
     """Paint a subject into its place and light it, with the faults wanted planted in both.
 
     Raises:
-        ValueError: for a fault that could not be seen in this picture.
+        ValueError: for a fault that could not be seen in this picture, or two of one tag.
     """
+    tags = [fault.tag for fault in faults]
+    if len(set(tags)) < len(tags):
+        raise ValueError(f"a tag is planted once in a picture, got {', '.join(tags)}")
     for fault in faults:
         if fault.tag not in possible:
             raise ValueError(

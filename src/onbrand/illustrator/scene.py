@@ -81,25 +81,28 @@ class Scene(Setting):
 def random_scene(rng: np.random.Generator) -> Scene:
     """A scene as often met in practice: a third on plain backdrops, most seen whole."""
 
-    def pick(name: str, weights: tuple[float, ...] | None = None) -> str:
+    def pick(name: str, first: float | None = None) -> str:
+        """Any word alike, or the first one `first` times as often as each other."""
         words = ATTRIBUTES[name]
-        p = None if weights is None else np.asarray(weights) / sum(weights)
-        return words[int(rng.choice(len(words), p=p))]
+        if first is None:
+            return words[int(rng.choice(len(words)))]
+        weights = np.array([first, *(1.0 for _ in words[1:])])
+        return words[int(rng.choice(len(words), p=weights / weights.sum()))]
 
     style = pick("style")
-    place = pick("place", (4.5, 1, 1, 1, 1, 1, 1, 1, 1, 1))
+    place = pick("place", 4.5)
     if style == "sticker":
         place = "plain"
-    hour = "day" if place in ("plain", "room") else pick("hour", (2, 1, 1))
+    hour = "day" if place in ("plain", "room") else pick("hour", 2)
     return Scene(
         pose=pick("pose"),
         expression=pick("expression"),
-        view=pick("view", (2, 1, 1)),
-        prop=pick("prop", (6, *(1.0,) * 11)),
+        view=pick("view", 2),
+        prop=pick("prop", 6),
         place=place,
         hour=hour,
         style=style,
-        framing=pick("framing", (6, 1)),
+        framing=pick("framing", 6),
         backdrop=tuple(PALE)[int(rng.integers(len(PALE)))],
         mirrored=bool(rng.random() < 0.5),
     )
@@ -157,7 +160,8 @@ def caption(
     person: Character, scene: Scene, rng: np.random.Generator, subject: str | None = None
 ) -> str:
     """A sentence fragment in natural, varied English. `subject` replaces the description of the
-    character (a brand's trigger word, say)."""
+    character (a brand's trigger word, say). A close-up's words also name what is out of the frame:
+    clothes, the prop, what the legs do."""
     who = subject or _subject(person, rng)
     manner, there = _MANNER[scene.expression], where(scene)
     pose = _POSE[scene.pose] if rng.random() < 0.5 else scene.pose

@@ -11,7 +11,8 @@ from onbrand.illustrator.fashion.poses import COCO_17
 
 __all__ = ["COCO_17", "coco_17"]
 
-# a mascot's left is the viewer's, COCO's the figure's own; its knees bend half way
+# a mascot's left is the viewer's, COCO's the figure's own; both its hips are the one point between
+# them, and its knees bend half way from there
 _OF_MASCOT = {
     "nose": ("nose",),
     **{

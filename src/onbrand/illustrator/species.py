@@ -1,4 +1,4 @@
-"""What each species is made of. A new species is one line here."""
+"""What each species is made of. A new one is a line here if its parts are drawn already."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["SPECIES", "Species"]
 
 @dataclass(frozen=True, slots=True)
 class Species:
-    """Names of the drawing routines for its parts (see mascot.py and face.py)."""
+    """Names of what its parts are drawn as (see ears.py, face.py, and body.py for tails)."""
 
     ears: str  # pointed · round · long · floppy · tufts · horns · antenna · gills · frog · none
     muzzle: str  # snout · cat · beak · wide · rabbit · disc · koala · screen
@@ -30,7 +30,7 @@ SPECIES: dict[str, Species] = {
     "koala": Species("round", "koala", "none"),
     "frog": Species("frog", "wide", "none"),
     "owl": Species("tufts", "beak", "feathers"),
-    "penguin": Species("none", "beak", "feathers", mask=True),
+    "penguin": Species("none", "beak", "feathers"),
     "dragon": Species("horns", "snout", "dragon"),
     "axolotl": Species("gills", "wide", "fin"),
     "robot": Species("antenna", "screen", "none"),

@@ -69,6 +69,11 @@ def line_up(
     """Others (the lowest reserved ids but `own_id`) and the look-alikes of each, with names.
 
     `own_id` comes first, named `OWN`; its look-alikes are "like this brand: colour" and so on.
+    Not all can be told: of the 2,048 of reserved ids, 19 look like their character when drawn from
+    the front (none of ids 0 to 19; one each of 104 and 107).
+
+    Raises:
+        ValueError: if a character has fewer look-alikes than that.
     """
     others = [i for i in RESERVED_IDS if i != own_id][:num_others]
     people: list[tuple[str, Character]] = []

@@ -77,8 +77,8 @@ class FashionPicture:
     """`pixels` (size, size, 3) uint8 and what is true of them.
 
     `parts` (size, size) uint8, indices into PARTS: garments by kind, skin, face, hair, shoes,
-    mannequin. `keypoints`: COCO-17's names -> (x_px, y_px, inside the picture); a mannequin has
-    none of the face's.
+    mannequin, whose bare feet are shoes too. `keypoints`: COCO-17's names -> (x_px, y_px, inside
+    the picture); a mannequin has none of the face's.
     """
 
     pixels: NDArray[np.uint8]
@@ -105,7 +105,8 @@ def random_fashion_scene(rng: np.random.Generator) -> FashionScene:
 def fashion_caption(
     who: Person, what: Garment, scene: FashionScene, rng: np.random.Generator
 ) -> str:
-    """A sentence fragment in natural, varied English."""
+    """A sentence fragment in natural, varied English. That of an upper body also names what is out
+    of the frame: the length of trousers, how the legs stand."""
     noun = describe_person(who)
     if not who.is_mannequin and rng.random() < 0.4:
         noun = f"a {who.age} {who.kind}" if who.age != "old" else f"an old {who.kind}"
@@ -134,7 +135,7 @@ def fashion_caption(
 
 
 def _rest(what: Garment, who: Person) -> list[Garment]:
-    """Plain basics that complete the outfit, lowest first. A mannequin has what it is given."""
+    """Plain basics that complete the outfit, lowest first, a mannequin's too."""
     rng = np.random.default_rng((what.id, who.id, 0xBA))
     words = [c for c in _BASICS if c != what.colour]
     below, above = (words[int(k)] for k in rng.choice(len(words), 2, replace=False))
@@ -152,7 +153,7 @@ def _stand_of_mannequin(layer: Layer) -> None:
 
 
 def _dress_up(b: Body, what: Garment) -> Layer:
-    """The dressed figure, back to front."""
+    """The dressed figure, back to front. A mannequin is barefoot, its feet are called shoes."""
     layer = Layer()
     rng = np.random.default_rng((what.id, b.who.id, 0x5E))
     if b.who.is_mannequin:
@@ -184,7 +185,8 @@ def fashion_attributes(who: Person, what: Garment, scene: FashionScene) -> dict[
 
 
 def fashion_faults(who: Person, scene: FashionScene) -> tuple[str, ...]:
-    """Tags of the faults that could be seen in this picture."""
+    """Tags of the faults that could be seen in this picture, as far as `possible_faults` knows: an
+    arm that is up may end out of the frame, and "hand" change nothing."""
     near = scene.framing == "upper body"
     return possible_faults(scene, near=near, limbs=True, face=not who.is_mannequin, goods=True)
 
@@ -201,7 +203,7 @@ def illustrate_fashion(
     `fashion_faults`) are planted and named in the caption.
 
     Raises:
-        ValueError: for a size below 16 px, or a fault that could not be seen.
+        ValueError: for a size below 16 px, a fault that could not be seen, or two of one tag.
     """
     rng = np.random.default_rng((seed, who.id, what.id, 0xD2))
     style = STYLES[scene.style]

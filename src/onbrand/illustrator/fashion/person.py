@@ -91,7 +91,8 @@ def _reserved_looks() -> frozenset[tuple[str, ...]]:
 
 
 def pretraining_person(number: int) -> Person:
-    """The n-th person that models may learn from: none that looks like a reserved one."""
+    """The n-th person that models may learn from: none that looks like a reserved one, but for
+    mannequins, of which there are only three looks."""
     return unreserved(person, lambda made: made.look, _reserved_looks(), number)
 
 
