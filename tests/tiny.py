@@ -32,6 +32,7 @@ from transformers import (
 )
 
 from onbrand.illustrator.parsing import PARSED
+from onbrand.illustrator.skeleton import COCO_17
 
 __all__ = ["WORDS", "add_controlnet", "add_identity_adapter", "build_hub_base", "build_tiny_pack"]
 
@@ -189,7 +190,7 @@ def build_tiny_pack(root: Path, *, seed: int = 0) -> Path:
         root / "twin_identity"
     )
     for role in ("pose", "twin_pose"):
-        segmenter(small, eyes, num_labels=17).save_pretrained(root / role)
+        segmenter(small, eyes, id2label=dict(enumerate(COCO_17))).save_pretrained(root / role)
     segmenter(small, eyes, id2label=dict(enumerate(PARSED))).save_pretrained(root / "parsing")
     segmenter({**small, "num_channels": 5}, eyes, num_labels=1).save_pretrained(root / "clicks")
     for role, words in (

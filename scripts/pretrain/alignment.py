@@ -152,7 +152,8 @@ def measure(
 def asked_of(
     held_out: Beside, emoji: Emoji, device: str, num: int = 300
 ) -> dict[str, tuple[list[Tensor], list[list[str]]]]:
-    """Held-out pictures of each world and emoji, each with its caption and 19 wrong ones."""
+    """Held-out pictures of each world and emoji, each with its caption and 19 wrong ones; an emoji
+    is held out in one style, and trained on in others."""
     rng = np.random.default_rng(0)
     tests = {}
     for world in WORLDS:

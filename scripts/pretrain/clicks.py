@@ -93,7 +93,8 @@ def loss_of(model: Any, x_bchw: Tensor, truth_bhw: Tensor) -> tuple[Tensor, dict
 
 @torch.no_grad()
 def measure(model: Any, tests: dict[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """Mean intersection over union of held-out things, by what they are and the clicks given."""
+    """Mean intersection over union of held-out things, by what they are and the clicks given; emoji
+    are held out in one style, and trained on in others."""
     model.eval()
     scores = {}
     for name, (x, truth) in tests.items():

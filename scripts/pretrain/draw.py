@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import time
@@ -87,7 +88,9 @@ class Drawn:
     `joints(i)`."""
 
     def __init__(self, root: Path) -> None:
+        told = root / "set.json"
         self.root = root
+        self.set_told = told.read_text("utf-8") if told.exists() else ""
         self.labels: list[dict[str, Any]] = [
             json.loads(line)
             for path in sorted(root.glob("labels-*.jsonl"))
@@ -139,9 +142,12 @@ class Drawn:
 
 
 class Beside:
-    """Several packed sets read as one, in their order."""
+    """Several packed sets read as one, in their order; `digest` tells them from other sets, and
+    from what was drawn of them before."""
 
     def __init__(self, sets: Sequence[Drawn]) -> None:
+        told = [(one.set_told, len(one)) for one in sets]
+        self.digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
         self.places = [(one, i) for one in sets for i in range(len(one))]
         self.labels = [label for one in sets for label in one.labels]
 

@@ -22,9 +22,11 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from unet import schedule
 
 from onbrand.bench.eyes.look import EYES
+from onbrand.models.layout import fingerprint_folders
+from onbrand.models.pack_files import read_pack_file
 from onbrand.training.engine import read_log
 
-__all__ = ["HARDWARE", "ROLES", "assemble", "main"]
+__all__ = ["HARDWARE", "ROLES", "assemble", "main", "next_revision"]
 
 HARDWARE = (
     "Hardware: two x86_64 cores, shared with other work, and since revision 11 ten minutes of an\n"
@@ -47,6 +49,7 @@ ROLES = {
     "controlnet": ("controlnet", "controlnet"),
     "identity_adapter": ("identity_adapter", "identity_adapter"),
 }  # role: (folder of the run, folder in the pack)
+MADE = {"vae": "vae", "unet": "pipeline"}  # what a run leaves, others model/
 
 
 def mib(folder: Path) -> float:
@@ -75,8 +78,9 @@ def facts_of(work: Path) -> dict[str, dict[str, Any]]:
     """Steps and seconds per run, from its log, and what it measured when it ended."""
     facts: dict[str, dict[str, Any]] = {}
     for run in ("vae", "unet", *(folder for folder, _ in ROLES.values())):
-        if not (lines := read_log(work / run)):
-            continue
+        lines = read_log(work / run)
+        if not lines or not (work / run / MADE.get(run, "model")).exists():
+            continue  # what is shipped of it is the old pack's
         facts[run] = {"steps": lines[-1]["step"], "seconds": round(lines[-1]["seconds"])}
         measured = work / run / "scores.json"
         if measured.exists():
@@ -119,7 +123,8 @@ of the side) and transformers models.
 {rows}
 
 PSNR in dB (gopher: inside its alpha; it was never trained on). `pa`, `retrieval`, `one_word` and
-accuracies are shares on held-out characters. Scores of generated pictures are in docs/benchmarks.
+accuracies are shares on held-out characters; emoji are held out in one style and trained on in
+others. Scores of generated pictures are in docs/benchmarks.
 
 ## Size, MiB
 fp16; the eyes' matrices and kernels are float8 (e4m3), which from_pretrained(dtype=…) widens.
@@ -166,6 +171,8 @@ def assemble(
             if role in EYES:
                 in_eight_bits(fresh / to)
             there[role] = to
+    if old and _is_told_by_another(work, fresh, old):
+        print("identity is new, identity_adapter the old pack's: train it anew, ARGS=--afresh")
     roles = "".join(f'{role} = "{to}"\n' for role, to in there.items())
     (fresh / "pack.toml").write_text(
         f'name = "pocket"\nlicence = "Apache-2.0"\nrevision = "{revision}"\n'
@@ -180,21 +187,39 @@ def assemble(
     return sizes
 
 
+def _is_told_by_another(work: Path, fresh: Path, old: Path) -> bool:
+    """Whether the old pack's identity adapter now stands beside another encoder than it knows."""
+    if (work / "identity_adapter" / "model").exists() or not (fresh / "identity_adapter").exists():
+        return False
+    return fingerprint_folders([fresh / "identity"]) != fingerprint_folders([old / "identity"])
+
+
+def next_revision(old: Path | None) -> str:
+    """The old pack's revision and one; "1" where there is none. Raises ValueError where it is no
+    number."""
+    return str(int(read_pack_file(old).revision or 0) + 1) if old else "1"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Assemble beside the old pack, check that it loads and draws, and swap."""
     p = argparse.ArgumentParser(prog="pretrain export", description=__doc__)
     p.add_argument("--work", type=Path, default=WORK)
     p.add_argument("--out", type=Path, default=POCKET)
-    p.add_argument("--revision", default="1", help="what pack.toml calls it")
+    p.add_argument("--revision", help="what pack.toml calls it; else the old pack's and one")
     p.add_argument("--note", default="", help="what this revision falls short of, for the card")
     options = p.parse_args(arguments)
+    lender = options.out if (options.out / "facts.json").exists() else None
+    try:
+        revision = options.revision or next_revision(lender)
+    except ValueError:
+        p.error(f"the revision of {options.out} is no number: say the next one by --revision")
+    print(f"revision {revision}" + (f", after {lender}" if lender else ""), flush=True)
     fresh = options.out.with_name(options.out.name + ".new")
     old = options.out.with_name(options.out.name + ".old")
     for folder in (fresh, old):
         shutil.rmtree(folder, ignore_errors=True)
     fresh.mkdir(parents=True)
-    lender = options.out if (options.out / "facts.json").exists() else None
-    sizes = assemble(options.work, fresh, options.note, options.revision, lender)
+    sizes = assemble(options.work, fresh, options.note, revision, lender)
     pipe = StableDiffusionPipeline.from_pretrained(
         fresh, safety_checker=None, torch_dtype=torch.float32
     )

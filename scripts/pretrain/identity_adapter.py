@@ -87,16 +87,17 @@ def named(person: Character, rng: np.random.Generator) -> str | None:
 @torch.no_grad()
 def embeddings(latents: Latents, num: int, pack: Pack, folder: Path) -> Tensor:
     """[num, d] float32 of the first `num` rows by the pack's identity encoder, kept in `folder`, a
-    file for each encoder."""
-    path = folder / f"embeddings-{pack.role_fingerprint('identity')}.npy"
+    file for each encoder and drawn set."""
+    encoder = pack.role_fingerprint("identity")
+    path = folder / f"embeddings-{encoder}-{latents.drawn.digest}.npy"
     if path.exists():
         kept = torch.from_numpy(np.load(path))
         if len(kept) == num:
             return kept
-    encoder, rows = IdentityEncoder(pack), []
+    eye, rows = IdentityEncoder(pack), []
     for first in range(0, num, ENCODE_BATCH):
         chosen = range(first, min(num, first + ENCODE_BATCH))
-        rows.append(encoder.embed(to_tensor(np.stack([latents.pixels(i) for i in chosen]))))
+        rows.append(eye.embed(to_tensor(np.stack([latents.pixels(i) for i in chosen]))))
     made = torch.cat(rows).float()
     folder.mkdir(parents=True, exist_ok=True)
     np.save(path, made.numpy())

@@ -2,7 +2,7 @@
 
 latents.npy [n, 4, s, s] float16 (the distribution's mode), fine.npy [n, s, s] (cells that show
 small parts) and filled.npy [n] are memory maps: a row is encoded once, whichever script needs it;
-all of them before there are --workers.
+all of them before there are --workers. made-of.json tells of which sets and encoder they are.
 Drawn rows come first, then the emoji, laid on white and on pale backdrops, their style in the
 caption. Run as a script it fills every row.
 """
@@ -10,6 +10,8 @@ caption. Run as a script it fills every row.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,11 @@ class Latents:
             "filled": ((n,), np.bool_),
         }
         root.mkdir(parents=True, exist_ok=True)
-        anew = not all((root / f"{name}.npy").exists() for name in kinds)  # or an older folder's
+        told, made_of = root / "made-of.json", {"drawn": drawn.digest, "vae": encoder_digest(vae)}
+        files = [told, *(root / f"{name}.npy" for name in kinds)]
+        anew = not all(path.exists() for path in files)  # or an older folder's
+        if not anew and json.loads(told.read_text("utf-8")) != made_of:
+            raise ValueError(f"{root} is of another drawn set or VAE: delete it")
         for name, (shape, kind) in kinds.items():
             path = root / f"{name}.npy"
             if anew:
@@ -79,6 +85,7 @@ class Latents:
                 raise ValueError(
                     f"{path} is {self.maps[name].shape}, the set needs {shape}: delete it"
                 )
+        told.write_text(json.dumps(made_of), "utf-8")
 
     @property
     def num_shown(self) -> int:
@@ -153,6 +160,15 @@ class Latents:
         if options.workers:  # forked processes, which cannot encode on a GPU
             latents.fill(options.batch)
         return latents
+
+
+def encoder_digest(vae: AutoencoderKL) -> str:
+    """16 hex digits over the weights that latents depend on: none of the decoder's."""
+    digest = hashlib.sha256()
+    for name, weight in vae.state_dict().items():
+        if name.startswith(("encoder.", "quant_conv.")):
+            digest.update(name.encode() + weight.float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def latent_options(p: argparse.ArgumentParser) -> None:

@@ -61,7 +61,8 @@ def loss_of(
 
 @torch.no_grad()
 def measure(model: PreTrainedModel, truth: Tensor, batches: list[Tensor]) -> dict[str, float]:
-    """F1 of each group's tags (surer than one half, "none" is no tag), and their mean."""
+    """F1 of each group's tags (surer than one half, "none" is no tag), and their mean; of groups
+    that are neither there nor claimed nothing is said."""
     model.eval()
     parts = split(torch.cat([model(b).logits for b in batches]).cpu(), GROUPS)
     model.train()
@@ -72,8 +73,9 @@ def measure(model: PreTrainedModel, truth: Tensor, batches: list[Tensor]) -> dic
         said = torch.where(sure > 0.5, said, none)
         hits = ((said == truth[:, i]) & (said != none)).sum()
         claims, true = (said != none).sum(), (truth[:, i] != none).sum()
-        scores[f"f1_{name}"] = round(float(2 * hits / (claims + true).clamp_min(1)), 4)
-    return {**scores, "f1": round(sum(scores.values()) / len(scores), 4)}
+        if claims + true > 0:
+            scores[f"f1_{name}"] = round(float(2 * hits / (claims + true)), 4)
+    return {**scores, "f1": round(sum(scores.values()) / max(1, len(scores)), 4)}
 
 
 def main(arguments: list[str] | None = None) -> None:

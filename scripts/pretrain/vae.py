@@ -129,7 +129,8 @@ def reconstruct(vae: AutoencoderKL, x_bchw: Tensor) -> Tensor:
 def evaluations(
     emoji: Pixels, gopher: Path, drawn: Drawn | None, num: int = 32
 ) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Pictures never trained on: held-out emoji, the gopher inside its alpha, reserved drawings."""
+    """Pictures never trained on: held-out emoji (whose things it does see in other styles), the
+    gopher inside its alpha, reserved drawings."""
     sets: dict[str, tuple[Tensor, Tensor | None]] = {
         "psnr_emoji": (to_tensor(evaluation_emoji(emoji, num)), None)
     }

@@ -7,7 +7,8 @@ thrown away; unet.py goes on with the text encoder (--words).
 
 Captions of all drawn worlds are read alike; a group that a world does not have is not asked of it.
 An encoder that a U-Net knows already (--start) learns the words of new worlds while mascots'
-captions keep the states they had, so that the U-Net still understands them.
+captions keep the states they had, so that the U-Net still understands them. Scores are of captions
+of the held-out set, or are called trained_ where there is none.
 """
 
 from __future__ import annotations
@@ -74,6 +75,28 @@ def indices(label: dict[str, Any]) -> list[int]:
     return [values.index(facts[g]) if g in facts else -1 for g, values in GROUPS.items()]
 
 
+class Captions:
+    """The captions of drawn sets that tell attributes: those of faults do not."""
+
+    def __init__(self, drawn: Beside, tokenizer: CLIPTokenizer, device: str) -> None:
+        self.labels, self.tokenizer = drawn.labels, tokenizer
+        told = [indices(label) for label in drawn.labels]
+        self.truth = torch.tensor(told, device=device).view(-1, len(GROUPS))
+        self.rows = np.nonzero((self.truth >= 0).any(1).cpu().numpy())[0]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rng: np.random.Generator, num: int) -> tuple[Tensor, Tensor]:
+        """Tokens [num, 77] of captions drawn at random, and what each tells, [num, groups]."""
+        rows = rng.choice(self.rows, num)
+        texts = [self.labels[r]["captions"][int(rng.integers(3))] for r in rows]
+        tokens = self.tokenizer(
+            texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
+        ).input_ids
+        return tokens.to(self.truth.device), self.truth[rows]
+
+
 def loss_of(logits: list[Tensor], truth_bg: Tensor) -> Tensor:
     """Mean cross-entropy of the groups that the batch has."""
     there = [g for g in range(len(logits)) if bool((truth_bg[:, g] >= 0).any())]
@@ -95,13 +118,15 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--width", type=int, default=128, help="128: the generator's; 96: alignment's")
     p.add_argument("--start", type=Path, help="a text_encoder/ that a U-Net knows, to go on from")
+    p.add_argument("--held-out", type=Path, default=WORK / "drawn-held-out")
     p.add_argument("--tokenizer", type=Path, default=WORK / "tokenizer" / "tokenizer")
     options = p.parse_args(arguments)
     prepare(options)
-    drawn = Beside.open(options.drawn)
-    truth = torch.tensor([indices(label) for label in drawn.labels], device=options.device)
-    told = np.nonzero((truth >= 0).any(1).cpu().numpy())[0]  # faults tell no attributes
     tokenizer = CLIPTokenizer.from_pretrained(options.tokenizer)
+    told, held_out = (
+        Captions(Beside.open(place), tokenizer, options.device)
+        for place in (options.drawn, options.held_out)
+    )
     known = (
         CLIPTextModel.from_pretrained(options.start, dtype=torch.float32) if options.start else None
     )
@@ -116,16 +141,9 @@ def main(arguments: list[str] | None = None) -> None:
     loop = Loop(options.out, dict(model.named_parameters()), settings, task="words", emit=printer())
     loop.resume()
 
-    def batch(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        rows = rng.choice(told, options.batch)
-        texts = [drawn.labels[r]["captions"][int(rng.integers(3))] for r in rows]
-        tokens = tokenizer(
-            texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
-        ).input_ids
-        return tokens.to(options.device), truth[rows]
-
     def step(index: int) -> tuple[Tensor, dict[str, float]]:
-        tokens, wanted = batch(np.random.default_rng((options.seed, index)))
+        rng = np.random.default_rng((options.seed, index))
+        tokens, wanted = told.batch(rng, options.batch)
         with autocast(options):
             states, logits = model(tokens)
         read = loss_of(logits, wanted)
@@ -139,11 +157,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     train(loop, step, {}, options)
     model.text_encoder.save_pretrained(options.out / "text_encoder")
+    asked, of = (held_out, "") if len(held_out) else (told, "trained_")
     with torch.no_grad():
-        rng = np.random.default_rng(0)
-        several = [batch(rng) for _ in range(8)]
-        tokens, wanted = (torch.cat(part) for part in zip(*several, strict=True))
-        share = accuracy(model(tokens)[1], wanted)
+        tokens, wanted = asked.batch(np.random.default_rng(0), 8 * options.batch)
+        share = {f"{of}{k}": v for k, v in accuracy(model(tokens)[1], wanted).items()}
     print(share, flush=True)
     (options.out / "scores.json").write_text(json.dumps(share))
 

@@ -223,7 +223,13 @@ def losses(work: Path) -> list[float]:
         vae.main([*common(work, "vae"), "--batch", "2", *small])
     tokens.main([*common(work, "tokenizer"), "--size", "3500"])
     tokenizer = latent_options(work)[:2]
-    words.main([*common(work, "words"), *tokenizer, "--steps", "2", "--batch", "4"])
+    few = ["--steps", "2", "--batch", "4", "--held-out"]
+    words.main([*common(work, "words"), *tokenizer, *few, str(work / "none")])
+    scores = json.loads((work / "words" / "scores.json").read_text())
+    assert all(name.startswith("trained_") for name in scores)
+    words.main([*common(work, "words"), *tokenizer, *few, str(work / "drawn-held-out")])
+    scores = json.loads((work / "words" / "scores.json").read_text())
+    assert not any(name.startswith("trained_") for name in scores)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unet, "printer", lambda: heard.append)
         unet.main(
@@ -313,14 +319,17 @@ def test_exported_eyes_are_rounded_to_eight_bits_and_widened_again(
     assert all(torch.equal(opened[name], t.float()) for name, t in stored.items() if name in opened)
 
 
-def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
-    """A U-Net and a ControlNet begin where the exported base is, an identity adapter is of it; a
-    new export keeps what was not trained again."""
+def test_a_pack_is_gone_on_with(
+    work: Path, pocket: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A U-Net and a ControlNet begin where the exported base is, an identity adapter is of it and
+    of its encoder; a new export is the next revision and keeps what was not trained again."""
     import controlnet
     import export
     import identity_adapter
     import unet
 
+    from onbrand.errors import WeightsError
     from onbrand.models.control import load_controlnet
     from onbrand.models.diffusion import load_diffusion
     from onbrand.models.identity import load_adapter
@@ -347,9 +356,18 @@ def test_a_pack_is_gone_on_with(work: Path, pocket: Path) -> None:
     scores = json.loads((work / "identity_adapter" / "scores.json").read_text())
     assert {"cosine", "right", "cosine_nobody", "right_nobody"} <= set(scores)
     shutil.rmtree(work / "alignment")
-    export.main(["--work", str(work), "--out", str(pocket), "--revision", "2"])
+    export.main(["--work", str(work), "--out", str(pocket)])
+    assert "revision 2" in capsys.readouterr().out
     pack = open_pack(pocket)
+    assert pack.revision == "2"
     assert {"alignment", "controlnet", "identity_adapter"} <= set(pack.roles)
     load_controlnet(pack)
     load_adapter(load_diffusion(pack), pack)
     assert "| alignment | 1 |" in (pocket / "README.md").read_text()
+    shutil.rmtree(work / "identity_adapter")
+    shutil.rmtree(work / "identity" / "model")
+    shutil.copytree(work / "tagger" / "model", work / "identity" / "model")
+    export.main(["--work", str(work), "--out", str(pocket)])
+    assert "identity is new, identity_adapter the old pack's" in capsys.readouterr().out
+    with pytest.raises(WeightsError, match="told by another identity encoder"):
+        load_adapter(load_diffusion(open_pack(pocket)), open_pack(pocket))

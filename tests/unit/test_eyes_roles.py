@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -14,6 +19,7 @@ from onbrand.models.perception import (
     load_identity,
     load_parsing,
     load_picture_check,
+    load_pose,
     load_tagger,
 )
 from onbrand.models.perception.clicks import spots
@@ -120,6 +126,31 @@ def test_an_expression_is_read_from_the_face_alone(tiny_pack: Pack) -> None:
     changed[:, :, 30:] = 1
     assert reader.read(changed)[0] == pytest.approx(first, abs=1e-5)
     assert load_expression(tiny_pack).labels == reader.labels
+
+
+def test_expressions_are_in_lower_case(tiny_pack: Pack, tmp_path: Path) -> None:
+    """A model of the hub may write them either way; they are named as tags name them."""
+    folder = Path(shutil.copytree(tiny_pack.role("expression"), tmp_path / "expression"))
+    told = json.loads((folder / "config.json").read_text("utf-8"))
+    told["id2label"] = {number: name.title() for number, name in told["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(told))
+    pack = replace(tiny_pack, roles={**tiny_pack.roles, "expression": folder})
+    assert load_expression(pack).labels == load_expression(tiny_pack).labels
+
+
+def test_a_pose_is_of_cocos_joints(tiny_pack: Pack, tmp_path: Path) -> None:
+    """Any other segmenter is refused with what it tells: its parts would pass for joints."""
+    roles = {**tiny_pack.roles, "pose": tiny_pack.role("parsing")}
+    with pytest.raises(
+        WeightsError, match=r"role 'pose' in .*parsing tells .*needed are COCO's 17"
+    ):
+        load_pose(replace(tiny_pack, roles=roles))
+    folder = Path(shutil.copytree(tiny_pack.role("pose"), tmp_path / "pose"))
+    told = json.loads((folder / "config.json").read_text("utf-8"))
+    told["id2label"] |= {"1": "right_eye", "2": "left_eye"}
+    (folder / "config.json").write_text(json.dumps(told))
+    with pytest.raises(WeightsError, match="tells nose, right_eye, left_eye"):
+        load_pose(replace(tiny_pack, roles={**tiny_pack.roles, "pose": folder}))
 
 
 def test_tags_are_what_is_surer_than_all_else(tiny_pack: Pack) -> None:

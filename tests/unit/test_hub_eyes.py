@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from tiny_hub import hub_pack, random_pixels
 from torch import Tensor
+from transformers import VitPoseConfig, VitPoseForPoseEstimation
 from transformers.models.mask2former.image_processing_pil_mask2former import (
     Mask2FormerImageProcessorPil,
 )
@@ -111,6 +112,14 @@ def sees_bright_spots(eye: TopDownPose) -> None:
     body = eye.module.backbone.embeddings.patch_embeddings.projection
     body.weight[0] = 0.1
     eye.module.head.conv.weight[0, 0, 1, 1] = 0.2
+
+
+def test_a_pose_of_more_joints_is_refused(tmp_path: Path) -> None:
+    """Whole-body ViTPoses have 133: the first 17 alone would not be what a loss reads."""
+    config = VitPoseConfig.from_pretrained(tiny_hub.build_vitpose(tmp_path / "few"), num_labels=133)
+    VitPoseForPoseEstimation(config).save_pretrained(tmp_path / "many")
+    with pytest.raises(WeightsError, match="finds 133 joints; a ViTPose of COCO's 17"):
+        load_pose(hub_pack(tmp_path, pose=tmp_path / "many"))
 
 
 def test_a_bright_spot_is_where_the_joint_is(folders: Path) -> None:

@@ -13,6 +13,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from tiny_hub import NUM_PX, hub_pack, random_pixels
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    VisionTextDualEncoderModel,
+)
 
 from onbrand.errors import WeightsError
 from onbrand.models.perception import (
@@ -107,6 +115,30 @@ def test_scores_are_the_whole_models_cosines(tmp_path: Path, kind: str) -> None:
     scores.sum().backward()
     assert pixels.grad is not None
     assert float(pixels.grad.abs().sum()) > 0
+
+
+def test_a_dual_encoder_may_read_with_bert(tmp_path: Path) -> None:
+    """Texts by the tokenizer beside the weights, its padding masked: the library's own vectors."""
+    torch.manual_seed(0)
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    tower |= {"num_attention_heads": 2}
+    model = VisionTextDualEncoderModel(
+        vision_model=CLIPVisionModel(CLIPVisionConfig(**tower, image_size=NUM_PX, patch_size=16)),
+        text_model=BertModel(BertConfig(**tower, vocab_size=20, max_position_embeddings=12)),
+    ).eval()
+    tiny_hub.saved(model, tmp_path / "alignment", spread=0.3)
+    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "fox", "blue", "dog"]
+    tokenizer = BertTokenizer(vocab={mark: i for i, mark in enumerate(marks)}, model_max_length=12)
+    pack = hub_pack(tmp_path, alignment=tmp_path / "alignment")
+    with pytest.raises(WeightsError, match="no tokenizer for"):
+        load_alignment(pack)
+    tokenizer.save_pretrained(tmp_path / "alignment")
+    found = load_alignment(pack).embed_texts(["a red fox", "blue dog"])
+    for text, vector in zip(["a red fox", "blue dog"], found, strict=True):
+        pooled = model.text_model(**tokenizer([text], return_tensors="pt")).pooler_output
+        wanted = F.normalize(model.text_projection(pooled), dim=-1)[0]
+        torch.testing.assert_close(vector, wanted, atol=1e-5, rtol=1e-4)
+    assert float(found[0] @ found[1]) < 0.999
 
 
 def test_long_texts_are_cut(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from onbrand.models.adapters import attach_lora, lora_parameters, save_lora
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.identity import (
     IDENTITY_FILE,
+    check_followed,
     detach_identity,
     load_adapter,
     load_way,
@@ -24,7 +26,7 @@ from onbrand.models.identity import (
     save_way,
 )
 from onbrand.models.load_test import check_export
-from onbrand.models.packs import Pack
+from onbrand.models.packs import Pack, open_pack
 from onbrand.recipe import LoraSettings
 
 WAYS = ("attended", "tokens", "modulation")
@@ -207,6 +209,41 @@ def test_strength_nought_is_nobody_for_ways_that_add(model: DiffusionModel) -> N
     model.way.show(somebody(1)[None], strength=0.0)
     shown = np.asarray(sample(model, ["a fox"], seeds=[1], num_steps=2)[0], int)
     assert np.abs(shown - plain).max() <= 1
+
+
+def test_strength_is_a_sampling_calls_alone(model: DiffusionModel) -> None:
+    """Pictures shown at half strength, or in regions, leave what is learned from as it was."""
+    stirred(model, "attended")
+    way = model.way
+    assert way is not None
+    before = predicted(model, torch.stack([somebody(1)] * 2))
+    way.show(somebody(1)[None], strength=0.5)
+    sample(model, ["a fox"], seeds=[1], num_steps=1)
+    assert torch.equal(predicted(model, torch.stack([somebody(1)] * 2)), before)
+    masks = torch.ones(2, model.num_px, model.num_px)
+    way.show(torch.stack([somebody(1), somebody(2)]), masks_nhw=masks, strength=0.5)
+    sample(model, ["a fox"], seeds=[1], num_steps=1)
+    assert torch.equal(predicted(model, torch.stack([somebody(1)] * 2)), before)
+
+
+def test_an_adapter_of_another_encoder_is_refused(
+    following_pack_folder: Path, tmp_path: Path
+) -> None:
+    """Before anything is loaded and when it is loaded; one that names no encoder is taken."""
+    pack = open_pack(following_pack_folder)
+    check_followed(pack, None, apart=True)
+    load_adapter(load_diffusion(pack), pack)
+    other = replace(pack, roles={**pack.roles, "identity": pack.role("twin_identity")})
+    said = rf"{IDENTITY_FILE} was told by another identity encoder"
+    with pytest.raises(WeightsError, match=said):
+        check_followed(other, None, apart=True)
+    with pytest.raises(WeightsError, match=said):
+        load_adapter(load_diffusion(other), other)
+    silent = shutil.copytree(pack.role("identity_adapter"), tmp_path / "silent")
+    save_file(load_file(silent / IDENTITY_FILE), silent / IDENTITY_FILE)
+    older = replace(other, roles={**other.roles, "identity_adapter": silent})
+    check_followed(older, None, apart=True)
+    load_adapter(load_diffusion(older), older)
 
 
 def test_lora_parameters_do_not_mix_with_the_adapter(model: DiffusionModel) -> None:

@@ -52,6 +52,20 @@ def test_a_face_finder_needs_its_file_alone(copy_of_base: Path) -> None:
     assert finder.path == path
 
 
+def test_face_finders_are_told_apart(copy_of_base: Path) -> None:
+    """Another .onnx file is another fingerprint; a folder emptied since is said to hold none."""
+    path = write_yunet(copy_of_base / "faces")
+    (copy_of_base / "pack.toml").write_text('[roles]\nfaces = "faces"')
+    before = open_pack(copy_of_base).role_fingerprints(["faces"])
+    assert set(before) == {"faces"}
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert open_pack(copy_of_base).role_fingerprints(["faces"]) != before
+    pack = open_pack(copy_of_base)
+    path.unlink()
+    with pytest.raises(PackError, match="holds no weights"):
+        pack.role("faces")
+
+
 def test_a_pack_without_judges_borrows_them(tiny_hub_base: Path, tiny_pack_folder: Path) -> None:
     """A missing role comes from the fallback pack; without one the error names the role."""
     borrowing = open_pack(tiny_hub_base, fallback=str(tiny_pack_folder))
@@ -250,6 +264,31 @@ def test_a_hub_id_fetches_what_is_read_and_nothing_beside(
     load_diffusion(pack)
     with pytest.raises(PackError, match="copy of the base"):
         load_controlnet(pack)
+
+
+def test_a_hub_pack_may_call_its_folders_as_it_likes(
+    copy_of_base: Path, tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pack.toml alone places is fetched too, of the same commit."""
+    shutil.copytree(tiny_pack.role("identity"), copy_of_base / "eyes" / "who")
+    shutil.copytree(tiny_pack.role("tagger"), copy_of_base / "tagger")
+    (copy_of_base / "pack.toml").write_text('[roles]\nidentity = "./eyes/who"\ntagger = "tagger"')
+    here = tmp_path / "snapshots" / "c0ffee"
+    asked: list[str | None] = []
+
+    def hub(repo: str, revision: str | None, allow_patterns: list[str],
+            ignore_patterns: list[str] | None = None) -> str:  # fmt: skip
+        asked.append(revision)
+        every = [p.relative_to(copy_of_base).as_posix() for p in copy_of_base.rglob("*.*")]
+        for name in filter_repo_objects(every, allow_patterns=allow_patterns):
+            (here / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(copy_of_base / name, here / name)
+        return str(here)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    pack = open_pack("owner/base")
+    assert pack.role("identity") == here / "eyes" / "who"
+    assert asked == [None, "c0ffee"]
 
 
 def test_words_the_base_never_saw_are_named(tiny_pack: Pack, tiny_hub_base: Path) -> None:

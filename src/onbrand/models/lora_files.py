@@ -16,10 +16,13 @@ Torch only for the tensors; neither diffusers nor peft is imported here.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -49,6 +52,8 @@ DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
 KOHYA_FILE = "kohya.safetensors"
 WIDTHS = {768: SD15, 1024: SD15, 2048: SDXL}  # of the words that a U-Net attends to
 NAMED = ("trigger", "licence", "name", "description")
+Alpha = Callable[[str, int], float]
+"""α of the layer at that path, of that rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +213,7 @@ def read_lora(path: Path, module_paths: Mapping[str, Iterable[str]], base: BaseF
     layers, used = (
         _from_kohya(tensors, module_paths, base)
         if kohya
-        else _from_diffusers(tensors, header, base.family)
+        else _from_diffusers(tensors, _alphas_in(file, header, base.family.adapted))
     )
     given = [key for key in tensors if not key.endswith(".alpha")]
     stray = [key for key in given if key not in used]
@@ -253,14 +258,10 @@ def _inner(part: str) -> str:
 
 
 def _from_diffusers(
-    tensors: Mapping[str, Tensor], header: Mapping[str, str], family: Family
+    tensors: Mapping[str, Tensor], alphas: Mapping[str, Alpha]
 ) -> tuple[dict[str, dict[str, Layer]], set[str]]:
     """Layers per part, and the keys that they were read from."""
-    try:
-        settings = json.loads(header.get("lora_adapter_metadata", "{}"))
-    except json.JSONDecodeError:
-        settings = {}
-    layers: dict[str, dict[str, Layer]] = {part: {} for part in family.adapted}
+    layers: dict[str, dict[str, Layer]] = {part: {} for part in alphas}
     used: set[str] = set()
     ending = ".lora_A.weight"
     for key, down in tensors.items():
@@ -269,12 +270,47 @@ def _from_diffusers(
         if part not in layers or not key.endswith(ending) or other not in tensors:
             continue
         used |= {key, other}
-        name = rest.removesuffix(ending).removeprefix("text_model.")
-        pattern = settings.get(f"{part}.alpha_pattern") or {}
-        alpha = pattern.get(name, settings.get(f"{part}.lora_alpha", down.shape[0]))
-        alpha = tensors.get(f"{key.removesuffix(ending)}.alpha", alpha)  # some FLUX files have them
-        layers[part][name] = Layer(down, tensors[other], float(alpha))
+        name = rest.removesuffix(ending)
+        own = tensors.get(f"{key.removesuffix(ending)}.alpha")  # some FLUX files have them
+        alpha = alphas[part](name, down.shape[0]) if own is None else float(own)
+        layers[part][name.removeprefix("text_model.")] = Layer(down, tensors[other], alpha)
     return layers, used
+
+
+def _alphas_in(file: Path, header: Mapping[str, str], parts: Iterable[str]) -> dict[str, Alpha]:
+    """α of a part's layers by what `lora_adapter_metadata` says: peft's settings, "PART." before
+    the name of each. Raises WeightsError where they cannot be read: the strength would be a guess.
+    """
+    try:
+        settings = json.loads(header.get("lora_adapter_metadata", "{}"))
+        return {part: _alpha_by(settings, part) for part in parts}
+    except (AttributeError, OverflowError, TypeError, ValueError, re.error) as error:
+        raise WeightsError(
+            f"{file} does not say how strong it is: lora_adapter_metadata in its header is damaged "
+            f"({error}). Save it anew with diffusers' save_lora_weights."
+        ) from error
+
+
+def _alpha_by(settings: Mapping[str, Any], part: str) -> Alpha:
+    usual = _finite(settings[f"{part}.lora_alpha"]) if f"{part}.lora_alpha" in settings else None
+    others = [
+        (re.compile(rf"(.*\.)?({pattern})$"), _finite(alpha))  # as peft's get_pattern_key
+        for pattern, alpha in (settings.get(f"{part}.alpha_pattern") or {}).items()
+    ]
+    by_root = bool(settings.get(f"{part}.use_rslora"))  # α / √r for α / r: arXiv 2312.03732
+
+    def alpha(path: str, rank: int) -> float:
+        default = float(rank) if usual is None else usual
+        found = next((other for places, other in others if places.match(path)), default)
+        return found * math.sqrt(rank) if by_root else found
+
+    return alpha
+
+
+def _finite(number: Any) -> float:
+    if not math.isfinite(number):
+        raise ValueError(f"alpha {number}")
+    return float(number)
 
 
 def _from_kohya(

@@ -17,11 +17,11 @@ layout:
     expression = "expression"          # an image classifier of face crops
     tagger = "tagger"                  # an image classifier, labels "species:fox", or BLIP
     twin_identity = "twins/identity"   # an image classifier; evaluation only
-    twin_alignment = "twins/alignment" # as alignment; evaluation only
-    twin_pose = "twins/pose"           # as pose; evaluation only
+    twin_alignment = "twins/alignment" # a VisionTextDualEncoderModel; evaluation only
+    twin_pose = "twins/pose"           # a segmenter, as pose; evaluation only
     twin_expression = "twins/expression"  # as expression; evaluation only
     attributes = "twins/attributes"    # an image classifier, labels "species:fox"; evaluation only
-    pose = "pose"                      # a segmenter, labels = COCO-17's joints
+    pose = "pose"                      # a segmenter, labels = COCO-17's joints, or ViTPose
     controlnet = "controlnet"          # a ControlNetModel of this very base
     identity_adapter = "identity_adapter"  # an IP-Adapter of this very base and identity encoder
 
@@ -33,11 +33,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from onbrand.errors import PackError, instead, nearest
 from onbrand.files import fingerprint_bytes
@@ -49,9 +48,9 @@ from onbrand.models.layout import (
     fingerprint_folders,
     need_safetensors,
     picture_size,
-    read_json,
     refuse_file,
 )
+from onbrand.models.pack_files import read_pack_file, read_refused, read_words
 
 __all__ = ["BUILT_IN", "DEFAULT_PACK", "JUDGE_ROLES", "Pack", "may_be_on_hub", "open_pack"]
 
@@ -105,7 +104,8 @@ class Pack:
                 f"pack '{self.name}' has no model for the role '{name}'{other}. "
                 f"{self.root} offers: {known}. Name it under [roles] in pack.toml.{hint}"
             )
-        need_safetensors(folder)
+        if name != "faces" or not any(folder.glob("*.onnx")):
+            need_safetensors(folder)
         return folder
 
     def borrowed(self, names: Iterable[str]) -> list[str]:
@@ -159,11 +159,10 @@ class Pack:
     def vocabulary(self) -> frozenset[str]:
         """Lower-case words that the base has seen in captions; empty when the pack lists none.
 
-        Each half of "wide-headed" is a word too.
+        Each half of "wide-headed" is a word too. Raises PackError when the file is no such list.
         """
         path = self.root / "vocabulary.json"
-        listed = read_json(path).get("words") if path.is_file() else None
-        words = [str(w).lower() for w in listed] if isinstance(listed, list) else []
+        words = [word.lower() for word in read_words(path)] if path.is_file() else []
         return frozenset(words) | {half for w in words for half in w.split("-")}
 
     def unseen_words(self, prompt: str) -> list[str]:
@@ -179,14 +178,13 @@ class Pack:
     @cached_property
     def refused_words(self) -> Mapping[str, str]:
         """Lower-case words that no prompt may hold, and what each is about: the pack's own list
-        (refused.json), else its fallback's; empty where neither has one."""
+        (refused.json), else its fallback's; empty where neither has one. Raises PackError when the
+        file is no such list."""
         path = self.root / "refused.json"
         if not path.is_file():
             spare = BUILT_IN.get(self.fallback or "", self.root)
             path = spare / "refused.json"
-        listed = read_json(path).get("words") if path.is_file() else None
-        groups = listed.items() if isinstance(listed, dict) else ()
-        return {str(w).lower(): str(about) for about, words in groups for w in words}
+        return read_refused(path) if path.is_file() else {}
 
     def refused_in(self, prompt: str) -> dict[str, str]:
         """Refused words of the prompt as they stand there, and what each is about; plurals, digits
@@ -241,26 +239,16 @@ def open_pack(name: str | Path, *, fallback: str | None = DEFAULT_PACK) -> Pack:
     )
 
 
-def _read_folder(
-    root: Path, *, name: str, fallback: str | None, revision: str = "", licence: str = ""
-) -> Pack:
+def _read_folder(root: Path, *, name: str, fallback: str | None, revision: str = "") -> Pack:
     """The pack in `root`, checked for a family's pipeline in safetensors."""
     check_pipeline(root)
-    facts: dict[str, object] = {}
-    toml = root / "pack.toml"
-    if toml.is_file():
-        try:
-            facts = tomllib.loads(toml.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise PackError(f"{toml} is no valid TOML: {error}") from error
-    named = facts.get("roles", {})
-    places = named.items() if isinstance(named, dict) else ()
+    told = read_pack_file(root)
     return Pack(
-        name=str(facts.get("name", name)),
+        name=told.name or name,
         root=root,
-        licence=str(facts.get("licence", licence or card_licence(root))),
-        revision=str(facts.get("revision", revision or "unversioned")),
-        roles={str(role): _role_folder(root, str(role), str(place)) for role, place in places},
+        licence=told.licence or card_licence(root),
+        revision=told.revision or revision or "unversioned",
+        roles={role: _role_folder(root, role, place) for role, place in told.roles.items()},
         fallback=fallback,
     )
 
@@ -272,9 +260,16 @@ def _role_folder(root: Path, role: str, place: str) -> Path:
             f"{instead(role, ROLES)}"
         )
     folder = root / place
-    inside = folder.resolve().is_relative_to(root.resolve())
     wanted = "*.onnx" if role == "faces" else "config.json"
-    if not inside or not any(folder.glob(wanted)):
+    try:
+        inside = folder.resolve().is_relative_to(root.resolve())
+        there = inside and any(folder.glob(wanted))
+    except (OSError, ValueError) as error:  # too long a name, a zero byte in it
+        raise PackError(
+            f"{root / 'pack.toml'} names {place!r:.60} for the role '{role}', which can be no "
+            f"folder: {getattr(error, 'strerror', None) or error}."
+        ) from error
+    if not there:
         said = f"holds no {wanted}" if inside else "lies outside the pack"
         raise PackError(
             f"{root / 'pack.toml'} names '{place}' for the role '{role}', but that folder {said}."
@@ -284,37 +279,48 @@ def _role_folder(root: Path, role: str, place: str) -> Path:
 
 def _from_hub(text: str, fallback: str | None) -> Pack:
     """Download (or find in the cache) the pipeline's safetensors and read its folder."""
-    import huggingface_hub
-
     repo, _, revision = text.partition("@")
     endings = ("*.json", "*.txt", "*.safetensors", "*.model")
     wanted = ["model_index.json", "README.md", "pack.toml", "vocabulary.json", "refused.json"]
     wanted += [f"{part}/{end}" for part in (*part_names(), *ROLES, "twins") for end in endings]
     wanted += [f"{role}/*.onnx" for role in ROLES]
     twins = [f"*.{variant}{mark}*" for variant in VARIANTS for mark in ".-"]
+    root = _fetched(text, revision, wanted, twins)
+    commit = root.name
+    places = [str(PurePosixPath(place)) for place in read_pack_file(root).roles.values()]
+    apart = [place for place in places if place.split("/")[0] not in (*ROLES, "twins")]
+    if apart:  # folders of other names, which pack.toml alone tells
+        more = [f"{place}/{end}" for place in apart for end in (*endings, "*.onnx")]
+        root = _fetched(text, commit, more, twins)
+    lone = [part for part in part_names() if _is_unweighted(root / part)]
+    if lone:  # some repositories ship half precision alone
+        halves = [
+            f"{part}/*.{half}*" for part in lone for half in ("fp16*.safetensors", "fp16.json")
+        ]
+        root = _fetched(text, commit, halves)
+    return _read_folder(root, name=repo, fallback=fallback, revision=commit)
+
+
+def _fetched(text: str, revision: str, wanted: list[str], left: list[str] | None = None) -> Path:
+    """The folder of a hub id's files of these patterns, but for those `left` out."""
+    import huggingface_hub
+
+    repo, _, asked = text.partition("@")
     try:
-        root = huggingface_hub.snapshot_download(
-            repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=twins
-        )
-        lone = [part for part in part_names() if _is_unweighted(Path(root) / part)]
-        if lone:  # some repositories ship half precision alone
-            halves = [
-                f"{part}/*.{half}*" for part in lone for half in ("fp16*.safetensors", "fp16.json")
-            ]
-            root = huggingface_hub.snapshot_download(
-                repo, revision=Path(root).name, allow_patterns=halves
+        return Path(
+            huggingface_hub.snapshot_download(
+                repo, revision=revision or None, allow_patterns=wanted, ignore_patterns=left
             )
+        )
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # the hub's client passes on its own errors and those of its network
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        at = f" at {revision}" if revision else ""
+        at = f" at {asked}" if asked else ""
         raise PackError(
             f"could not fetch '{repo}'{at} from the Hugging Face hub, and no folder '{text}' "
             f"exists here: {reason}. Without a network, pass a folder that holds the pipeline."
         ) from error
-    commit = Path(root).name
-    return _read_folder(Path(root), name=repo, fallback=fallback, revision=commit)
 
 
 def _is_unweighted(folder: Path) -> bool:

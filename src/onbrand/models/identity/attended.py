@@ -114,6 +114,7 @@ class AttendedWay(IdentityWay):
 
     def reach(self, conditioning: Conditioning) -> tuple[Conditioning, dict[str, Any]]:
         """See `IdentityWay.reach`."""
+        self._weigh(1.0)  # a sampling call leaves its own strength there
         who = self.told(conditioning).to(self.model.device, self.model.dtype)
         return conditioning, {"image_embeds": [who]}
 
@@ -129,9 +130,13 @@ class AttendedWay(IdentityWay):
             masks = self.masks_nhw[None].to(self.model.device, self.model.dtype)
             more["cross_attention_kwargs"] = {"ip_adapter_masks": [masks]}
             scale = [self.strength] * len(self.masks_nhw)
+        self._weigh(scale)
+        return positive, negative, more
+
+    def _weigh(self, scale: float | list[float]) -> None:
+        """How strongly identities are shown; a number for each where masks keep them apart."""
         for _, path in _readers(self.model):
             self.model.network.get_submodule(path).processor.scale = [scale]
-        return positive, negative, more
 
 
 def _readers(model: DiffusionModel) -> list[tuple[int, str]]:

@@ -56,7 +56,7 @@ def check_followed(pack: Pack, checkpoint: Path | None, *, apart: bool) -> None:
 
     Raises PackError for a base that no identity can enter or that has no adapter, InputError where
     the way keeps none apart or was trained with another encoder than the pack's, WeightsError for a
-    damaged file.
+    damaged file and for a pack's adapter of another encoder.
     """
     header = {} if checkpoint is None else _header(checkpoint / WAY_FILE)
     name = header.get("onbrand.way")
@@ -69,6 +69,8 @@ def check_followed(pack: Pack, checkpoint: Path | None, *, apart: bool) -> None:
     way = check_way(pack, name or AttendedWay.name)
     if name is None:
         _need_adapter(pack)
+        path = pack.role("identity_adapter") / IDENTITY_FILE
+        _need_encoder(path, _header(path), pack)
     if apart:
         way.need_regions()
 
@@ -86,11 +88,13 @@ def load_adapter(model: DiffusionModel, pack: Pack) -> AttendedWay:
     """The pack's role `identity_adapter` on the model. It fits its own base only.
 
     Raises PackError when the pack has none, WeightsError when it is damaged, or says that it was
-    made for another base.
+    made for another base or another identity encoder than the pack's.
     """
     _need_adapter(pack)
     path = pack.role("identity_adapter") / IDENTITY_FILE
-    _need_base(path, _header(path).get("onbrand.base_fingerprint", model.pack.fingerprint), model)
+    header = _header(path)
+    _need_base(path, header.get("onbrand.base_fingerprint", model.pack.fingerprint), model)
+    _need_encoder(path, header, pack)
     return AttendedWay(model, _read(path))
 
 
@@ -140,6 +144,17 @@ def _need_base(path: Path, theirs: str, model: DiffusionModel) -> None:
         raise WeightsError(
             f"{path} was made on another base ({theirs}) than '{model.pack.name}' "
             f"({model.pack.fingerprint}). Use the base it was trained on."
+        )
+
+
+def _need_encoder(path: Path, header: Mapping[str, str], pack: Pack) -> None:
+    """Raise WeightsError where the adapter's header names another encoder than the pack's."""
+    theirs = header.get("onbrand.encoder")
+    if theirs and theirs != (ours := pack.role_fingerprint("identity")):
+        raise WeightsError(
+            f"{path} was told by another identity encoder ({theirs}) than the one of "
+            f"'{pack.name}' ({ours}). Put the encoder it was trained with beside it, or train it "
+            "again with this one."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -35,12 +35,15 @@ class TwoTowers(Network, ABC):
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
         super().__init__(pack, device=device)
-        self.tokenizer = _tokenizer_beside(pack.role(self.role))
+        kind = self.module.config.text_config.model_type
+        self.is_clip = str(kind).startswith("clip")
+        self.tokenizer = _tokenizer(pack.role(self.role), clip=self.is_clip)
         most = int(self.module.config.text_config.max_position_embeddings)
         self.max_tokens = min(most, int(self.tokenizer.model_max_length))
 
-    def tokens(self, texts: Sequence[str]) -> Tensor:
-        """[b, max_tokens] of texts, cut and padded."""
+    def read(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """What the tokenizer makes of texts, cut and padded: input_ids [b, max_tokens] and, as a
+        rule, an attention_mask of that shape."""
         found = self.tokenizer(
             list(texts),
             padding="max_length",
@@ -48,7 +51,11 @@ class TwoTowers(Network, ABC):
             truncation=True,
             return_tensors="pt",
         )
-        return cast(Tensor, found.input_ids.to(self.device))
+        return dict(found.to(self.device))
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """[b, max_tokens] of texts, cut and padded."""
+        return self.read(texts)["input_ids"]
 
     @abstractmethod
     def embed_pixels(self, pixels_bchw: Tensor) -> Tensor:
@@ -60,7 +67,11 @@ class TwoTowers(Network, ABC):
 
 
 class AlignmentScorer(TwoTowers):
-    """`Alignment` by a VisionTextDualEncoderModel."""
+    """`Alignment` by a VisionTextDualEncoderModel.
+
+    Its texts are read by CLIP's tokenizer where their tower is CLIP's, which looks at nothing
+    behind the end of a text; else by the one beside the weights, and what it pads with is masked.
+    """
 
     role = "alignment"
     class_name = "VisionTextDualEncoderModel"
@@ -72,7 +83,10 @@ class AlignmentScorer(TwoTowers):
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """See `Alignment.embed_texts`."""
-        pooled = self.module.text_model(input_ids=self.tokens(texts)).pooler_output
+        told = self.read(texts)
+        if self.is_clip:
+            told = {"input_ids": told["input_ids"]}
+        pooled = self.module.text_model(**told).pooler_output
         return F.normalize(self.module.text_projection(pooled), dim=-1)
 
 
@@ -85,8 +99,13 @@ def load_alignment(pack: Pack, *, device: str = "cpu") -> Alignment:
     return AlignmentScorer(pack, device=device)
 
 
-def _tokenizer_beside(folder: Path) -> Any:
-    """The role's own tokenizer, or the one of the pack that the role's folder lies in."""
+def _tokenizer(folder: Path, *, clip: bool) -> Any:
+    """The role's own tokenizer; for CLIP's texts else the one of the pack that the role's folder
+    lies in."""
+    if not clip:
+        from onbrand.models.perception.hub.network import load_tokenizer
+
+        return load_tokenizer(folder)
     with quiet_libraries():
         from transformers import CLIPTokenizer
 

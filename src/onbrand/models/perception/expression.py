@@ -11,6 +11,7 @@ from torch import Tensor
 from onbrand.models.packs import Pack
 from onbrand.models.perception.faces import FaceFinder, crops, largest, load_faces
 from onbrand.models.perception.network import Classifier
+from onbrand.models.perception.parsing import names_of
 
 __all__ = ["MARGIN", "ExpressionReader", "load_expression"]
 
@@ -30,8 +31,8 @@ class ExpressionReader(Classifier):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The expressions, in the order of the logits."""
-        return tuple(str(name) for _, name in sorted(self.module.config.id2label.items()))
+        """The expressions in lower case, in the order of the logits."""
+        return names_of(self.module.config.id2label)
 
     def faces(self, pixels_bchw: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [b, 4] of each picture's largest face, the whole picture where there is none, and

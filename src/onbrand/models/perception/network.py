@@ -2,8 +2,8 @@
 
 All take pixels [b, 3, h, w] in [-1, 1] of any size and resize them (antialiased bilinear) to the
 side that a `preprocessor_config.json` beside the weights tells, as hub models have one, else to the
-`image_size` of the network's config; it tells mean and deviation, too: without one pixels stay as
-they are.
+`image_size` of the network's config; it tells mean, deviation and the order of colours, too:
+without one pixels stay as they are.
 Everything runs in float32 and in eval mode, so a result does not depend on what else is in the
 batch, and is differentiable with respect to the pixels.
 """
@@ -19,7 +19,13 @@ from torch import Tensor
 from onbrand.errors import WeightsError
 from onbrand.models.layout import read_json, said
 from onbrand.models.packs import Pack
-from onbrand.models.perception.processor import HALF, Statistics, normalisation, processor_size
+from onbrand.models.perception.processor import (
+    HALF,
+    Statistics,
+    blue_first,
+    normalisation,
+    processor_size,
+)
 from onbrand.models.quiet import quiet_libraries
 
 __all__ = [
@@ -120,11 +126,13 @@ class Network:
         self.size_px = processor_size(folder) or image_size(self.module.config)
         self.device = torch.device(device)
         self._mean, self._deviation = normalisation(folder, self.statistics, self.device)
+        self._blue_first = blue_first(folder)
 
     def ready(self, pixels_bchw: Tensor) -> Tensor:
         """[b, 3, size, size] as the network was trained to see them; differentiable."""
         pixels = resize(pixels_bchw.to(self.device), self.size_px)
-        return (pixels - self._mean) / self._deviation
+        ready = (pixels - self._mean) / self._deviation
+        return ready.flip(1) if self._blue_first else ready
 
 
 class Classifier(Network):

@@ -1,21 +1,25 @@
 """Where the joints of the figure in a picture are (role "pose"): COCO-17's, mascots' included.
 
-Any segmenter of transformers whose labels are the joints. Each joint's cells compete with one more,
-"not in the picture", whose logit is 0: a softmax over them all tells where it is and whether it is
-there. Its place is the mean of the cells around the peak, finer than a cell (as DARK reads heat
-maps, arXiv 1910.06278, but by a mean instead of a Taylor series).
+Any segmenter of transformers whose labels are the joints, in their order. Each joint's cells
+compete with one more, "not in the picture", whose logit is 0: a softmax over them all tells where
+it is and whether it is there. Its place is the mean of the cells around the peak, finer than a cell
+(as DARK reads heat maps, arXiv 1910.06278, but by a mean instead of a Taylor series).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from onbrand.errors import WeightsError
+from onbrand.illustrator.skeleton import COCO_17
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Network, architecture
+from onbrand.models.perception.parsing import names_of
 
 __all__ = ["CELL_PX", "Pose", "PoseEstimator", "cells", "heat_of", "joints_of", "load_pose"]
 
@@ -65,10 +69,19 @@ class Pose(Protocol):
 
 
 class PoseEstimator(Network):
-    """`Pose` by a segmenter whose labels are the joints."""
+    """`Pose` by a segmenter whose labels are the joints. Raises WeightsError for other labels."""
 
     role = "pose"
     class_name = "AutoModelForSemanticSegmentation"
+
+    def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
+        super().__init__(pack, device=device)
+        labels = names_of(self.module.config.id2label)
+        if labels != COCO_17:
+            raise WeightsError(
+                f"the role '{self.role}' in {pack.role(self.role)} tells {_few(labels)}; needed "
+                f"are COCO's {len(COCO_17)} joints in their order: {_few(COCO_17)}."
+            )
 
     def heat(self, pixels_bchw: Tensor) -> Tensor:
         """See `Pose.heat`."""
@@ -80,6 +93,10 @@ class PoseEstimator(Network):
         found = joints_of(self.heat(pixels_bchw))
         sides = found.new_tensor([pixels_bchw.shape[-1], pixels_bchw.shape[-2]])
         return torch.cat([found[..., :2] * sides - 0.5, found[..., 2:]], dim=-1)
+
+
+def _few(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:4]) + (", …" if len(labels) > 4 else "")
 
 
 def load_pose(pack: Pack, *, device: str = "cpu") -> Pose:

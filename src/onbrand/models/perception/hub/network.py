@@ -11,7 +11,7 @@ from onbrand.errors import WeightsError
 from onbrand.models.layout import said
 from onbrand.models.packs import Pack
 from onbrand.models.perception.network import Network, architecture, image_size, load_role
-from onbrand.models.perception.processor import normalisation, processor_size
+from onbrand.models.perception.processor import blue_first, normalisation, processor_size
 from onbrand.models.quiet import quiet_libraries
 
 __all__ = ["HubNetwork", "load_tokenizer"]
@@ -40,6 +40,7 @@ class HubNetwork(Network):
         self.size_px = told or self.default_px
         self.device = torch.device(device)
         self._mean, self._deviation = normalisation(folder, self.statistics, self.device)
+        self._blue_first = blue_first(folder)
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onbrand.errors import WeightsError
+from onbrand.illustrator.skeleton import COCO_17
 from onbrand.models.packs import Pack
 from onbrand.models.perception.hub.network import HubNetwork
 from onbrand.models.perception.processor import IMAGENET, UNIT
@@ -60,7 +61,8 @@ class PersonDetector(HubNetwork):
 
 class TopDownPose(HubNetwork):
     """`Pose` by a VitPoseForPoseEstimation, of the surest person that the pack's role
-    "person_detector" finds; where it finds none, or the pack has no such role, of the picture."""
+    "person_detector" finds; where it finds none, or the pack has no such role, of the picture.
+    Raises WeightsError when it has another number of joints than COCO's."""
 
     role = "pose"
     class_names = ("VitPoseForPoseEstimation",)
@@ -68,6 +70,12 @@ class TopDownPose(HubNetwork):
 
     def __init__(self, pack: Pack, *, device: str = "cpu") -> None:
         super().__init__(pack, device=device)
+        num = int(self.module.config.num_labels)
+        if num != len(COCO_17):
+            raise WeightsError(
+                f"the role '{self.role}' in {pack.role(self.role)} finds {num} joints; a ViTPose "
+                f"of COCO's {len(COCO_17)} is needed."
+            )
         body = self.module.config.backbone_config
         size = body.image_size
         self.window_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
