@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onbrand.bench import row_tables, run_ablation
+from onbrand.bench import row_tables, run_ablation, table
 from onbrand.bench.ablation.rows import FIRST, ROWS, recipe_of
 from onbrand.bench.ablation.score import summarise_rows
 from onbrand.bench.ablation.words import GROUPS, looked_at, row_cells
@@ -145,3 +145,26 @@ def test_a_difference_is_marked_where_it_is_sure() -> None:
     assert [told[name]["num"] for name in ("identity", "outfit_identity")] == [6, 5]
     assert looked_at(found, GROUPS["What each brings"]).startswith("3 intervals: ")
     assert looked_at(found, GROUPS["Part by part"]).startswith("0 intervals: ")
+    assert "|  | Reconstruction | Appearance |" in render_section(found)
+
+
+def test_the_first_table_is_of_the_recipe_or_names_its_row() -> None:
+    """The recipe as it is goes by onbrand, wherever it stands; without it the last row is named."""
+    arms = {arm: {"identity": 0.4} for arm in ("base", "prompt_only", "real")}
+    names = (FIRST, "reconstruction", "both", "head")
+    told = {name: {"identity": 0.1 * n} for n, name in enumerate(names)}
+    records = [{"id": 0, "seconds": 1.0, "rows": told, "beside": arms}]
+    for asked, title in ((names, "onbrand"), (names[:2], "Reconstruction")):
+        found = summarise_rows(records, {name: ROWS[name] for name in asked}, seed=0)
+        assert f"|  | {title} | Appearance |" in render_section(found)
+        assert [column.header for column in table(found).columns][1] == title
+
+
+@pytest.mark.parametrize(("num", "by_chance"), [(6, 14), (7, 13), (16, 8), (99, 6)])
+def test_fewer_characters_let_chance_mark_more(num: int, by_chance: int) -> None:
+    """A hundred differences of six characters, and of more: intervals of few are too narrow."""
+    change = {"value": 0.1, "interval": [0.0, 0.2], "num": num, "better": "higher"}
+    row = {"metrics": {"identity": change}, "differences": {"identity": change}}
+    found = {"rows": {str(n): row for n in range(100)}}
+    told = f"100 intervals: chance alone would mark about {by_chance} of them."
+    assert looked_at(found, ["identity"]) == told

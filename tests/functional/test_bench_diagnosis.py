@@ -43,6 +43,8 @@ def test_planted_faults_are_measured_character_by_character(
     assert found["metrics"]["auc_memorised"]["value"] > 0.9, "copies need no trained eyes"
     assert found["metrics"]["auc_oily"]["value"] > 0.9, "nor does blur"
     assert set(found["limits"]) == set(EYES)
+    assert "memorised" not in found["limits"]["training"], "a definition, not a measurement"
+    assert 0 <= found["metrics"]["base_accused_fraction"]["value"] <= 1
     assert json.loads((tmp_path / "diagnosis.json").read_text("utf-8")) == found
     console = Console(width=160, record=True, file=None, quiet=True)
     with console.capture() as capture:
@@ -50,6 +52,9 @@ def test_planted_faults_are_measured_character_by_character(
         console.print(table(found))
     assert "AUC, oily look" in capture.get()
     assert "Gates' eyes" in render_section(found)
+    with pytest.raises(KeyboardInterrupt):
+        run_diagnosis(**{**settings, "quick": False}, num_sets=1, emit=stop)
+    assert len(list((tmp_path / "work").rglob("character-000.json"))) == 2, "no quick run's record"
 
 
 def test_real_failures_differ_in_what_they_say_and_are_kept(

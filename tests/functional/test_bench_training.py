@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from onbrand.bench import run_training
 from onbrand.bench.training import with_stored
-from onbrand.bench.training.kills import BETWEEN, STAGES, Moment, moments, outcome
+from onbrand.bench.training.kills import BETWEEN, STAGES, Moment, kill, moments, outcome
 from onbrand.errors import InputError
 from onbrand.files import write_json_atomic
 from onbrand.models import open_pack
@@ -68,13 +68,23 @@ def test_a_killed_command_ends_the_same(tiny_pack_folder: Path, tmp_path: Path) 
     assert outcome(model) != before
 
 
+def test_a_process_that_still_loads_is_not_at_work(tmp_path: Path) -> None:
+    """A step that an earlier, killed run logged is no moment: this one ends by itself, at once."""
+    stage = tmp_path / "model" / "stages" / "02-detail"
+    stage.mkdir(parents=True)
+    (stage / "log.jsonl").write_text("{}\n" * 8)
+    assert not kill(tmp_path, Moment("02-detail step 4", 0.0))
+    assert "brief.toml" in (tmp_path / "said.txt").read_text("utf-8")
+
+
 def test_speed_is_measured_side_by_side(tiny_pack_folder: Path, tmp_path: Path) -> None:
     """Ratios with intervals and bars; the profiles name the phases, and their shares add up."""
     json = tmp_path / "training.json"
     pack = open_pack(tiny_pack_folder)
     facts = {"name": pack.name, "fingerprint": pack.fingerprint, "revision": pack.revision}
     old = {"name": "training", "metrics": {"old": {"value": 1.0}}, "baselines": {}, "commit": "abc"}
-    write_json_atomic(json, {**old, "pack": facts, "seed": 7, "quick": True})
+    machine = {"processor": "a slow one"}
+    write_json_atomic(json, {**old, "pack": facts, "seed": 7, "quick": True, "machine": machine})
     found = run_training(
         base=str(tiny_pack_folder), quick=True, work=tmp_path, parts=["speed"], json_path=json
     )
@@ -94,17 +104,20 @@ def test_speed_is_measured_side_by_side(tiny_pack_folder: Path, tmp_path: Path) 
         assert {"network forward", "backward", "draw", "optimiser"} <= set(shares)
     assert {"decoder forward", "eyes forward"} <= set(found["profiles"]["detail"])
     assert found["measured_at"] == {"old": "abc"}
+    assert found["measured_on"] == {"old": "a slow one"}
 
 
-def test_stored_figures_keep_the_commit_that_measured_them() -> None:
+def test_stored_figures_keep_the_commit_and_the_machine_that_measured_them() -> None:
     """A part measured earlier stays, through several runs; one measured now is now's. Of another
     pack nothing stays, nor of a quick run."""
     facts = {"pack": {"fingerprint": "1"}, "seed": 7, "quick": False}
-    first = {**facts, "commit": "a", "metrics": {"kills": 1}}
-    second = with_stored({**facts, "commit": "b", "metrics": {"speed": 2}}, first)
-    third = with_stored({**facts, "commit": "c", "metrics": {"speed": 3}}, second)
+    slow, quick = ({"machine": {"processor": name}} for name in ("slow", "quick"))
+    first = {**facts, **slow, "commit": "a", "metrics": {"kills": 1}}
+    second = with_stored({**facts, **quick, "commit": "b", "metrics": {"speed": 2}}, first)
+    third = with_stored({**facts, **quick, "commit": "c", "metrics": {"speed": 3}}, second)
     assert third["metrics"] == {"kills": 1, "speed": 3}
     assert third["measured_at"] == {"kills": "a"}
+    assert third["measured_on"] == {"kills": "slow"}
     for other in ({"pack": {"fingerprint": "2"}}, {"seed": 8}, {"quick": True}):
         made = {**facts, **other, "commit": "d", "metrics": {"speed": 4}}
         assert with_stored(made, third) == made

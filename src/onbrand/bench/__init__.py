@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from onbrand.bench.ablation import run_ablation
 from onbrand.bench.ablation.words import row_tables
-from onbrand.bench.compare import Comparison, check_kind, compare, read_result
+from onbrand.bench.compare import Comparison, check_kind, compare, read_result, unlike
 from onbrand.bench.consistency import LEARNING_RATES, run_consistency
 from onbrand.bench.diagnosis import run_diagnosis
 from onbrand.bench.eyes import run_eyes
@@ -42,4 +42,5 @@ __all__ = [
     "run_pack",
     "run_training",
     "table",
+    "unlike",
 ]

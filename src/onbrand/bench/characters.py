@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomlkit
@@ -25,7 +26,14 @@ from onbrand.illustrator import (
 )
 from onbrand.pixels import write_png
 
-__all__ = ["draw_brand", "drawn_pictures", "named_attributes", "new_scenes", "quick_recipe"]
+__all__ = [
+    "draw_brand",
+    "drawn_pictures",
+    "drawn_prompts",
+    "named_attributes",
+    "new_scenes",
+    "quick_recipe",
+]
 
 NUM_VALIDATION_PROMPTS = 4
 
@@ -82,8 +90,8 @@ def draw_brand(
     `name` is the brand's and its trigger word; without one it is made of the id. `pose` is the one
     in all pictures; the prompts stay as they are.
     The last `num_held_out` pictures are held out. expected.json lists the evaluation prompts with
-    the attributes they name; neither they nor the validation prompts (brief.toml) repeat a training
-    picture's combination of pose, place and prop.
+    the attributes they name and the scenes they tell of; neither they nor the validation prompts
+    (brief.toml) repeat a training picture's combination of pose, place and prop.
     """
     rng = np.random.default_rng([seed, identity, 0xB4])
     who = character(identity)
@@ -104,7 +112,11 @@ def draw_brand(
     write_json_atomic(
         out / "expected.json",
         [
-            {"prompt": action(scene), "attributes": named_attributes(attributes(who, scene))}
+            {
+                "prompt": action(scene),
+                "attributes": named_attributes(attributes(who, scene)),
+                "scene": asdict(scene),
+            }
             for scene in evaluation
         ],
     )
@@ -127,6 +139,21 @@ def drawn_pictures(identity: int, num: int, *, size_px: int, seed: int) -> list[
         Image.fromarray(
             illustrate(who, random_scene(rng), size_px=size_px, seed=900_000 + n).pixels
         )
+        for n in range(num)
+    ]
+
+
+def drawn_prompts(
+    identity: int, scenes: Sequence[Mapping[str, Any]], num: int, *, size_px: int
+) -> list[Image.Image]:
+    """The illustrator's own `num` drawings of each scene of expected.json, one scene after the
+    other: what a perfect model would draw for the prompts."""
+    who = character(identity)
+    return [
+        Image.fromarray(
+            illustrate(who, Scene(**scene), size_px=size_px, seed=950_000 + num * k + n).pixels
+        )
+        for k, scene in enumerate(scenes)
         for n in range(num)
     ]
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from onbrand.bench.record import Result
 from onbrand.errors import ArtifactError, InputError
 
-__all__ = ["Comparison", "check_kind", "compare", "read_result"]
+__all__ = ["Comparison", "check_kind", "compare", "read_result", "unlike"]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Names of the metrics that differ beyond chance, each way, of the new ones and of those that
-    the stored result alone has."""
+    """Names of the metrics that differ beyond chance, each way, of those that differ and whose
+    chance nobody knows, of the new ones and of those that the stored result alone has."""
 
     better: tuple[str, ...]
     worse: tuple[str, ...]
+    undecided: tuple[str, ...]
     new: tuple[str, ...]
     gone: tuple[str, ...]
 
@@ -34,21 +35,31 @@ class Comparison:
 def compare(found: Result, stored: Result) -> Comparison:
     """A metric is better or worse when the values differ by more than the two half widths of their
     intervals put together, √(a² + b²), as errors of two independent measurements are; so chance
-    decides as rarely as an interval leaves out the truth. Without intervals they count when they
-    differ at all. Sizes, which have a
-    budget and no direction, and speeds, which are another machine's, are not compared.
+    decides as rarely as an interval leaves out the truth. What differs and has no interval, or is
+    `unlike`, is undecided. Sizes, which have a budget and no direction, and speeds, which are
+    another machine's, are not compared.
 
     Raises InputError as `check_kind` does.
     """
     check_kind(stored, str(found["name"]), quick=bool(found["quick"]))
-    ways: dict[str, list[str]] = {"better": [], "worse": [], "new": [], "gone": []}
+    ways: dict[str, list[str]] = {field.name: [] for field in fields(Comparison)}
+    other = unlike(found, stored)
     for name, mine in found["metrics"].items():
         before = stored["metrics"].get(name)
         way = "new" if before is None else _way(mine, before)
+        if before is not None and name in other:
+            way = "undecided"
         if way and _is_compared(name):
             ways[way].append(name)
     ways["gone"] = [name for name in stored["metrics"] if name not in found["metrics"]]
     return Comparison(*(tuple(names) for names in ways.values()))
+
+
+def unlike(found: Result, stored: Result) -> tuple[str, ...]:
+    """Names of the figures that two results have of unlike things: the more pictures, the larger
+    the same model's Fréchet ratio."""
+    same = found.get("num_likeness") == stored.get("num_likeness")
+    return () if same else ("frechet_ratio",)
 
 
 def _is_compared(name: str) -> bool:
@@ -56,6 +67,8 @@ def _is_compared(name: str) -> bool:
 
 
 def _way(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    if not (ours["interval"] and theirs["interval"]):
+        return "undecided" if ours["value"] != theirs["value"] else ""
     higher = ours["value"] > theirs["value"]
     low, high = (theirs, ours) if higher else (ours, theirs)
     if high["value"] - low["value"] <= math.hypot(_width(low, 1), _width(high, 0)):
@@ -65,7 +78,7 @@ def _way(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
 
 def _width(found: Mapping[str, Any], end: int) -> float:
     """How far the interval reaches from the value to its lower (0) or upper (1) end."""
-    return abs(found["interval"][end] - found["value"]) if found["interval"] else 0.0
+    return float(abs(found["interval"][end] - found["value"]))
 
 
 def read_result(path: Path) -> Result:

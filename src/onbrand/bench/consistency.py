@@ -17,10 +17,19 @@ from pathlib import Path
 
 from onbrand.artifacts import alignment_name
 from onbrand.bench.crew import at_once
-from onbrand.bench.exam import Settings, drawn_folder, figures, judges, questions, start, train
+from onbrand.bench.exam import (
+    Settings,
+    drawn_folder,
+    drawn_truly,
+    eyes,
+    figures,
+    questions,
+    start,
+    train,
+)
 from onbrand.bench.probe import kept
 from onbrand.bench.record import Result
-from onbrand.bench.summary import OURS, summarise
+from onbrand.bench.summary import OURS, TRUE, summarise
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import fingerprint_bytes, write_json_atomic
 from onbrand.recipe import GATE_ROLES
@@ -61,14 +70,14 @@ def run_consistency(
     )  # fmt: skip
     num_characters = min(num_characters, 2) if quick else num_characters
     folder = settings.folder(work)
-    eyes = fingerprint_bytes(str(pack.role_fingerprints(GATE_ROLES)).encode())[:8]
-    rate = _learning_rate(settings, pack.num_px, folder, eyes, num_workers, emit)
+    seen_by = fingerprint_bytes(str(pack.role_fingerprints(GATE_ROLES)).encode())[:8]
+    rate = _learning_rate(settings, pack.num_px, folder, seen_by, num_workers, emit)
 
     task = "consistency"
     emit(Started(task, num_characters, "characters"))
     work_on = partial(
         _character, settings=settings, size_px=pack.num_px, rate=rate, folder=folder,
-        judged_by=judges(pack),
+        judged_by=eyes(pack),
     )  # fmt: skip
     records = []
     for record in at_once(work_on, range(num_characters), num_workers, emit):
@@ -87,22 +96,22 @@ def run_consistency(
 
 
 def _learning_rate(
-    settings: Settings, size_px: int, folder: Path, eyes: str, num_workers: int, emit: Listener
+    settings: Settings, size_px: int, folder: Path, seen_by: str, num_workers: int, emit: Listener
 ) -> float:
     """The baseline's learning rate: the best mean training-side score on the tuning characters,
-    searched anew where `eyes`, a fingerprint of what the training side sees through, is another.
+    searched anew where `seen_by`, a fingerprint of what the training side sees through, is another.
 
     The score is identity, minus what alignment falls short of the best candidate's by more than
     3 %: the same two things our own settings were chosen by.
     """
     if len(settings.learning_rates) == 1:
         return settings.learning_rates[0]
-    file = folder / f"learning_rate-{eyes}.json"
+    file = folder / f"learning_rate-{seen_by}.json"
     if file.is_file():
         return float(json.loads(file.read_text(encoding="utf-8"))["learning_rate"])
     task = "baseline's learning rate"
     emit(Started(task, len(TUNING_IDS), "characters"))
-    try_on = partial(_try_rates, settings=settings, size_px=size_px, folder=folder, eyes=eyes)
+    try_on = partial(_try_rates, settings=settings, size_px=size_px, folder=folder, seen_by=seen_by)
     tried: list[Mapping[str, Mapping[str, float]]] = []
     for found in at_once(try_on, TUNING_IDS, num_workers, emit):
         tried.append(found)
@@ -128,13 +137,13 @@ def _try_rates(
     settings: Settings,
     size_px: int,
     folder: Path,
-    eyes: str,
+    seen_by: str,
     emit: Listener = silent,
 ) -> Result:
     """Training-side figures of the baseline on a tuning character, by str(learning rate)."""
     from onbrand import road
 
-    file = folder / f"rates-{identity:03d}-{eyes}.json"
+    file = folder / f"rates-{identity:03d}-{seen_by}.json"
     tried: Result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     brand = start(identity, settings, size_px, folder, emit)
     train(brand, emit)
@@ -157,7 +166,7 @@ def _character(
 ) -> Result:
     """One character's record: read when it is finished, made when it is not."""
     make = partial(_record, identity, settings, size_px, rate, folder, emit)
-    return kept(folder, f"character-{identity:03d}-{judged_by}", make)
+    return kept(folder, f"character-{identity:03d}-{rate:g}-{judged_by}", make)
 
 
 def _record(
@@ -166,6 +175,7 @@ def _record(
     """Train our arm and the baseline, and measure both beside the untouched base."""
     from onbrand import road
     from onbrand.illustrator import character, describe
+    from onbrand.judging import ArmPictures
 
     began = time.monotonic()
     brand = start(identity, settings, size_px, folder, emit)
@@ -173,10 +183,18 @@ def _record(
     road.train_baseline(brand, learning_rate=rate, emit=emit)
     drawn = drawn_folder(identity, folder)
     asked = questions(identity, settings, size_px, drawn)
-    found = road.compare(brand, road.open_contest(brand, emit=emit, **asked), emit=emit)
+    contest = road.open_contest(brand, emit=emit, **asked)
+    found = road.compare(brand, contest, emit=emit)
     shipped = found.model.ship.get("stage") or found.model.stages[-1].name
     arms = {name: figures(measured.arm) for name, measured in found.measured.items()}
     arms["real"] = figures(found.judgement.baselines["real"])
+    truly = ArmPictures(
+        name=TRUE,
+        pictures=drawn_truly(identity, settings, size_px, drawn),
+        texts=contest.class_texts,
+        expected=[wanted for wanted in asked["expected"] for _ in contest.seeds],
+    )
+    arms[TRUE] = figures(contest.judge.measure(truly).arm)
     return {
         "id": identity,
         "character": describe(character(identity)),

@@ -1,4 +1,7 @@
-"""Real emoji, things with names and styles, from `../shared/data`; every 50th is never learned."""
+"""Real emoji, things with names and styles, from `../shared/data`.
+
+Every 50th picture, a thing in a style, is never learned; its thing is, in other styles.
+"""
 
 from __future__ import annotations
 

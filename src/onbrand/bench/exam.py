@@ -10,18 +10,30 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onbrand.artifacts.origin import source_fingerprint
-from onbrand.bench.characters import draw_brand, drawn_pictures, quick_recipe
+from onbrand.artifacts.origin import PACKAGE, source_fingerprint
+from onbrand.bench.characters import draw_brand, drawn_pictures, drawn_prompts, quick_recipe
 from onbrand.errors import GateFailed
 from onbrand.events import Listener, Noted
 from onbrand.files import fingerprint_bytes, write_json_atomic, write_text_atomic
 from onbrand.models.layout import fingerprint_folders
+from onbrand.recipe import GATE_ROLES, LOSS_ROLES, loss_roles
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from onbrand.artifacts import Arm
     from onbrand.models.packs import Pack
 
-__all__ = ["Settings", "drawn_folder", "figures", "judges", "questions", "start", "train"]
+__all__ = [
+    "Settings",
+    "drawn_folder",
+    "drawn_truly",
+    "eyes",
+    "figures",
+    "questions",
+    "start",
+    "train",
+]
 
 JUDGES = ("twin_identity", "twin_alignment", "twin_expression", "twin_pose", "attributes",
           "parsing")  # fmt: skip
@@ -83,14 +95,15 @@ class Settings:
         return fingerprint_bytes(json.dumps(self.to_dict(), sort_keys=True).encode())
 
 
-def judges(pack: Pack) -> str:
-    """A fingerprint of the weights and the code that measure: with others characters are measured
-    anew, and nothing is trained or drawn again."""
-    from onbrand import judging
-
+def eyes(pack: Pack) -> str:
+    """A fingerprint of all that looks at a character's pictures, weights and code, and of who draws
+    its line-up: with another one characters are measured anew, and nothing is trained or drawn
+    again but what training looked through."""
     weights = fingerprint_folders([pack.role(name) for name in JUDGES])
-    code = source_fingerprint(Path(judging.__file__).parent)
-    return fingerprint_bytes(f"{weights} {code}".encode())[:8]
+    looked_through = pack.role_fingerprints({*GATE_ROLES, *loss_roles(LOSS_ROLES)})
+    rooms = ("judging", "illustrator", "models/perception")
+    code = [source_fingerprint(PACKAGE / room) for room in rooms]
+    return fingerprint_bytes(f"{weights} {looked_through} {code}".encode())[:8]
 
 
 def drawn_folder(identity: int, folder: Path) -> Path:
@@ -156,6 +169,13 @@ def questions(identity: int, settings: Settings, size_px: int, drawn: Path) -> d
         ),
         "objectives": ("avatar", "scene"),
     }
+
+
+def drawn_truly(identity: int, settings: Settings, size_px: int, drawn: Path) -> list[Image]:
+    """The illustrator's own drawings of the prompts that `questions` has, a drawing a seed."""
+    wanted = json.loads((drawn / "expected.json").read_text(encoding="utf-8"))
+    scenes = [entry["scene"] for entry in wanted]
+    return drawn_prompts(identity, scenes, settings.num_per_prompt, size_px=size_px)
 
 
 def figures(arm: Arm) -> dict[str, float]:

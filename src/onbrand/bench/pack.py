@@ -4,7 +4,7 @@ it is to the worlds it learned, how fast, how small.
 Attributes named in prompts (species, colour, pose, expression, prop, place; a product's or a
 garment's kind, colour and print) are read back from the generated pictures by the pack's
 AttributeReader, which is first checked on real drawings of the same prompts: that column is the
-most that could be read. Finished parts are kept under `work`.
+most that could be read. Finished parts are kept under `work`, by code and weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from onbrand.bench.emoji import EMOJI, held_out_emoji, nouns
 from onbrand.bench.eyes.look import loaders
 from onbrand.bench.likeness import frechet_ratio
-from onbrand.bench.probe import GUIDANCE, READERS, Probe
+from onbrand.bench.probe import GUIDANCE, READERS, Probe, parts_folder
 from onbrand.bench.read_back import ask, hits
 from onbrand.bench.reconstruct import drawn_psnr, mascot_psnr
 from onbrand.bench.record import Result, mean_metric, metric, result
@@ -26,7 +26,7 @@ from onbrand.bench.steer import Figures, follow_edges, follow_joints, heed_negat
 from onbrand.bench.worlds import WORLDS
 from onbrand.errors import InputError, PackError
 from onbrand.events import Advanced, Finished, Listener, Noted, Started, silent
-from onbrand.files import fingerprint_bytes, write_json_atomic
+from onbrand.files import write_json_atomic
 from onbrand.judging.eyes import open_features, open_joints
 from onbrand.judging.looking import ReadAttributes, to_pixels
 
@@ -101,7 +101,7 @@ def run_pack(
 
 
 def _probe(base: str, quick: bool, work: Path, seed: int, mascot: Path, emit: Listener) -> Probe:
-    """The pack, loaded; its finished parts are those of these very weights and settings."""
+    """The pack, loaded; its finished parts are those of this code, these weights and settings."""
     from onbrand.models import open_pack
     from onbrand.models.diffusion import load_diffusion
 
@@ -109,7 +109,7 @@ def _probe(base: str, quick: bool, work: Path, seed: int, mascot: Path, emit: Li
     return Probe(
         pack=pack,
         model=load_diffusion(pack),
-        folder=work / fingerprint_bytes(f"{pack.fingerprint} {seed} {quick} {mascot}".encode()),
+        folder=parts_folder(work, pack.fingerprint, seed, quick, mascot),
         num=8 if quick else 200,
         num_steps=4 if quick else MAIN_STEPS,
         seed=seed,

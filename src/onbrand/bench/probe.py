@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onbrand.artifacts.origin import source_fingerprint
 from onbrand.bench.record import Result
 from onbrand.events import Listener
 from onbrand.files import fingerprint_bytes, write_bytes_atomic, write_json_atomic
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from onbrand.models.diffusion import DiffusionModel
     from onbrand.models.packs import Pack
 
-__all__ = ["GUIDANCE", "READERS", "Probe", "kept", "kept_array"]
+__all__ = ["GUIDANCE", "READERS", "Probe", "kept", "kept_array", "parts_folder"]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -72,7 +73,8 @@ class Probe:
         settings = {"guidance": GUIDANCE, "num_steps": num_steps or self.num_steps, **more}
         if "controlnet" in more:
             return sample(self.model, prompts, seeds=seeds, emit=self.emit, **settings)
-        asked = json.dumps([self.pack.fingerprint, list(prompts), first, settings])
+        told = [self.pack.fingerprint, source_fingerprint(), list(prompts), first, settings]
+        asked = json.dumps(told)
         file = self.folder.parent / "pictures" / f"{fingerprint_bytes(asked.encode())}.npy"
 
         def made() -> NDArray[np.uint8]:
@@ -80,6 +82,12 @@ class Probe:
             return np.stack([np.asarray(picture) for picture in drawn])
 
         return [Image.fromarray(pixels) for pixels in kept_array(file, made)]
+
+
+def parts_folder(work: Path, *facts: object) -> Path:
+    """Where finished parts are kept that these facts and this very code make."""
+    told = " ".join(map(str, (source_fingerprint(), *facts)))
+    return work / fingerprint_bytes(told.encode())
 
 
 def kept(folder: Path, name: str, make: Callable[[], Result]) -> Result:

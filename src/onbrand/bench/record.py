@@ -18,7 +18,7 @@ from onbrand.judging import bootstrap
 from onbrand.report import arm_title
 from onbrand.report.wording import figure, measure
 
-__all__ = ["MIN_GROUPS", "Result", "machine", "mean_metric", "metric", "result", "table"]
+__all__ = ["MIN_GROUPS", "Result", "machine", "mean_metric", "metric", "ours_of", "result", "table"]
 
 MIN_GROUPS = 6
 """Fewer have no interval: with three, one in four leaves out the truth, where one in twenty should.
@@ -138,7 +138,7 @@ def table(found: Mapping[str, Any]) -> Table:
     )
     drawn = Table(title=title, title_justify="left", pad_edge=False)
     drawn.add_column("measure")
-    drawn.add_column("onbrand", justify="right")
+    drawn.add_column(arm_title(ours_of(found)), justify="right")
     for arm in found["baselines"]:
         drawn.add_column(arm_title(arm), justify="right")
     drawn.add_column("bar", justify="right")
@@ -152,6 +152,12 @@ def table(found: Mapping[str, Any]) -> Table:
             bar_words(name, ours),
         )
     return drawn
+
+
+def ours_of(found: Mapping[str, Any]) -> str:
+    """The arm that a result's "metrics" are of: onbrand, or a row of the ablation that is not the
+    recipe's own."""
+    return str(found.get("ours", "onbrand"))
 
 
 def printed(name: str, found: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from onbrand.bench.ablation.words import GROUPS, looked_at, row_cells, row_heads
 from onbrand.bench.likeness import AT_LEAST
-from onbrand.bench.record import bar_words, printed
+from onbrand.bench.record import bar_words, ours_of, printed
 from onbrand.errors import ArtifactError
 from onbrand.report import arm_title
 from onbrand.report.wording import measure
@@ -38,10 +38,11 @@ hundred would count, too. Intervals are resampled by character ({num_characters}
 The same {num_characters} reserved characters, prompts and seeds for every row.
 {whose}
 One thing is changed at a time, or those that the row names, and as many pictures are seen as by the
-row that it is compared with; judged by encoders that took no part in training. Differences are
-means over the characters that have the figure, with intervals resampled by character; shares in
-points. ▲ and ▼: the interval leaves out 0, for better or worse. Under six characters there is
-neither, and the count stands instead.
+row that it is compared with, but for a row that adds a stage (reconstruction to appearance, third
+to both); judged by encoders that took no part in training. Differences are means over the
+characters that have the figure, with intervals resampled by character; shares in points. ▲ and ▼:
+the interval leaves out 0, for better or worse. Under six characters there is neither, and the count
+stands instead.
 """,
     "eyes": """\
 Drawings of reserved subjects, 300 of each world, and the real pictures of `../shared/data`.
@@ -49,19 +50,23 @@ Joints: found within a tenth of the figure. Faces: boxes that overlap by one hal
 true one against 19 in which one attribute is another (told: best of all; beaten: one by one); of
 emoji, another noun. Look-alikes differ in one trait and stand in the same scene as the picture that
 they are compared with, which the right answer does not. Real pictures were never learned from, but
-for the emoji, of which these are left out. “Same” compares an eye's own answers about 60 drawings
-before and after JPEG 85, 3 % cut off each side and a shift by 3 %: of each role in the change that
-is the worst for the picture, after each change the mean of all roles. The same must be the
-expression, all words, all attributes, the caption among 20, which other drawing is the nearest,
-the boxes of faces (overlap of one half) and all seen joints (within 5 % of the side); of parts it
-is the share of pixels, of a click the overlap of the masks.
+for the emoji: of these the things were, in other styles, and the pictures themselves were not.
+“Same” compares an eye's own answers about 60 drawings before and after JPEG 85, 3 % cut off each
+side and a shift by 3 %: of each role in the change that is the worst for the picture, after each
+change the mean of all roles. The same must be the expression, all words, all attributes, the
+caption among 20, which other drawing is the nearest, the boxes of faces (overlap of one half) and
+all seen joints (within 5 % of the side); of parts it is the share of pixels, of a click the overlap
+of the masks.
 """,
     "diagnosis": """\
 Sets of eight pictures of reserved characters, as a stage's validation pictures are, with exactly
 one fault planted at three severities, against clean ones; the AUC's bar is 0.9. The first column
 looks through the evaluation eyes, as reports do, “Gates' eyes” through the training side's. The
-limits above which a fault is named come from other characters, and lie above what the base's own
-sets differ by from seed to seed. Single pictures are told beside: a diagnosis is of a set.
+limits above which a fault is named come from other characters; those of pose, oily look, background
+and drift do not lie below what the base's own sets differ by from seed to seed. Shapes and
+memorised are read against the real pictures: of shapes the untouched base's own pictures may be
+accused, too. The sets are true drawings, so “Clean sets accused” is of these: of generated pictures
+more may be. Single pictures are told beside: a diagnosis is of a set.
 """,
     "pack": """\
 The built-in base before any brand. Attributes are named in the prompt and read back by a classifier
@@ -114,7 +119,7 @@ def render_section(found: Mapping[str, Any]) -> str:
     lines = [f"## {found['name']}", ""]
     if found.get("quick"):
         lines += ["**A quick run: it shows that the bench works; the figures say nothing.**", ""]
-    lines += [_about(found), _table(found["metrics"], found["baselines"])]
+    lines += [_about(found), _table(found["metrics"], found["baselines"], ours_of(found))]
     if found.get("stages"):
         lines += ["### Stage by stage", "", _table({}, found["stages"]), _shipped(found)]
     if found.get("failures"):
@@ -155,9 +160,11 @@ def _about(found: Mapping[str, Any]) -> str:
     )
 
 
-def _table(ours: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> str:
+def _table(
+    ours: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]], title: str = "onbrand"
+) -> str:
     """A Markdown table: a row per metric; ours first and the bar last where there are any."""
-    columns = ({"onbrand": ours} if ours else {}) | dict(others)
+    columns = ({title: ours} if ours else {}) | dict(others)
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
     heads = ["", *(arm_title(arm) for arm in columns), *(["Bar"] if ours else [])]
     rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
@@ -220,11 +227,15 @@ def _where(found: Mapping[str, Any]) -> str:
     hours = float(found["seconds"]) / 3600
     took = f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
     at = found.get("measured_at", {})
-    earlier = "".join(f"; {measure(name).label.lower()} by {code}" for name, code in at.items())
+    earlier = ""
+    for name, code in at.items():
+        processor = found.get("measured_on", {}).get(name, machine["processor"])
+        elsewhere = f" on {processor}" if processor != machine["processor"] else ""
+        earlier += f"; {measure(name).label.lower()} by {code}{elsewhere}"
     accelerator = "" if machine["accelerator"] == "none" else f", {machine['accelerator']}"
     kept = "what earlier runs had finished was kept and is not counted"
     if found["name"] in SUMMED:
-        kept = "of all its characters together, whichever run made them"
+        kept = "of all its characters together, in the runs that finished them"
     return (
         f"Made by onbrand {found['version']} ({found['commit']}{earlier}), seed {found['seed']}, "
         f"in {took} ({kept}) "

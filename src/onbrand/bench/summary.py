@@ -11,11 +11,13 @@ from onbrand.bench.record import MIN_GROUPS, Result, mean_metric, metric, result
 from onbrand.judging import bootstrap
 from onbrand.judging.protocol import BETTER
 
-__all__ = ["BASELINES", "OURS", "mean_figures", "summarise"]
+__all__ = ["BASELINES", "OURS", "TRUE", "mean_figures", "summarise"]
 
 OURS = "onbrand"
+TRUE = "true_drawings"
+"""The illustrator's own drawings of the prompts: what a perfect model would have."""
 BASELINES = ("prompt_only", "dreambooth_lora")
-BESIDE = ("base", *BASELINES, "real")
+BESIDE = ("base", *BASELINES, "real", TRUE)
 
 
 def summarise(records: Sequence[Result], *, seed: int) -> Result:
@@ -35,7 +37,7 @@ def summarise(records: Sequence[Result], *, seed: int) -> Result:
     bars |= {name: 0.98 * trainer[name]
              for name in ("alignment", "directional_alignment", "diversity")
              if name in trainer}  # fmt: skip
-    bars |= {f"{name}_fraction": trainer[f"{name}_fraction"] + 0.10
+    bars |= {f"{name}_fraction": min(1.0, trainer[f"{name}_fraction"] + 0.10)
              for name in ("expression", "pose") if f"{name}_fraction" in trainer}  # fmt: skip
     metrics |= {f"identity_error_over_{arm}": _error_over(arm, records, seed) for arm in BASELINES}
     for name, bar in bars.items():

@@ -232,6 +232,7 @@ MEASURES: dict[str, Measure] = {
         "Time to load a role", "the slowest, libraries imported", "seconds"
     ),
     "t2i_mib": Measure("Size, text to image", "its weights", "mebibytes"),
+    "base_accused_fraction": Measure("The base's own sets accused", "of anything", "share"),
     "killed_runs_identical_fraction": Measure(
         "Killed runs that end the same", "SIGKILL, called again, compared by hash", "share"
     ),
@@ -275,6 +276,7 @@ ARM_TITLES: dict[str, str] = {
     "followed_described": "With all traits in words",
     "class_prompt": "Kind alone",
     "real": "Real pictures",
+    "true_drawings": "True drawings",
     "unguided": "Unguided",
     "before": "Before",
     "twin": "Evaluation twin",

@@ -98,7 +98,8 @@ def ablation(
 ) -> None:
     """What does each loss and each identity mode bring? A row changes what its name says.
 
-    The same characters, seeds and pictures seen. Stop it at any time: finished rows are kept.
+    The same characters and seeds, and as many pictures seen, but for a row that adds a stage. Stop
+    it at any time: finished rows are kept.
 
     [bold]onbrand bench ablation --quick[/]
 
@@ -291,15 +292,18 @@ def _print_against(result: dict[str, Any], stored: dict[str, Any] | None) -> Non
     measured no more."""
     from onbrand import bench
 
-    if stored:
-        result = {**result, "baselines": {"before": stored["metrics"], **result["baselines"]}}
-    _print(result)
-    if stored:
-        found = bench.compare(result, stored)
-        for way in ("better", "worse", "new", "gone"):
-            typer.echo(f"{way}: {', '.join(getattr(found, way)) or 'nothing'}")
-        if found.lost:
-            raise typer.Exit(3)
+    if not stored:
+        _print(result)
+        return
+    other = bench.unlike(result, stored)
+    before = {name: m for name, m in stored["metrics"].items() if name not in other}
+    _print({**result, "baselines": {"before": before, **result["baselines"]}})
+    found = bench.compare(result, stored)
+    told = {"undecided": "undecided (no interval, or of another number of pictures)"}
+    for way in ("better", "worse", "undecided", "new", "gone"):
+        typer.echo(f"{told.get(way, way)}: {', '.join(getattr(found, way)) or 'nothing'}")
+    if found.lost:
+        raise typer.Exit(3)
 
 
 def readme(

@@ -1,5 +1,6 @@
-"""What does each loss and each identity mode bring? The same characters, seeds and pictures seen,
-one thing changed at a time or those that the row's words name, judged by the evaluation twins.
+"""What does each loss and each identity mode bring? The same characters and seeds, and as many
+pictures seen but for a row that adds a stage; one thing changed at a time or those that the row's
+words name; judged by the evaluation twins.
 
 A row's brand folder begins as a copy of the row's that it is compared with, so that training keeps
 the stages that both have. Finished rows of a character are JSON files under `work`: a run can be
@@ -20,7 +21,7 @@ from onbrand.artifacts import BrandModel
 from onbrand.bench.ablation.rows import FIRST, ROWS, recipe_of
 from onbrand.bench.ablation.score import summarise_rows
 from onbrand.bench.crew import at_once
-from onbrand.bench.exam import Settings, drawn_folder, figures, judges, questions, start, train
+from onbrand.bench.exam import Settings, drawn_folder, eyes, figures, questions, start, train
 from onbrand.bench.probe import kept
 from onbrand.bench.record import Result
 from onbrand.errors import InputError
@@ -73,7 +74,7 @@ def run_ablation(
     emit(Started(task, num_characters, "characters"))
     work_on = partial(
         _character, rows=wanted, settings=settings, size_px=pack.num_px, folder=folder,
-        judged_by=judges(pack),
+        judged_by=eyes(pack),
     )  # fmt: skip
     records = []
     ids = range(FIRST_ID, FIRST_ID + num_characters)

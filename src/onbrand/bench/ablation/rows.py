@@ -2,7 +2,7 @@
 those that the row's words name.
 
 All begin with the recipe's own first stage and see as many pictures as the row that they are
-compared with (a prior picture is a picture).
+compared with (a prior picture is a picture), but for a row that adds a stage.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ import tomlkit
 from onbrand.errors import RecipeError
 from onbrand.recipe import STAGE_LOSSES
 
-__all__ = ["FIRST", "ROWS", "Row", "recipe_of"]
+__all__ = ["FIRST", "RECIPES_OWN", "ROWS", "Row", "recipe_of"]
 
 FIRST = "appearance"
 """The row that all others begin from: the recipe's first stage alone."""
+
+RECIPES_OWN = "prior"
+"""The row that is the recipe as it is."""
 
 Losses = Mapping[str, Any]
 
@@ -60,7 +63,7 @@ ROWS: Mapping[str, Row] = {
         {"own_identity": 1.0, "own_expression": 0.5, "prior": 0.3},
         about="so, and its own drawings, who they show and with what face",
     ),
-    "both": Row("reconstruction", BOTH, about="perceptual and identity: the recipe as it is"),
+    "both": Row("reconstruction", BOTH, about="perceptual and identity"),
     "attended": Row(
         "both", BOTH, identity="attended", about="the embedding, by the pack's adapter"
     ),
@@ -97,7 +100,11 @@ ROWS: Mapping[str, Row] = {
     "semantic": Row("both", {**BOTH, "semantic": 0.5}),
     "adversarial": Row("both", {**BOTH, "adversarial": {"weight": 0.05, "from_fraction": 0.3}}),
     "weights": Row("both", {**BOTH, "weights": 1.0}),
-    "prior": Row("both", {**BOTH, "prior": 0.3}, about="half of the pictures are of the class"),
+    RECIPES_OWN: Row(
+        "both",
+        {**BOTH, "prior": 0.3},
+        about="half of the pictures are of the class: the recipe as it is",
+    ),
 }
 """Name → row, each behind the one that it is compared with."""
 
@@ -134,8 +141,9 @@ def _stage(stages: Mapping[str, dict[str, Any]], kind: str) -> dict[str, Any]:
 
 
 def _with(stage: Mapping[str, Any], kind: str, losses: Losses) -> dict[str, Any]:
-    """The stage with other losses and no more pictures than it had."""
-    steps = stage["num_steps"] // (2 if "prior" in losses else 1)
+    """The stage with other losses and as many pictures as it had; a prior picture is one, too."""
+    halves = stage["num_steps"] * (2 if "prior" in stage.get("losses", {}) else 1)
+    steps = halves // (2 if "prior" in losses else 1)
     changed = {**stage, "kind": kind, "losses": deepcopy(dict(losses)), "num_steps": max(1, steps)}
     if not losses:
         changed.pop("every", None)

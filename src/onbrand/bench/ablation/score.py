@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onbrand.bench.ablation.rows import FIRST, Row
+from onbrand.bench.ablation.rows import FIRST, RECIPES_OWN, Row
 from onbrand.bench.record import Result, result
 from onbrand.bench.summary import mean_figures
 
@@ -19,7 +19,7 @@ def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: 
     the paired difference of every figure to the compared row, with its interval by character.
 
     What helps is a difference whose interval leaves out 0, in the figure's better direction. "ids"
-    are the characters.
+    are the characters; "ours" names the row of "metrics" where it is not the recipe as it is.
     """
     told: dict[str, Result] = {}
     for name, row in rows.items():
@@ -31,7 +31,8 @@ def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: 
             "metrics": mean_figures(own, seed=seed),
             "differences": _differences(own, others, seed=seed) if others else {},
         }
-    last = "both" if "both" in told else next(reversed(told))
+    own_row = RECIPES_OWN in told
+    last = RECIPES_OWN if own_row else next(reversed(told))
     return result(
         "ablation",
         seed=seed,
@@ -47,6 +48,7 @@ def summarise_rows(records: Sequence[Result], rows: Mapping[str, Row], *, seed: 
         rows=told,
         num_characters=len(records),
         ids=[record["id"] for record in records],
+        **({} if own_row else {"ours": last}),
     )
 
 

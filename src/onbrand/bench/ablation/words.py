@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from onbrand.report.wording import figure, measure
@@ -19,8 +20,15 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Part by part": (
         "head_identity", "ears_identity", "eyes_identity", "mark_identity", "outfit_identity",
     ),
+    "What goes wrong": (
+        "shape_doubt", "oiliness", "background_detail", "pose_variety", "prior_drift",
+    ),
 }  # fmt: skip
 """Title of a table → the figures in it."""
+
+MISSES: Mapping[int, float] = {6: 0.143, 8: 0.109, 12: 0.096, 16: 0.076, 32: 0.065}
+"""Number of characters → how often a bootstrap 95 % interval of their mean leaves out the truth:
+simulated, normal differences, 1,500 runs each. Between them in a line; beyond, the nearest."""
 
 
 def row_heads(found: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -51,13 +59,16 @@ def row_cells(
 
 def looked_at(found: Mapping[str, Any], names: Sequence[str]) -> str:
     """How many differences with an interval a table of these figures has, and how many of them
-    chance would mark: an interval of eight characters leaves out the truth once in ten."""
-    num = sum(
-        row["differences"].get(name, {}).get("interval") is not None
+    chance would mark (see `MISSES`)."""
+    differences = [
+        row["differences"][name]
         for row in found["rows"].values()
         for name in _known(found, names)
-    )
-    return f"{num} intervals: chance alone would mark about {num / 10:.0f} of them."
+        if name in row["differences"]
+    ]
+    nums = [one["num"] for one in differences if one["interval"] is not None]
+    by_chance = np.interp(nums, list(MISSES), list(MISSES.values())).sum()
+    return f"{len(nums)} intervals: chance alone would mark about {by_chance:.0f} of them."
 
 
 def row_tables(found: Mapping[str, Any]) -> list[Table]:

@@ -4,7 +4,7 @@ Sets of eight pictures, as a stage's validation pictures are, of reserved charac
 planted at three severities, are told from clean ones, through the evaluation eyes, which reports
 have, and through the training side's, which gates have. The limits above which a fault is named
 come from characters that are not graded here. Real failures are runs on the pack itself.
-Finished characters are kept under `work`.
+Finished characters are kept under `work`, by code and weights.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from onbrand.bench.characters import drawn_pictures
 from onbrand.bench.diagnosis.again import drawn_again, sights
 from onbrand.bench.diagnosis.failures import failures_of
 from onbrand.bench.diagnosis.plant import FAULTY, SEVERITIES, PlantedSet, planted_sets
-from onbrand.bench.diagnosis.score import calibrated, figures
+from onbrand.bench.diagnosis.score import base_accused, calibrated, figures
 from onbrand.bench.exam import JUDGES
-from onbrand.bench.probe import kept
+from onbrand.bench.probe import kept, parts_folder
 from onbrand.bench.record import Result, result
 from onbrand.errors import InputError
 from onbrand.events import Advanced, Finished, Listener, Started, silent
-from onbrand.files import fingerprint_bytes, write_json_atomic
+from onbrand.files import write_json_atomic
 from onbrand.recipe import GATE_ROLES
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def run_diagnosis(
 
     `num_failed` characters are trained five times each, which takes most of the time; 0 leaves real
     failures out. `quick`: two characters and none. "limits" in the result are what the calibration
-    characters say; `onbrand.judging.diagnosis.LIMITS` holds the ones that were used.
+    characters say (none of memorised, whose limit is a definition);
+    `onbrand.judging.diagnosis.LIMITS` holds the ones that were used.
     Raises InputError for more characters than may be graded, PackError where the pack lacks the
     eyes, and StorageError.
     """
@@ -77,7 +78,7 @@ def run_diagnosis(
     pack = open_pack(base)
     ids = (*range(num_characters), *(CALIBRATION_IDS[:1] if quick else CALIBRATION_IDS))
     eyes = pack.role_fingerprints((*JUDGES, *GATE_ROLES))
-    folder = work / fingerprint_bytes(f"{pack.fingerprint} {eyes} {seed} {num_sets}".encode())
+    folder = parts_folder(work, pack.fingerprint, eyes, seed, num_sets, quick)
     emit(Started("diagnosis", len(ids), "characters"))
     sees: dict[str, See] = {}
     records: dict[int, Result] = {}
@@ -91,7 +92,11 @@ def run_diagnosis(
         for identity in ids[num_characters:]
         for again in [partial(drawn_again, identity, pack, num_steps=4 if quick else 12, seed=seed)]
     ]
-    told = {eyes: figures([record[eyes] for record in graded], LIMITS[eyes], seed) for eyes in EYES}
+    told = {
+        eyes: figures([record[eyes] for record in graded], LIMITS[eyes], seed)
+        | base_accused([record[eyes] for record in others], LIMITS[eyes], seed)
+        for eyes in EYES
+    }
     failures = {
         str(identity): failures_of(
             identity, base=base, pack=pack, folder=folder, seed=seed, emit=emit

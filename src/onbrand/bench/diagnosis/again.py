@@ -1,6 +1,8 @@
 """What chance does to generated pictures: the base draws the same prompts again, with other seeds.
 
-No stage is to be accused of what the untouched base does to itself.
+No stage is to be accused of what the untouched base does to itself: for pose, oily, background and
+drift no limit lies below it. Shapes and memorised are read against the real pictures, and have no
+such floor: of shapes the base's own sets may be accused, too.
 """
 
 from __future__ import annotations

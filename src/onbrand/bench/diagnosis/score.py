@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,12 @@ from onbrand.bench.diagnosis.plant import FAULTY, SEVERITIES
 from onbrand.bench.record import Result, mean_metric, metric
 from onbrand.judging import bootstrap
 
-__all__ = ["auc", "calibrated", "figures"]
+__all__ = ["auc", "base_accused", "calibrated", "figures"]
 
 Floats = NDArray[np.float64]
 Record = Mapping[str, Any]
 
 AUC_BAR = 0.9
-AGAINST_REAL = ("shapes", "memorised")
 CLEAR = 2  # severity from which a fault should be named
 
 
@@ -28,13 +28,17 @@ def auc(positive: Sequence[float] | Floats, negative: Sequence[float] | Floats) 
     ours, theirs = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
     if not len(ours) or not len(theirs):
         return float("nan")
-    gaps = ours[:, None] - theirs[None]
-    return float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
+    ours = ours[:, None]
+    return float((ours > theirs).mean() + 0.5 * (ours == theirs).mean())
 
 
 def _excess(told: Mapping[str, float], fault: str) -> float:
-    """What cannot be told is no alarm."""
-    return float(told.get(fault, 0.0))
+    """What cannot be told is no alarm at any limit: a clean set's excess may lie below 0."""
+    return float(told.get(fault, -math.inf))
+
+
+def _named(told: Mapping[str, float], limits: Mapping[str, float]) -> set[str]:
+    return {fault for fault in FAULTY if _excess(told, fault) > limits[fault]}
 
 
 def _auc_of_rows(rows: Floats) -> float:
@@ -92,10 +96,6 @@ def figures(records: Sequence[Record], limits: Mapping[str, float], seed: int) -
 def _naming(records: Sequence[Record], limits: Mapping[str, float], seed: int) -> dict[str, Result]:
     """At the shipped limits: planted faults that are named from severity 2 on, clean sets that are
     accused, and planted sets of which something else is said, too."""
-
-    def named(told: Mapping[str, float]) -> set[str]:
-        return {fault for fault in FAULTY if _excess(told, fault) > limits[fault]}
-
     found: dict[str, Result] = {}
     others: list[float] = []
     other_groups: list[int] = []
@@ -104,19 +104,41 @@ def _naming(records: Sequence[Record], limits: Mapping[str, float], seed: int) -
         for number, record in enumerate(records):
             for severity in SEVERITIES:
                 for told in record["planted"][fault][str(severity)]:
-                    others.append(float(bool(named(told) - {fault})))
+                    others.append(float(bool(_named(told, limits) - {fault})))
                     other_groups.append(number)
                     if severity >= CLEAR:
-                        hits.append(float(fault in named(told)))
+                        hits.append(float(fault in _named(told, limits)))
                         groups.append(number)
         found[f"named_{fault}_fraction"] = mean_metric(hits, groups=groups, seed=seed)
-    alarms = [float(bool(named(told))) for record in records for told in record["clean"]]
-    groups = [number for number, record in enumerate(records) for _ in record["clean"]]
-    found["clean_accused_fraction"] = mean_metric(alarms, groups=groups, better="lower", seed=seed)
+    found["clean_accused_fraction"] = _accused([r["clean"] for r in records], limits, seed)
     found["also_named_fraction"] = mean_metric(
         others, groups=other_groups, better="lower", seed=seed
     )
     return found
+
+
+def _accused(
+    sets: Sequence[Sequence[Mapping[str, float]]], limits: Mapping[str, float], seed: int
+) -> Result:
+    """The share of sets, by character, of which anything is said."""
+    alarms = [float(bool(_named(told, limits))) for some in sets for told in some]
+    groups = [number for number, some in enumerate(sets) for _ in some]
+    return mean_metric(alarms, groups=groups, better="lower", seed=seed)
+
+
+def base_accused(
+    records: Sequence[Record], limits: Mapping[str, float], seed: int
+) -> dict[str, Result]:
+    """The share of the untouched base's own sets ("again": two, each against the other) of which
+    anything is said. What the other seems to have memorised is chance, as in `findings`."""
+    sets = [
+        [
+            {**own, "memorised": own["memorised"] - other["memorised"]}
+            for own, other in zip(again, again[::-1], strict=True)
+        ]
+        for again in (record["again"] for record in records)
+    ]
+    return {"base_accused_fraction": _accused(sets, limits, seed)}
 
 
 def calibrated(records: Sequence[Record]) -> dict[str, float]:
@@ -125,9 +147,12 @@ def calibrated(records: Sequence[Record]) -> dict[str, float]:
 
     Drawings vary less than generated pictures do. So no limit lies below the largest excess of a
     set that the untouched base drew over another of its own, of other seeds ("again"): that is
-    chance. What is read against the real pictures alone (shapes, memorised) has no such floor."""
+    chance. What is read against the real pictures alone (shapes) has no such floor. Memorised is
+    not calibrated: its limit is a definition. A fault that cannot be told of any set has none."""
     limits = {}
     for fault in FAULTY:
+        if fault == "memorised":
+            continue
         faulty = np.array(
             [
                 _excess(told, fault)
@@ -136,7 +161,10 @@ def calibrated(records: Sequence[Record]) -> dict[str, float]:
             ]
         )
         clean = np.array([_excess(told, fault) for record in records for told in record["clean"]])
-        edges = np.unique(np.concatenate([faulty, clean]))
+        both = np.concatenate([faulty, clean])
+        edges = np.unique(both[np.isfinite(both)])
+        if not len(edges):
+            continue
         middles = (edges[1:] + edges[:-1]) / 2 if len(edges) > 1 else edges
         youden = np.array([(faulty > m).mean() - (clean > m).mean() for m in middles])
         best = middles[youden >= youden.max() - 1e-9]
@@ -144,7 +172,7 @@ def calibrated(records: Sequence[Record]) -> dict[str, float]:
             _excess(told, fault)
             for record in records
             for told in record.get("again", ())
-            if fault not in AGAINST_REAL
+            if fault != "shapes"
         ]
         limits[fault] = max([float((best.min() + best.max()) / 2), *chance])
     return limits

@@ -1,7 +1,7 @@
 """How well a pack's eyes see: on drawings of reserved subjects, and on the real pictures.
 
 Each role is measured if the pack has it, its evaluation twin beside it as a baseline: what a twin
-cannot tell, it cannot judge. Finished parts are kept under `work`.
+cannot tell, it cannot judge. Finished parts are kept under `work`, by code and weights.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from onbrand.bench.eyes.folders import FOLDERS, fingerprint
 from onbrand.bench.eyes.look import Look
 from onbrand.bench.eyes.parts import PARTS, Both, Figures
-from onbrand.bench.probe import kept
+from onbrand.bench.probe import kept, parts_folder
 from onbrand.bench.record import Result, result
 from onbrand.events import Advanced, Finished, Listener, Started, silent
-from onbrand.files import fingerprint_bytes, write_json_atomic
+from onbrand.files import write_json_atomic
 from onbrand.models.layout import fingerprint_folders
 
 __all__ = ["run_eyes"]
@@ -47,7 +47,7 @@ def run_eyes(
     look = Look(pack, 12 if quick else 300, seed, data, emit)
     weights = fingerprint_folders(sorted(pack.roles.values()))
     there = [f"{name} {fingerprint(data / name)}" for name in FOLDERS]
-    folder = work / fingerprint_bytes(f"{weights} {seed} {quick} {there}".encode())
+    folder = parts_folder(work, weights, seed, quick, there)
     emit(Started("eyes", len(PARTS), "parts"))
     look.tell_missing()  # here, since finished parts tell nothing
     ours: Figures = {}

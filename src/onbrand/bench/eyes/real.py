@@ -1,4 +1,5 @@
-"""What the eyes see in real pictures that they never learned from: a mascot, photographs, emoji."""
+"""What the eyes see in real pictures that they never learned from: a mascot, photographs, emoji
+(whose things they learned in other styles)."""
 
 from __future__ import annotations
 

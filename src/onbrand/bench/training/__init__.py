@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from onbrand.artifacts.origin import source_fingerprint
 from onbrand.bench.compare import read_result
-from onbrand.bench.probe import kept
+from onbrand.bench.probe import kept, parts_folder
 from onbrand.bench.record import Result, result
 from onbrand.bench.training.follow import measure_follow
 from onbrand.bench.training.kills import measure_kills, new_brand
 from onbrand.bench.training.speed import measure_speed
 from onbrand.errors import InputError
 from onbrand.events import Listener, silent
-from onbrand.files import fingerprint_bytes, write_json_atomic
+from onbrand.files import write_json_atomic
 
 __all__ = ["PARTS", "run_training"]
 
@@ -51,8 +50,7 @@ def run_training(
     began = time.monotonic()
     stored = read_result(json_path) if json_path is not None and json_path.exists() else {}
     pack = open_pack(base)
-    told = f"{pack.fingerprint} {source_fingerprint()} {seed} {quick}"
-    folder = work / fingerprint_bytes(told.encode())
+    folder = parts_folder(work, pack.fingerprint, seed, quick)
     found: Result = {"metrics": {}}
     baselines: Result = {}
     if "kills" in parts:
@@ -93,14 +91,22 @@ def run_training(
 def with_stored(made: Result, stored: Result) -> Result:
     """A result with what a stored one has beyond it: parts may be measured on different days.
 
-    `measured_at` names the commit of every figure that another one measured. Figures of another
-    pack, seed or a quick run are of something else: nothing of them stays.
+    `measured_at` names the commit and `measured_on` the processor of every figure that stays.
+    Figures of another pack, seed or a quick run are of something else: nothing of them stays.
     """
     if any(stored.get(name) != made[name] for name in ("pack", "seed", "quick")):
         return made
     old = {name: m for name, m in stored["metrics"].items() if name not in made["metrics"]}
+    processor = stored["machine"]["processor"]
     at = {name: stored.get("measured_at", {}).get(name, stored["commit"]) for name in old}
+    on = {name: stored.get("measured_on", {}).get(name, processor) for name in old}
     facts = {name: fact for name, fact in stored.items() if name not in made}
     beside = {**stored.get("baselines", {}), **made.get("baselines", {})}
-    metrics = {**old, **made["metrics"]}
-    return {**made, **facts, "metrics": metrics, "baselines": beside, "measured_at": at}
+    return {
+        **made,
+        **facts,
+        "metrics": {**old, **made["metrics"]},
+        "baselines": beside,
+        "measured_at": at,
+        "measured_on": on,
+    }

@@ -26,7 +26,16 @@ from onbrand.errors import TrainingError
 from onbrand.events import Advanced, Finished, Listener, Started, silent
 from onbrand.files import fingerprint_bytes, fingerprint_file, write_text_atomic
 
-__all__ = ["RECIPE", "Moment", "kill_and_go_on", "measure_kills", "moments", "new_brand", "outcome"]
+__all__ = [
+    "RECIPE",
+    "Moment",
+    "kill",
+    "kill_and_go_on",
+    "measure_kills",
+    "moments",
+    "new_brand",
+    "outcome",
+]
 
 RECIPE = """\
 base = "{base}"
@@ -78,13 +87,24 @@ class Moment:
 
     def has_come(self, model: Path) -> bool:
         """Whether the folder shows the mark, or a later step of its stage."""
-        stage, _, step = self.mark.partition(" step ")
+        step = self.mark.partition(" step ")[2]
         if not step:
             return (model / self.mark).exists() or self._too_late(model)
         try:
-            return (model / "stages" / stage / "log.jsonl").read_bytes().count(b"\n") >= int(step)
+            return self._log(model).read_bytes().count(b"\n") >= int(step)
         except OSError:
             return False
+
+    def log_state(self, model: Path) -> tuple[int, ...]:
+        """Changes whenever the log of a step's stage is written: a killed run left its own."""
+        try:
+            told = self._log(model).stat()
+        except OSError:
+            return ()
+        return told.st_ino, told.st_mtime_ns, told.st_size
+
+    def _log(self, model: Path) -> Path:
+        return model / "stages" / self.mark.partition(" step ")[0] / "log.jsonl"
 
     def _too_late(self, model: Path) -> bool:
         """A file that came and went between two looks: the stage's end is taken instead."""
@@ -136,19 +156,26 @@ def _finish(brand: Path) -> None:
 def kill_and_go_on(brand: Path, kills: list[Moment]) -> tuple[str, int]:
     """Train the brand, killed at these moments, to its end: the outcome, and how many of the kills
     met a run at work (a run may end before its moment comes)."""
-    hits = 0
-    for moment in kills:
-        child = _start(brand)
-        began = time.monotonic()
-        while child.poll() is None and time.monotonic() - began < LONGEST_RUN_S:
-            if moment.has_come(brand / "model"):
-                time.sleep(moment.delay_s)
-                child.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.0005)
-        hits += child.wait() == -signal.SIGKILL
+    hits = sum(kill(brand, moment) for moment in kills)
     _finish(brand)
     return outcome(brand / "model"), hits
+
+
+def kill(brand: Path, moment: Moment) -> bool:
+    """Train the brand until that moment; whether it was killed. A step counts once this very
+    process has written its stage's log: one that still loads is not at work."""
+    model = brand / "model"
+    is_step, left = " step " in moment.mark, moment.log_state(model)
+    child = _start(brand)
+    began = time.monotonic()
+    while child.poll() is None and time.monotonic() - began < LONGEST_RUN_S:
+        at_work = not is_step or moment.log_state(model) != left
+        if at_work and moment.has_come(model):
+            time.sleep(moment.delay_s)
+            child.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.0005)
+    return child.wait() == -signal.SIGKILL
 
 
 def measure_kills(
