@@ -33,7 +33,7 @@ from pydantic import (
 )
 
 from onbrand.errors import BriefError
-from onbrand.files import write_text_atomic
+from onbrand.files import is_utf8, write_text_atomic
 from onbrand.toml import explain, read_toml
 
 __all__ = ["Brief", "Objective", "slug"]
@@ -44,6 +44,10 @@ FILE_NAME = "brief.toml"
 SLOT = "{subject}"
 LONGEST_LIST = 84  # characters on a line of brief.toml
 LONGEST_TRIGGER = 60  # characters
+_SPOKEN_WITH_Y_OR_W = re.compile(
+    r"uni(?![dmn])|us[aeu]|ut[eio]|eu|ewe|one\b|once\b|ukulele|ufo", re.IGNORECASE
+)
+_SILENT_H = re.compile(r"hour|hono|honest|heir", re.IGNORECASE)
 
 _HEAD = """\
 # The brief: what the brand's subject is. Edit this file; `onbrand train` reads it anew.
@@ -114,16 +118,30 @@ class Brief(BaseModel):
             return given
         filled = dict(given)
         name, subject = str(filled.get("name") or ""), str(filled.get("subject") or "")
-        if not filled.get("trigger"):
+        if _is_left_out(filled.get("trigger")):
             filled["trigger"] = _default_trigger(name, subject)
-        if not filled.get("description") and subject:
+        if _is_left_out(filled.get("description")) and subject:
             filled["description"] = _with_article(_bare(subject))
         return filled
+
+    @field_validator("*")
+    @classmethod
+    def _no_halves_of_characters(cls, given: str | list[str]) -> str | list[str]:
+        if not is_utf8("".join(given)):
+            raise ValueError("is no text in UTF-8: write it anew")
+        return given
 
     @field_validator("name", "description", "trigger", "licence")
     @classmethod
     def _one_line(cls, text: str) -> str:
         return " ".join(text.split())
+
+    @field_validator("name")
+    @classmethod
+    def _says_something(cls, name: str) -> str:
+        if not name:
+            raise ValueError("is empty")
+        return name
 
     @field_validator("subject")
     @classmethod
@@ -147,6 +165,13 @@ class Brief(BaseModel):
                 f"is {len(word)} letters long and would fill the prompt: at most {LONGEST_TRIGGER}"
             )
         return word
+
+    @field_validator("subject", "description")
+    @classmethod
+    def _no_slot(cls, text: str) -> str:
+        if re.search(r"[{}]", text):
+            raise ValueError("should be plain words, without braces")
+        return text
 
     @field_validator("palette")
     @classmethod
@@ -198,15 +223,19 @@ class Brief(BaseModel):
         them: "a blue cat, a happy one waving"."""
         if self._cut(text) is None:
             text = _phrase_pattern(self.subject).sub("one", text)
-        return self._say(text, description, beside=description, aside="," in description)
+        aside = "," in description
+        return self._say(text, description, beside=description, aside=aside, again=description)
 
     def validation_prompts(self, num: int, captions: Sequence[str] = ()) -> list[str]:
         """The first `num` texts of `prompts`, which gates and sweeps look at; the held-out
         pictures' captions stand in for a brief without prompts."""
         return list((self.prompts or captions)[:num]) or ["on a plain background"]
 
-    def _say(self, text: str, who: str, *, beside: str, aside: bool) -> str:
-        """`who` in the place where the text speaks of the subject, or before it.
+    def _say(
+        self, text: str, who: str, *, beside: str, aside: bool, again: str | None = None
+    ) -> str:
+        """`who` in the place where the text speaks of the subject, or before it; `again` where it
+        has {subject} once more (None: the subject's words).
 
         `beside` goes before a text that has the subject's words with others among them ("a happy
         fox mascot"), which must not be lost.
@@ -219,6 +248,8 @@ class Brief(BaseModel):
                 return f"{beside}, {text}" if beside else text
             return f"{who}, {text.lstrip(' ,')}" if text.strip(" ,") else who
         before, after = cut
+        again = again or f"the {self.subject}"
+        after = re.sub(re.escape(SLOT), lambda _: again, after, flags=re.IGNORECASE)
         joint = ", " if aside and re.match(r"\s*\w", after) else ""
         return f"{before}{who}{joint}{after.lstrip() if joint else after}".strip()
 
@@ -232,9 +263,9 @@ class Brief(BaseModel):
         article = r"(?:\b(?:an?|the|one)\s+)"
         for pattern in (
             re.escape(SLOT),
-            rf"{article}?\b{trigger}\b(?:,?\s+{article}?{subject}\b)?",
-            rf"{article}{subject}\b",
-            rf"^{subject}\b",
+            rf"{article}?(?<!\w){trigger}(?!\w)(?:,?\s+{article}?{subject}(?!\w))?",
+            rf"{article}{subject}(?!\w)",
+            rf"^{subject}(?!\w)",
         ):
             match = re.search(pattern, text, re.IGNORECASE)
             if match:
@@ -288,6 +319,11 @@ class Brief(BaseModel):
         return tomlkit.dumps(document)
 
 
+def _is_left_out(given: object) -> bool:
+    """Whether a field has no words, and its default stands for it; another type is a mistake."""
+    return given is None or (isinstance(given, str) and not given.strip())
+
+
 def _default_trigger(name: str, subject: str) -> str:
     """The name's slug; without its vowels, or marked, when the subject already has that word."""
     word = slug(name)
@@ -302,7 +338,8 @@ def _bare(phrase: str) -> str:
 
 
 def _with_article(phrase: str) -> str:
-    return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
+    by_letter = phrase[:1].lower() in tuple("aeiou") and not _SPOKEN_WITH_Y_OR_W.match(phrase)
+    return f"{'an' if by_letter or _SILENT_H.match(phrase) else 'a'} {phrase}"
 
 
 def _loosely(phrase: str) -> str:
@@ -310,7 +347,8 @@ def _loosely(phrase: str) -> str:
 
 
 def _phrase_pattern(phrase: str) -> re.Pattern[str]:
-    return re.compile(rf"\b{_loosely(phrase)}\b", re.IGNORECASE)
+    # not \b, which beside anything but letters asks for a letter there
+    return re.compile(rf"(?<!\w){_loosely(phrase)}(?!\w)", re.IGNORECASE)
 
 
 def _hex_colour(text: str) -> str:

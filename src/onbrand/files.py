@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,13 @@ from onbrand.errors import StorageError
 
 __all__ = [
     "HEX_DIGITS",
+    "LONGEST_NAME_BYTES",
+    "cut_name",
     "fingerprint_bytes",
     "fingerprint_file",
+    "is_utf8",
     "make_folder",
+    "readable",
     "storage_errors",
     "write_bytes_atomic",
     "write_json_atomic",
@@ -29,6 +34,10 @@ __all__ = [
 ]
 
 HEX_DIGITS = 16
+LONGEST_NAME_BYTES = 200
+"""Of a file's name, without what is added to it: file systems take 255."""
+
+_HALVES = re.compile("[\ud800-\udfff]")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -41,6 +50,22 @@ def fingerprint_file(path: Path) -> str:
     """The first 16 hex digits of the SHA-256 of a file's bytes. Raises OSError."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:HEX_DIGITS]
+
+
+def is_utf8(text: str) -> bool:
+    """Whether the text can be written as UTF-8. Halves of characters cannot, which JSON may hold,
+    and which bytes of another encoding become on a command line."""
+    return not _HALVES.search(text)
+
+
+def readable(name: str) -> str:
+    """A file's name as text: what is no UTF-8 in it becomes the sign for that."""
+    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", name)
+
+
+def cut_name(name: str) -> str:
+    """A file's name, cut to `LONGEST_NAME_BYTES`; what is no UTF-8 in it is left out."""
+    return name.encode(errors="ignore")[:LONGEST_NAME_BYTES].decode(errors="ignore")
 
 
 @contextmanager
@@ -75,7 +100,7 @@ def write_bytes_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
     path = Path(path)
     make_folder(path.parent)
     with storage_errors(path):
-        fresh = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.tmp")
+        fresh = path.with_name(f".{cut_name(path.name)}.{secrets.token_hex(4)}.tmp")
         try:
             with open(fresh, "xb") as file:
                 file.write(data)

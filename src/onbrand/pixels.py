@@ -195,6 +195,8 @@ def _check_header(path: Path, image: Image.Image, max_px: int) -> None:
     if image.width * image.height > max_px:
         raise _too_large(path, image.width * image.height, max_px, image.size)
     num_frames = 1 if image.format in ("MPO", "JPEG") else getattr(image, "n_frames", 1)
+    if num_frames > 1 and image.format == "TIFF":
+        raise PictureError(f"{path} has {num_frames} pages: save the page you want by itself")
     if num_frames > 1:
         raise PictureError(
             f"{path} is animated ({num_frames} frames): save the frame you want as a still picture"
@@ -258,11 +260,15 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit; values that fit in 8 bits already are kept."""
+    """16-bit grey as 8-bit, with alpha where one of its shades is transparent; values that fit in
+    8 bits already are kept."""
     deep = np.asarray(image).astype(np.int64)
-    if deep.max(initial=0) > 255 or image.mode != "I":
-        deep = np.clip(np.rint(deep / 257), 0, 255)
-    return Image.fromarray(np.clip(deep, 0, 255).astype(np.uint8))
+    shades = np.rint(deep / 257) if deep.max(initial=0) > 255 else deep
+    grey = Image.fromarray(np.clip(shades, 0, 255).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if clear is not None:
+        grey.putalpha(Image.fromarray(np.where(deep == clear, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _border_colour(image: Image.Image) -> tuple[int, int, int]:

@@ -78,6 +78,7 @@ def _shortened(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     width_px: float,
 ) -> str:
+    text = " ".join(text.split())  # a line break has no length
     while len(text) > 2 and pen.textlength(text, font=font) > width_px:
         text = text[:-2].rstrip() + "…"
     return text

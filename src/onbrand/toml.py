@@ -38,6 +38,8 @@ def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise error(f"{path} is no valid TOML: {fault}") from fault
+    except RecursionError:
+        raise error(f"{path} is no valid TOML: its brackets are nested too deep") from None
 
 
 def explain(fault: ValidationError, model: type[BaseModel]) -> str:

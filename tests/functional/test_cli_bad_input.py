@@ -111,6 +111,19 @@ def test_a_changed_weight_file(brand: Path, capsys: pytest.CaptureFixture) -> No
     assert "train again" in said
 
 
+def test_words_that_are_no_text(brand: Path, capsys: pytest.CaptureFixture) -> None:
+    """Bytes of another encoding on the command line are refused before a folder is made."""
+    assert run("generate", "waving", "--negative", "caf\udce9", "--brand", brand) == 2
+    assert "is no text in UTF-8" in refused(capsys)
+    assert not (brand / "generated").exists()
+
+
+def test_a_brand_that_cannot_be_looked_at(capsys: pytest.CaptureFixture) -> None:
+    """A name that no folder can have is a wrong call, and no fault of onbrand's own."""
+    assert run("generate", "waving", "--brand", "k" * 300) == 2
+    assert "cannot look into" in refused(capsys)
+
+
 def test_a_result_of_another_bench_is_refused_before_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

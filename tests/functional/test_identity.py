@@ -131,6 +131,18 @@ def test_replacing_an_identity_is_told(base: Path, photos: Path, tmp_path: Path)
     assert told == [f"replaces the identity in {tmp_path / 'k'}, of 2 pictures"]
 
 
+def test_a_picture_counts_once(base: Path, photos: Path, tmp_path: Path) -> None:
+    """The same file under another name is skipped, and does not weigh twice in the mean."""
+    first = sorted(photos.iterdir())[0]
+    shutil.copy(first, tmp_path / "again.png")
+    told: list[Event] = []
+    made = ob.make_identity(
+        tmp_path / "out", [first, tmp_path / "again.png"], base=str(base), emit=told.append
+    )
+    assert len(made.pictures) == 1
+    assert any(isinstance(e, Skipped) and "is the same picture as" in e.reason for e in told)
+
+
 def test_comparing_needs_one_encoder(identity: ob.Identity, photos: Path, tmp_path: Path) -> None:
     """An identity equals itself; one of another encoder is refused with both names."""
     assert ob.compare_identities(identity, identity).whole == pytest.approx(1, abs=1e-5)

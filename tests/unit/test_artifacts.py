@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,3 +183,54 @@ def test_a_folder_that_is_something_else_is_told(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("[1]")
     with pytest.raises(ArtifactError, match="no report"):
         Judgement.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"coverage": "abc"},
+        {"assets": {}},
+        {"skipped": ["a.png"]},
+        {"assets": None},
+    ],
+)
+def test_a_damaged_dataset_is_told(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Fields of another kind, an empty table for the empty list included."""
+    dataset = tiny_dataset(tmp_path)
+    dataset.save()
+    spoil(tmp_path / "manifest.json", change)
+    with pytest.raises(ArtifactError, match="damaged dataset"):
+        Dataset.load(tmp_path)
+
+
+@pytest.mark.parametrize("metrics", [None, "x", {"identity": "x"}])
+def test_a_damaged_brand_model_is_told(tmp_path: Path, metrics: object) -> None:
+    """A stage's figures that are none."""
+    a_model(tmp_path).save()
+    manifest = tmp_path / "manifest.json"
+    stages = json.loads(manifest.read_text())["stages"]
+    spoil(manifest, {"stages": [{**stages[0], "metrics": metrics}]})
+    with pytest.raises(ArtifactError, match="damaged brand model"):
+        BrandModel.load(tmp_path)
+
+
+def test_damaged_pictures_and_reports_are_told(tmp_path: Path) -> None:
+    """Items as a table, an interval of one end, and nesting without end."""
+    Pictures(tmp_path, ()).save()
+    spoil(tmp_path / "manifest.json", {"items": {}})
+    with pytest.raises(ArtifactError, match="damaged set of pictures"):
+        Pictures.load(tmp_path)
+    metric = {"value": 1, "interval": [1], "better": "higher"}
+    arm = {"name": "a", "steps": 1, "metrics": {"x": metric}, "diagnosis": []}
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"stages": [arm], "baselines": {}, "ship": {}}))
+    with pytest.raises(ArtifactError, match="no report"):
+        Judgement.load(report)
+    report.write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match="nested too deep"):
+        Judgement.load(report)
+
+
+def spoil(manifest: Path, change: dict[str, Any]) -> None:
+    """Write these fields over the manifest's."""
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))

@@ -149,3 +149,75 @@ def test_a_brief_that_is_missing_or_no_text(tmp_path: Path) -> None:
 def test_short_colours_are_spelled_out() -> None:
     """#F80 is #ff8800."""
     assert Brief(name="a", subject="fox", palette=["#F80"]).palette == ["#ff8800"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "prompt"),
+    [
+        ({"trigger": "<kuro>"}, "a photo of <kuro> waving", "a photo of <kuro>, a fox, waving"),
+        ({"trigger": "kuro!"}, "kuro! waving", "kuro!, a fox, waving"),
+        ({"subject": "fox (chibi)"}, "a fox (chibi) waving", "kuro, a fox (chibi), waving"),
+        ({}, "{subject} hugs {Subject}", "kuro, a fox, hugs the fox"),
+    ],
+)
+def test_every_way_to_speak_of_the_subject(fields: dict[str, str], text: str, prompt: str) -> None:
+    """Signs in the words do not hide them, and {subject} may stand twice."""
+    assert Brief(**{"name": "Kuro", "subject": "fox", **fields}).prompt(text) == prompt
+
+
+def test_somebody_else_may_stand_twice() -> None:
+    """In both places it is they, and never the brand's subject."""
+    brief = Brief(name="Kuro", subject="fox")
+    assert brief.other_prompt("{subject} hugs {subject}", "a cat") == "a cat hugs a cat"
+
+
+@pytest.mark.parametrize(
+    ("subject", "told"),
+    [
+        ("unicorn mascot", "a unicorn mascot"),
+        ("unimpressed owl", "an unimpressed owl"),
+        ("one-eyed cat", "a one-eyed cat"),
+        ("used car", "a used car"),
+        ("European hare", "a European hare"),
+        ("ukulele", "a ukulele"),
+        ("hourglass", "an hourglass"),
+        ("honest fox", "an honest fox"),
+        ("umbrella", "an umbrella"),
+        ("horse", "a horse"),
+    ],
+)
+def test_articles_go_by_sound(subject: str, told: str) -> None:
+    """What begins as "you" or "won" takes "a", a silent h "an"."""
+    assert Brief(name="Kuro", subject=subject).class_prompt("") == told
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"name": "   ", "trigger": "kuro"}, "name = '   ': is empty"),
+        ({"trigger": False}, "trigger = False: should be a valid string"),
+        ({"trigger": []}, "trigger = \\[\\]: should be a valid string"),
+        ({"description": 0}, "description = 0: should be a valid string"),
+        ({"description": "a {subject} in red"}, "plain words, without braces"),
+        ({"subject": "{subject}"}, "plain words, without braces"),
+        ({"subject": "fox\udce9"}, "is no text in UTF-8"),
+        ({"prompts": ["waving", "\ud83d"]}, "is no text in UTF-8"),
+    ],
+)
+def test_wrong_words_are_refused(fields: dict[str, object], says: str) -> None:
+    """Nothing is taken for left out that is of another kind, or no text."""
+    with pytest.raises(BriefError, match=says):
+        Brief.parse({"name": "Kuro", "subject": "fox", **fields})
+
+
+def test_words_that_are_blank_are_left_out() -> None:
+    """An empty trigger or description in a file means its default."""
+    brief = Brief.parse({"name": "Kuro", "subject": "fox", "trigger": " ", "description": ""})
+    assert (brief.trigger, brief.description) == ("kuro", "a fox")
+
+
+def test_brackets_without_end_are_no_toml(tmp_path: Path) -> None:
+    """Nesting that no reader follows is one line, too."""
+    (tmp_path / "brief.toml").write_text("a = " + "[" * 5000)
+    with pytest.raises(BriefError, match="nested too deep"):
+        Brief.load(tmp_path)

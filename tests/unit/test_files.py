@@ -14,6 +14,7 @@ import pytest
 
 from onbrand.errors import StorageError
 from onbrand.files import (
+    cut_name,
     fingerprint_bytes,
     fingerprint_file,
     storage_errors,
@@ -74,3 +75,16 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     write_json_atomic(tmp_path / "a.json", {"x": Path("b/c")})
     assert '"b/c"' in (tmp_path / "a.json").read_text()
+
+
+def test_a_long_name_of_wide_letters_can_be_written(tmp_path: Path) -> None:
+    """The temporary file's name is cut by its bytes, of which an emoji has four."""
+    file = tmp_path / ("\N{FOX FACE}" * 62 + ".txt")
+    write_bytes_atomic(file, b"x")
+    assert file.read_bytes() == b"x"
+
+
+def test_names_are_cut_between_letters() -> None:
+    """At 200 bytes, and what is no UTF-8 is left out."""
+    assert cut_name("\N{FOX FACE}" * 60 + "a") == "\N{FOX FACE}" * 50
+    assert cut_name("caf\udce9.png") == "caf.png"

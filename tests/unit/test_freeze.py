@@ -13,7 +13,9 @@ from onbrand import pixels
 from onbrand.artifacts import Dataset
 from onbrand.brief import Brief
 from onbrand.curation import curate
-from onbrand.curation.freeze import gets_bars, is_near, look_of, split_of
+from onbrand.curation.freeze import gets_bars
+from onbrand.curation.looks import is_near, look_of
+from onbrand.curation.split import split_of
 from onbrand.errors import DatasetError
 from onbrand.events import Event, Skipped, Warned
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from onbrand.curation.ingest import find, natural, nothing_usable, read_found
+from onbrand.artifacts import Skip
+from onbrand.curation.ingest import find, natural, nothing_usable, read_found, sift
 from onbrand.errors import DatasetError, PictureError
+from onbrand.events import silent
 
 
 def draw(*files: Path) -> None:
@@ -111,6 +114,62 @@ def test_metadata_that_says_nothing_is_told(
     assert says in remark
 
 
+def test_endings_in_capitals_are_read(tmp_path: Path) -> None:
+    """01.TXT, 02.Caption and metadata.CSV are captions, as on systems where they are the same."""
+    draw(*(tmp_path / f"{n}.png" for n in "abc"))
+    (tmp_path / "a.TXT").write_text("kuro waving")
+    (tmp_path / "b.Caption").write_text("kuro sitting")
+    (tmp_path / "metadata.CSV").write_text("file_name,text\nc.png,kuro sleeping\n")
+    assert list(captions(tmp_path).values()) == ["kuro waving", "kuro sitting", "kuro sleeping"]
+    (alone,) = find([tmp_path / "a.png"]).pictures
+    assert alone.caption == "kuro waving"
+
+
+def test_line_ends_of_unicode_stay_in_json(tmp_path: Path) -> None:
+    """U+2028 and U+0085 may stand in a JSON text, and end no line."""
+    draw(tmp_path / "a.png")
+    row = '{"file_name": "a.png", "text": "kuro\u2028waves\u0085twice"}\r\n'
+    (tmp_path / "metadata.jsonl").write_text(row, encoding="utf-8", newline="")
+    assert captions(tmp_path) == {"a.png": "kuro waves twice"}
+    assert find([tmp_path]).remarks == []
+
+
+def test_two_metadata_files_are_read_together(tmp_path: Path) -> None:
+    """metadata.jsonl wins where it says something; metadata.csv speaks of the rest."""
+    draw(*(tmp_path / f"{n}.png" for n in "abc"))
+    rows = [{"file_name": "a.png", "text": "kuro waving"}, {"file_name": "b.png", "note": "x"}]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "metadata.csv").write_text(
+        "file_name,text\na.png,other\nb.png,kuro sitting\nc.png,kuro sleeping\n"
+    )
+    assert list(captions(tmp_path).values()) == ["kuro waving", "kuro sitting", "kuro sleeping"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[" * 100_000, "no valid JSON"),
+        ('{"file_name": "a.png", "text": "a \\ud83d fox"}', "half a character"),
+        ('{"file_name": "\\ud83d.png", "text": "a fox"}', "half a character"),
+    ],
+)
+def test_metadata_that_is_no_text_is_told(tmp_path: Path, text: str, says: str) -> None:
+    """Nesting without end, and halves of characters, which cannot be written down again."""
+    draw(tmp_path / "a.png")
+    (tmp_path / "metadata.jsonl").write_text(text)
+    (remark,) = find([tmp_path]).remarks
+    assert says in remark
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """Bytes of another encoding in a file's name are shown by the sign for that."""
+    draw(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    (tmp_path / os.fsdecode(b"caf\xe9.heic")).touch()
+    finding = find([tmp_path])
+    assert [found.name for found in finding.pictures] == ["caf\N{REPLACEMENT CHARACTER}.png"]
+    assert [skip.path for skip in finding.skipped] == ["caf\N{REPLACEMENT CHARACTER}.heic"]
+
+
 def test_kohya_folders(tmp_path: Path) -> None:
     """10_kuro fox/ gives its words to pictures without a caption; its repeats are remarked on."""
     draw(tmp_path / "10_kuro fox" / "a.png", tmp_path / "10_kuro fox" / "b.png")
@@ -120,6 +179,18 @@ def test_kohya_folders(tmp_path: Path) -> None:
         "10_kuro fox/b.png": "kuro fox running",
     }
     assert any("repeats" in remark for remark in find([tmp_path]).remarks)
+
+
+def test_the_words_of_a_folder_are_told(tmp_path: Path) -> None:
+    """How many pictures they caption; a year, a leading zero and none at all are no repeats."""
+    draw(tmp_path / "1_kuro fox" / "a.png", tmp_path / "1_kuro fox" / "b.png")
+    draw(*(tmp_path / f"{name}" / "c.png" for name in ("2024_launch", "01_approved", "0_old")))
+    assert {name for name, words in captions(tmp_path).items() if words} == {
+        "1_kuro fox/a.png",
+        "1_kuro fox/b.png",
+    }
+    (remark,) = find([tmp_path]).remarks
+    assert "its words are the caption of 2 pictures" in remark
 
 
 def test_captions_that_cannot_be_used_are_told(tmp_path: Path) -> None:
@@ -200,6 +271,51 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     (tmp_path / "loop").symlink_to(tmp_path)
     assert len(find([tmp_path]).pictures) == 1
+
+
+def test_linked_folders_are_walked(tmp_path: Path) -> None:
+    """A link to a folder elsewhere is walked once, whatever links lead to it."""
+    draw(tmp_path / "in" / "a.png", tmp_path / "elsewhere" / "b.png")
+    for name in ("more", "same"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "elsewhere")
+    assert [found.name for found in find([tmp_path / "in"]).pictures] == ["a.png", "more/b.png"]
+
+
+def test_a_folder_that_cannot_be_opened_is_a_skip(tmp_path: Path) -> None:
+    """It is listed with the reason: here one whose path is longer than any that can be opened."""
+    draw(tmp_path / "a.png")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=folder)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    finding = find([tmp_path])
+    assert [found.name for found in finding.pictures] == ["a.png"]
+    (skip,) = finding.skipped
+    assert "cannot be opened" in skip.reason
+
+
+def test_a_place_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    """A name longer than any file's can be, with or without a pattern, is one line."""
+    for name in ("a" * 300, "a" * 300 + "*"):
+        with pytest.raises(DatasetError):
+            find([tmp_path / name])
+
+
+def test_copies_leave_their_names_and_captions(tmp_path: Path) -> None:
+    """The first of two equal pictures is found by both names, and has the caption of either."""
+    draw(tmp_path / "a.png")
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.png").write_bytes((tmp_path / "a.png").read_bytes())
+        (tmp_path / f"{name}.txt").write_text(f"kuro {name}")
+    skipped: list[Skip] = []
+    finding = find([tmp_path])
+    usable = list(sift(finding, skipped, lookalike_keys={}, task="reading", emit=silent))
+    ((found, _, _),) = usable
+    assert (found.name, found.aliases, found.caption) == ("a.png", ["b.png", "c.png"], "kuro b")
+    assert [skip.path for skip in skipped] == ["b.png", "c.png"]
 
 
 def test_natural_order() -> None:

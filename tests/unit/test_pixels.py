@@ -115,7 +115,7 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
         pixels.read(bomb_png(tmp_path / "large.png", 9000))
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
 def test_animated_files_are_refused(tmp_path: Path, kind: str) -> None:
     """A file of several frames is told with their number: which one is meant is not guessed."""
     file = tmp_path / f"a.{kind.lower()}"
@@ -214,3 +214,27 @@ def test_a_fingerprint_is_of_the_pixels(tmp_path: Path) -> None:
     assert key == pixels.fingerprint(pixels.read(tmp_path / "a.bmp"))
     image.putpixel((0, 0), (1, 2, 3))
     assert pixels.fingerprint(image) != key
+
+
+def test_small_sixteen_bit_values_are_kept(tmp_path: Path) -> None:
+    """A 16-bit file that holds eight bits' shades is no black picture."""
+    ramp = np.tile(np.arange(200, dtype=np.uint16), (16, 1))
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(ramp).save(tmp_path / name)
+        shades = np.asarray(pixels.read(tmp_path / name))[0, :, 0]
+        assert shades.tolist() == list(range(200))
+
+
+def test_a_transparent_sixteen_bit_shade_is_clear(tmp_path: Path) -> None:
+    """A grey PNG names a shade that is not to be seen, in 16 bits, too."""
+    ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (16, 1))
+    Image.fromarray(ramp).save(tmp_path / "a.png", transparency=65535)
+    alpha = pixels.read(tmp_path / "a.png").getchannel("A")
+    assert [alpha.getpixel((x, 4)) for x in (0, 62, 63)] == [255, 255, 0]
+
+
+def test_pages_are_not_called_an_animation(tmp_path: Path) -> None:
+    """A TIFF of two pages is told as that."""
+    noisy().save(tmp_path / "a.tif", save_all=True, append_images=[noisy()])
+    with pytest.raises(PictureError, match="has 2 pages: save the page"):
+        pixels.read(tmp_path / "a.tif")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from onbrand.errors import RecipeError
 from onbrand.recipe import Recipe, recipe_file, recipe_names
@@ -200,3 +202,23 @@ def test_fallbacks_are_read_in_order_and_change_a_stage(tmp_path: Path) -> None:
     assert Recipe.load(path).gate[0].fallback == [first]
     assert recipe.reads("identity")
     assert not recipe.reads("prior_drift")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seed": True},
+        {"lora": {"rank": True}},
+        {"lora": {"alpha": "16"}},
+        {"stage": [{"kind": "detail", "num_steps": "300"}]},
+        {"stage": [{"kind": "detail", "num_steps": 3, "augment": {"flip": "yes"}}]},
+        {"stage": [{"kind": "detail", "num_steps": 3, "losses": {"perceptual": True}}]},
+        {"gate": [{"after": "detail", "metric": "identity", "at_least": True}]},
+    ],
+)
+def test_values_of_another_type_are_refused(wrong: dict[str, Any]) -> None:
+    """A word for a number, or yes for a figure, is a slip; a whole number is a figure, too."""
+    right = {"lora": {"alpha": 16}, "stage": [{"kind": "detail", "num_steps": 3}]}
+    assert isinstance(Recipe.model_validate(right).lora.alpha, float)
+    with pytest.raises(ValidationError, match="should be a valid"):
+        Recipe.model_validate(right | wrong)

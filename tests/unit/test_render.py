@@ -51,3 +51,12 @@ def test_unseen_words_agree_with_their_number(prompt: str, them: str, tiny_pack:
     warn_of_unseen_words(tiny_pack, [prompt], Brief(name="Kuro", subject="fox"), told.append)
     (warning,) = (event.message for event in told if isinstance(event, Warned))
     assert f"the pictures may ignore {them}. " in warning
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(float("nan"), "nan"), (float("-inf"), "−inf"), (2.0, "2"), (1234567.5, "1.23e+06")],
+)
+def test_every_number_can_be_told(value: float, told: str) -> None:
+    """Those that are none, too: a loss may have become so."""
+    assert number(value) == told

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from onbrand.sheet import tiles
+from onbrand.sheet import contact_sheet, tiles
 
 
 def test_tiles_lie_edge_to_edge_in_rows() -> None:
@@ -17,3 +18,11 @@ def test_tiles_lie_edge_to_edge_in_rows() -> None:
     assert page.getpixel((11, 3)) == (255, 255, 255)
     with pytest.raises(ValueError, match="no pictures"):
         tiles([], 3)
+
+
+def test_captions_of_several_lines_are_one() -> None:
+    """A line break in a prompt stops no page after all has been drawn."""
+    picture = Image.new("RGB", (64, 64))
+    broken = contact_sheet([[picture]], ["waving\nhappily"], ["one\ntwo"])
+    whole = contact_sheet([[picture]], ["waving happily"], ["one two"])
+    assert np.array_equal(broken, whole)

@@ -8,14 +8,6 @@ from __future__ import annotations
 
 from onbrand.artifacts.brand_model import BrandModel, StageResult
 from onbrand.artifacts.dataset import Asset, Dataset, Skip
-from onbrand.artifacts.folder import (
-    fingerprint_bytes,
-    fingerprint_file,
-    read_manifest,
-    write_bytes_atomic,
-    write_json_atomic,
-    write_text_atomic,
-)
 from onbrand.artifacts.identity import Identity, IdentityPicture
 from onbrand.artifacts.judgement import Arm, Judgement, Metric, alignment_name
 from onbrand.artifacts.pictures import Picture, Pictures
@@ -34,10 +26,4 @@ __all__ = [
     "Skip",
     "StageResult",
     "alignment_name",
-    "fingerprint_bytes",
-    "fingerprint_file",
-    "read_manifest",
-    "write_bytes_atomic",
-    "write_json_atomic",
-    "write_text_atomic",
 ]

@@ -12,17 +12,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from onbrand.artifacts.folder import (
+    DAMAGED,
     MANIFEST,
-    fingerprint_file,
+    listed,
     not_finite_as_none,
     read_manifest,
     write_manifest,
 )
 from onbrand.brief import Brief
 from onbrand.errors import ArtifactError, InputError, instead
+from onbrand.files import fingerprint_file
 from onbrand.recipe import Recipe
 
 __all__ = ["BrandModel", "StageResult"]
@@ -90,11 +90,11 @@ class BrandModel:
                 base=fields["base"],
                 brief=Brief.model_validate(fields["brief"]),
                 recipe=Recipe.model_validate(fields["recipe"]),
-                stages=[_stage(stage) for stage in fields["stages"]],
+                stages=[_stage(stage) for stage in listed(fields, "stages")],
                 ship=dict(fields["ship"]),
                 parents=dict(fields["parents"]),
             )
-        except (KeyError, TypeError, ValidationError, InputError) as fault:
+        except (*DAMAGED, InputError) as fault:
             said = " ".join(str(fault).split())
             raise ArtifactError(f"{root} is a damaged brand model: {said}; train again") from fault
         changed = [path for stage in model.stages for path in stage.changed_files(model.root)]

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand import pixels
-from onbrand.artifacts.folder import fingerprint_bytes, read_manifest, write_manifest
+from onbrand.artifacts.folder import DAMAGED, listed, read_manifest, write_manifest
 from onbrand.errors import ArtifactError, PictureError
+from onbrand.files import fingerprint_bytes
 
 __all__ = ["Asset", "Dataset", "Skip", "Split"]
 
@@ -69,11 +70,11 @@ class Dataset:
         try:
             return cls(
                 root=Path(root),
-                assets=[Asset(**asset) for asset in fields["assets"]],
-                skipped=[Skip(**skip) for skip in fields["skipped"]],
+                assets=[Asset(**asset) for asset in listed(fields, "assets")],
+                skipped=[Skip(**skip) for skip in listed(fields, "skipped")],
                 coverage=dict(fields["coverage"]),
             )
-        except (KeyError, TypeError) as fault:
+        except DAMAGED as fault:
             raise ArtifactError(
                 f"{root} is a damaged dataset ({fault}): run onbrand train again"
             ) from fault

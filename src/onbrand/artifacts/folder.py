@@ -14,29 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from onbrand.errors import ArtifactError
-from onbrand.files import (
-    fingerprint_bytes,
-    fingerprint_file,
-    write_bytes_atomic,
-    write_json_atomic,
-    write_text_atomic,
-)
+from onbrand.files import write_json_atomic
 
 __all__ = [
+    "DAMAGED",
     "MANIFEST",
-    "fingerprint_bytes",
-    "fingerprint_file",
+    "listed",
     "not_finite_as_none",
     "read_json",
     "read_manifest",
-    "write_bytes_atomic",
-    "write_json_atomic",
     "write_manifest",
-    "write_text_atomic",
 ]
 
 MANIFEST = "manifest.json"
 VERSION = 1
+DAMAGED = (LookupError, TypeError, ValueError, AttributeError)
+"""What reading a manifest's fields raises where they are not of their kind."""
 
 
 def read_json(path: Path) -> Any:
@@ -47,6 +40,8 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"no file {path}") from None
     except (ValueError, OSError) as fault:
         raise ArtifactError(f"{path} cannot be read: {fault}") from fault
+    except RecursionError:
+        raise ArtifactError(f"{path} cannot be read: it is nested too deep") from None
 
 
 def read_manifest(root: Path, kind: str) -> dict[str, Any]:
@@ -65,6 +60,15 @@ def read_manifest(root: Path, kind: str) -> dict[str, Any]:
             f"version {VERSION}: make it again, or use the onbrand that made it"
         )
     return fields
+
+
+def listed(fields: Mapping[str, Any], name: str) -> list[Any]:
+    """The field that is a list. Raises KeyError, and TypeError for another kind: an empty table
+    would pass for an empty list."""
+    value = fields[name]
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is no list")
+    return value
 
 
 def write_manifest(root: Path, kind: str, fields: Mapping[str, object]) -> None:

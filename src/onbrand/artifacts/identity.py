@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from onbrand.artifacts.folder import read_manifest, write_manifest
+from onbrand.artifacts.folder import DAMAGED, listed, read_manifest, write_manifest
 from onbrand.errors import ArtifactError
 from onbrand.files import write_bytes_atomic
 
@@ -67,13 +67,15 @@ class Identity:
                 name=fields["name"],
                 base=fields["base"],
                 encoder=fields["encoder"],
-                pictures=tuple(IdentityPicture(**picture) for picture in fields["pictures"]),
+                pictures=tuple(
+                    IdentityPicture(**picture) for picture in listed(fields, "pictures")
+                ),
                 who=vectors["who"],
                 each=vectors["each"],
                 parts={k.partition(":")[2]: v for k, v in vectors.items() if k.startswith("part:")},
                 description=str(fields.get("description", "")),
             )
-        except (KeyError, TypeError, OSError, SafetensorError) as fault:
+        except (*DAMAGED, OSError, SafetensorError) as fault:
             raise ArtifactError(f"{root} is a damaged identity ({fault}): make it again") from fault
 
     def save(self) -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from onbrand.artifacts.folder import not_finite_as_none, read_json, write_json_atomic
+from onbrand.artifacts.folder import DAMAGED, listed, not_finite_as_none, read_json
 from onbrand.errors import ArtifactError
+from onbrand.files import write_json_atomic
 
 __all__ = ["Arm", "Judgement", "Metric", "alignment_name"]
 
@@ -53,7 +54,7 @@ class Metric:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Metric:
-        """The reverse of `to_dict`; null becomes NaN. Raises KeyError, TypeError, ValueError."""
+        """The reverse of `to_dict`; null becomes NaN. Raises one of `DAMAGED`."""
         value, interval = fields["value"], fields.get("interval")
         return cls(
             value=math.nan if value is None else float(value),
@@ -84,7 +85,7 @@ class Arm:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Arm:
-        """The reverse of `to_dict`. Raises KeyError, TypeError, ValueError."""
+        """The reverse of `to_dict`. Raises one of `DAMAGED`."""
         metrics = {name: Metric.from_dict(metric) for name, metric in fields["metrics"].items()}
         return cls(fields["name"], int(fields["steps"]), metrics, list(fields["diagnosis"]))
 
@@ -108,9 +109,9 @@ class Judgement:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Judgement:
-        """The reverse of `to_dict`. Raises KeyError, TypeError, ValueError."""
+        """The reverse of `to_dict`. Raises one of `DAMAGED`."""
         return cls(
-            stages=[Arm.from_dict(arm) for arm in fields["stages"]],
+            stages=[Arm.from_dict(arm) for arm in listed(fields, "stages")],
             baselines={name: Arm.from_dict(arm) for name, arm in fields["baselines"].items()},
             ship=dict(fields["ship"]),
         )
@@ -127,7 +128,7 @@ class Judgement:
         file = _file(path)
         try:
             return cls.from_dict(read_json(file))
-        except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        except DAMAGED as fault:
             raise ArtifactError(f"{file} is no report of onbrand ({fault})") from fault
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from onbrand import pixels
-from onbrand.artifacts.folder import read_manifest, write_manifest
+from onbrand.artifacts.folder import DAMAGED, listed, read_manifest, write_manifest
 from onbrand.errors import ArtifactError, PictureError
 
 __all__ = ["Picture", "Pictures"]
@@ -42,9 +42,9 @@ class Pictures:
         """The pictures in a folder. Raises `ArtifactError` where there are none."""
         fields = read_manifest(Path(root), KIND)
         try:
-            items = tuple(Picture(**item) for item in fields["items"])
+            items = tuple(Picture(**item) for item in listed(fields, "items"))
             return cls(root=Path(root), items=items, parents=dict(fields["parents"]))
-        except (KeyError, TypeError) as fault:
+        except DAMAGED as fault:
             raise ArtifactError(f"{root} is a damaged set of pictures ({fault})") from fault
 
     def save(self) -> None:

@@ -1,6 +1,6 @@
 """Curation: a brief and pictures become a Dataset.
 
-    find ─▶ sift ─▶ freeze            ingest.py, captions.py ─▶ freeze.py, coverage.py
+    find ─▶ sift ─▶ freeze            ingest.py, captions.py ─▶ freeze.py, looks.py, split.py
     make_brand                        scaffold.py: all of `onbrand new`
     Guard                             guard.py: what may not come in, told by the road
 
@@ -16,7 +16,7 @@ from onbrand import pixels
 from onbrand.artifacts import Dataset
 from onbrand.brief import Brief
 from onbrand.curation.coverage import coverage, tags_of
-from onbrand.curation.freeze import freeze
+from onbrand.curation.freeze import Lookalikes, freeze
 from onbrand.curation.guard import OPEN, Guard
 from onbrand.curation.ingest import (
     Finding,
@@ -27,6 +27,7 @@ from onbrand.curation.ingest import (
     nothing_usable,
     read_found,
 )
+from onbrand.curation.looks import look_of
 from onbrand.curation.palette import propose_palette
 from onbrand.curation.scaffold import emit_remarks, lookalike_pictures, make_brand
 from onbrand.errors import PictureError
@@ -61,9 +62,10 @@ def curate(
 ) -> Dataset:
     """The pictures (folders, files or patterns) as a Dataset, frozen in the folder `out`.
 
-    A picture that also lies in `lookalikes` is not trained on, nor one that `guard` rejects. Raises
-    `DatasetError` when no picture can be used, saying where it looked and what it skipped, and what
-    `guard` raises for the brief's words; the dataset that was in `out` then stays as it was.
+    A picture that also lies in `lookalikes` is not trained on, nor one that `guard` rejects; one
+    that is nearly a look-alike is warned of. Raises `DatasetError` when no picture can be used,
+    saying where it looked and what it skipped, and what `guard` raises for the brief's words; the
+    dataset that was in `out` then stays as it was.
     """
     places = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     others = find([lookalikes]) if lookalikes is not None and Path(lookalikes).exists() else None
@@ -72,16 +74,17 @@ def curate(
     if not finding.pictures:
         raise nothing_usable(finding)
     guard.check_words(brief, finding, emit)
-    keys = _keys(others) if others else {}
-    return freeze(finding, brief, Path(out), lookalike_keys=keys, reject=guard.reject, emit=emit)
+    looked = _looked_at(others) if others else {}
+    return freeze(finding, brief, Path(out), lookalikes=looked, reject=guard.reject, emit=emit)
 
 
-def _keys(finding: Finding) -> dict[str, str]:
-    """The hash of each readable picture, and its name."""
-    keys = {}
+def _looked_at(finding: Finding) -> Lookalikes:
+    """The readable pictures, as look-alikes."""
+    looked = {}
     for found in finding.pictures:
         try:
-            keys[pixels.fingerprint(read_found(found))] = found.name
+            image = read_found(found)
         except PictureError:
             continue
-    return keys
+        looked[pixels.fingerprint(image)] = (found.name, look_of(image))
+    return looked

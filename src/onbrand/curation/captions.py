@@ -6,7 +6,7 @@
     metadata.csv                 the same as a table with a header
     10_kuro fox/img.png          kohya: repeats, then the words for every picture in the folder
 
-The first of these that says something wins, in this order.
+The first of these that says something wins, in this order. IMG.TXT and Metadata.CSV are read, too.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ import json
 import os.path
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from onbrand.files import is_utf8
 
 __all__ = ["Line", "Lines", "beside", "folder_words", "read_lines"]
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 ENDINGS = (".txt", ".caption")
 MOST_BYTES = 16 * 2**20
-_REPEATS = re.compile(r"^(\d+)_(.+)$")
+MOST_REPEATS = 200  # more is a year, or another number that says nothing of training
+_REPEATS = re.compile(r"^([1-9]\d*)_(.+)$")
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -42,21 +45,22 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """A metadata file: its lines by picture (relative to its folder), and what was wrong."""
+    """A folder's metadata: lines by picture (relative to the folder), and what was wrong."""
 
     by_name: dict[str, Line] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
 
-def beside(picture: Path) -> tuple[str, list[str]]:
+def beside(picture: Path, names: Collection[str]) -> tuple[str, list[str]]:
     """The caption in a text file beside the picture, and what was wrong with such files.
 
-    "" when there is none. Line breaks become spaces. A file that is not UTF-8 (or UTF-16 with its
-    mark) is not guessed at: wrong letters would be learned.
+    `names` are those in the picture's folder. "" when there is none. Line breaks become spaces. A
+    file that is not UTF-8 (or UTF-16 with its mark) is not guessed at: wrong letters would be
+    learned.
     """
     faults: list[str] = []
     for ending in ENDINGS:
-        for file in _twins(picture, ending):
+        for file in _twins(picture, names, ending):
             text = _read(file)
             if text is None:
                 faults.append(
@@ -70,16 +74,33 @@ def beside(picture: Path) -> tuple[str, list[str]]:
 
 
 def folder_words(folder: Path) -> tuple[str, int]:
-    """The words of a kohya folder "10_kuro fox" and its repeats; ("", 1) for any other name."""
+    """The words of a kohya folder "10_kuro fox" and its repeats; ("", 1) for any other name, such
+    as "01_approved" and "2024_launch"."""
     match = _REPEATS.match(folder.name)
-    return (" ".join(match[2].split()), int(match[1])) if match else ("", 1)
+    if not match or len(match[1]) > 3 or int(match[1]) > MOST_REPEATS or not is_utf8(match[2]):
+        return "", 1
+    return " ".join(match[2].split()), int(match[1])
 
 
-def read_lines(folder: Path) -> Lines:
-    """The folder's metadata file; a line that cannot be read is told and left out."""
-    file = next((folder / name for name in METADATA if (folder / name).is_file()), None)
-    if file is None:
-        return Lines()
+def read_lines(folder: Path, names: Collection[str]) -> Lines:
+    """What the folder's metadata files say, `names` being those in the folder; where two speak of
+    one picture, the first of METADATA that says something. What cannot be read is told and left
+    out."""
+    said: dict[str, Line] = {}
+    faults: list[str] = []
+    for wanted in METADATA:
+        for name in sorted(name for name in names if name.lower() == wanted):
+            if not os.path.isfile(folder / name):
+                continue
+            lines = _read_file(folder / name)
+            faults += lines.faults
+            for picture, line in lines.by_name.items():
+                first = said.get(picture, Line("", ""))
+                said[picture] = Line(first.caption or line.caption, first.note or line.note)
+    return Lines(said, tuple(faults))
+
+
+def _read_file(file: Path) -> Lines:
     text = _read(file)
     if text is None:
         return Lines(faults=(f"{file} is not UTF-8 text: its captions are not used",))
@@ -108,19 +129,20 @@ def read_lines(folder: Path) -> Lines:
 
 def _rows(file: Path, text: str) -> Iterator[tuple[int, object]]:
     """(line number, row) of every row that is not blank: a string of JSON, or a table's fields."""
-    if file.suffix == ".csv":
+    if file.suffix.lower() == ".csv":
         # strict: a quote that is never closed is an error, and does not swallow the rows behind it
         table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         yield from ((table.line_num, row) for row in table)
     else:
-        yield from ((n, row) for n, row in enumerate(text.splitlines(), 1) if row.strip())
+        # not splitlines: JSON's texts may hold line ends of Unicode
+        yield from ((n, row) for n, row in enumerate(text.split("\n"), 1) if row.strip())
 
 
 def _line(row: object) -> tuple[str, Line]:
     """The picture's name in its folder and what is said of it. Raises ValueError, in words."""
     try:
         fields: Any = json.loads(row) if isinstance(row, str) else row
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("no valid JSON") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("file_name"), str):
         raise ValueError("no file_name in it")
@@ -130,14 +152,19 @@ def _line(row: object) -> tuple[str, Line]:
     caption, note = fields.get("text") or fields.get("prompt") or "", fields.get("note") or ""
     if not isinstance(caption, str) or not isinstance(note, str):
         raise ValueError("its text is no text")
+    if not is_utf8(name + caption + note):
+        raise ValueError("it holds half a character, which is no text")
     return name, Line(" ".join(caption.split()), note)
 
 
-def _twins(picture: Path, ending: str) -> list[Path]:
-    """picture.txt, and picture.png.txt, where they are."""
-    names = (picture.with_suffix(ending), picture.with_name(picture.name + ending))
-    # not Path.is_file: with the ending a long name may be longer than any file's can be
-    return [file for file in names if os.path.isfile(file)]
+def _twins(picture: Path, names: Collection[str], ending: str) -> list[Path]:
+    """picture.txt, and picture.png.txt, where they are, in capitals or not."""
+    found = []
+    for stem in (picture.stem, picture.name):
+        wanted = (ending, ending.upper(), ending.title())
+        files = (picture.with_name(stem + last) for last in wanted if stem + last in names)
+        found += [file for file in files if os.path.isfile(file)]
+    return found
 
 
 def _read(file: Path) -> str | None:

@@ -9,42 +9,32 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from onbrand import pixels
 from onbrand.artifacts import Asset, Dataset, Skip
-from onbrand.artifacts.dataset import Split
 from onbrand.brief import Brief
 from onbrand.curation.coverage import coverage, tags_of
 from onbrand.curation.ingest import Finding, Found, Reject, let_in, nothing_usable, sift
-from onbrand.errors import DatasetError, PictureError, counted, nearest
+from onbrand.curation.looks import Look, look_of, near_pairs
+from onbrand.curation.split import split_of
+from onbrand.errors import PictureError, counted
 from onbrand.events import Finished, Listener, Skipped, Warned
-from onbrand.files import write_json_atomic
+from onbrand.files import storage_errors, write_json_atomic
 
-__all__ = ["FEW", "freeze", "gets_bars", "is_near", "keep_left_behind", "look_of", "split_of"]
+__all__ = ["FEW", "Lookalikes", "freeze", "gets_bars", "keep_left_behind"]
 
 FEW = 5
-EVERY = 5
-HASH_SIDE = 16
-NEAR_BITS = 12  # of 256
-NEAR_DIFFERENCE = 3.0  # mean over pixels and channels, of 255
-PLAIN_DIFFERENCE = 12.0  # the same, of a side that looks plain
+PLAIN_DIFFERENCE = 12.0  # mean over pixels and channels, of 255, of a side that looks plain
 OBLONG = 1.1
 TASK = "freezing the dataset"
 LEFT_BEHIND = "left_behind.json"
 
-
-@dataclass(frozen=True)
-class Look:
-    """A small print of a picture: 256 bits of its gradients and a thumbnail [16, 16, 3]."""
-
-    bits: NDArray[np.bool_]
-    thumbnail: NDArray[np.float32]
+Lookalikes = Mapping[str, tuple[str, Look]]
+"""The hash of each look-alike's pixels -> its name and its print"""
 
 
 @dataclass(frozen=True)
@@ -62,19 +52,20 @@ def freeze(
     brief: Brief,
     out: Path,
     *,
-    lookalike_keys: Mapping[str, str],
+    lookalikes: Lookalikes,
     reject: Reject = let_in,
     emit: Listener,
 ) -> Dataset:
     """The found pictures as a Dataset in `out`, saved. Files of older pictures there are removed.
 
-    What cannot be read, is there twice, is noted as a colour variant, has a key of `lookalike_keys`
-    (key -> name) or is left out by `reject` is listed as a skip, behind what `keep_left_behind`
-    keeps. Raises `DatasetError` when nothing is left to train on, `StorageError` when the disk is
-    full.
+    What cannot be read, is there twice, is noted as a colour variant, is one of `lookalikes` or is
+    left out by `reject` is listed as a skip, behind what `keep_left_behind` keeps. What is nearly a
+    look-alike is warned of. Raises `DatasetError` when nothing is left to train on, `StorageError`
+    when the disk is full.
     """
     skipped = list(finding.skipped)
-    reads = _read_all(finding, out, lookalike_keys, reject, skipped, emit)
+    keys = {key: name for key, (name, _) in lookalikes.items()}
+    reads = _read_all(finding, out, keys, reject, skipped, emit)
     for skip in skipped:
         emit(Skipped(skip.path, skip.reason))
     if not reads:
@@ -83,9 +74,12 @@ def freeze(
         few = "a single picture" if len(reads) == 1 else f"only {len(reads)} pictures"
         emit(Warned(f"{few}: expect little; {FEW * 3} or more learn well"))
     _warn_of_bars(reads, emit)
-    near = _near_pairs([read.look for read in reads])
+    near = near_pairs([read.look for read in reads])
     names = [read.found.name for read in reads]
-    splits = split_of(names, near, brief.held_out, emit)
+    aliases = [read.found.aliases for read in reads]
+    splits = split_of(names, near, brief.held_out, emit, aliases=aliases)
+    trained = [read for read, split in zip(reads, splits, strict=True) if split == "train"]
+    _warn_of_lookalikes(trained, list(lookalikes.values()), emit)
     captions = [read.found.caption for read in reads]
     tags = [tags_of(caption) for caption in captions]
     assets = [
@@ -174,6 +168,21 @@ def _warn_of_bars(reads: Sequence[_Read], emit: Listener) -> None:
         )
 
 
+def _warn_of_lookalikes(
+    trained: Sequence[_Read], lookalikes: Sequence[tuple[str, Look]], emit: Listener
+) -> None:
+    looks = [read.look for read in trained] + [look for _, look in lookalikes]
+    first = len(trained)
+    for i, j in near_pairs(looks):
+        if i < first <= j:
+            emit(
+                Warned(
+                    f"{trained[i].found.name}, which is trained on, is nearly the same picture as "
+                    f"the look-alike {lookalikes[j - first][0]}: take one of the two away"
+                )
+            )
+
+
 def _holds(file: Path, key: str) -> bool:
     """Whether the picture lies there whole."""
     try:
@@ -187,101 +196,5 @@ def _sweep(dataset: Dataset) -> None:
     kept = {PurePosixPath(asset.file).name for asset in dataset.assets}
     for file in (dataset.root / "pictures").glob("*.png"):
         if file.name not in kept:
-            file.unlink(missing_ok=True)
-
-
-# -- telling pictures apart ------------------------------------------------------------------
-
-
-def look_of(image: Image.Image) -> Look:
-    """The picture's print: dHash (does each place grow lighter to the right?) and a thumbnail."""
-    flat = pixels.flatten(image)
-    grey = flat.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
-    values = np.asarray(grey, dtype=np.int16)
-    small = flat.resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX)
-    return Look(values[:, 1:] > values[:, :-1] + 1, np.asarray(small, dtype=np.float32))
-
-
-def is_near(one: Look, other: Look) -> bool:
-    """Whether two pictures are nearly the same: re-saved, scaled, or changed in a trifle."""
-    if int(np.count_nonzero(one.bits != other.bits)) > NEAR_BITS:
-        return False
-    return float(np.abs(one.thumbnail - other.thumbnail).mean()) <= NEAR_DIFFERENCE
-
-
-def _near_pairs(looks: Sequence[Look]) -> list[tuple[int, int]]:
-    """All pairs (i < j) of near pictures; by a matrix product, so that thousands are no trouble."""
-    signs = np.stack([look.bits.ravel() for look in looks]).astype(np.float32) * 2 - 1
-    differing = (signs.shape[1] - signs @ signs.T) / 2
-    close = np.argwhere(np.triu(differing <= NEAR_BITS + 0.5, k=1)).tolist()
-    return [(i, j) for i, j in close if is_near(looks[i], looks[j])]
-
-
-# -- splitting -------------------------------------------------------------------------------
-
-
-def split_of(
-    names: Sequence[str],
-    near: Sequence[tuple[int, int]],
-    patterns: Sequence[str],
-    emit: Listener,
-) -> list[Split]:
-    """ "train" or "held_out" for each picture: by the brief's patterns, else about every fifth.
-
-    Without patterns no picture is held out that is nearly the same as another, for it would measure
-    memory. Raises `DatasetError` when the patterns leave nothing to train on, or none to measure.
-    """
-    held = _named(names, patterns, emit) if patterns else _every_fifth(len(names), near)
-    if len(held) == len(names):
-        raise DatasetError(
-            f"held_out = {list(patterns)} keeps all {len(names)} pictures from training: name fewer"
-        )
-    if patterns and not held:
-        raise DatasetError(
-            f"held_out = {list(patterns)} names none of the {len(names)} pictures ({names[0]}, …)"
-        )
-    for i, j in near:
-        if (i in held) != (j in held):
-            kept, trained = (i, j) if i in held else (j, i)
-            emit(
-                Warned(
-                    f"{names[kept]} is held out, but {names[trained]}, which is trained on, is "
-                    "nearly the same picture: hold out both"
-                )
-            )
-    return ["held_out" if i in held else "train" for i in range(len(names))]
-
-
-def _named(names: Sequence[str], patterns: Sequence[str], emit: Listener) -> set[int]:
-    held: set[int] = set()
-    for pattern in patterns:
-        matches = _matching(names, pattern)
-        if not matches and PurePosixPath(pattern).suffix.lower() in pixels.ENDINGS:
-            matches = _matching(names, PurePosixPath(pattern).stem)  # its copy is another format's
-        if not matches:
-            guess = nearest(pattern, [PurePosixPath(name).name for name in names])
-            hint = f"; did you mean {guess!r}?" if guess else ""
-            emit(Warned(f"held_out: no picture is called {pattern!r}{hint}"))
-        held |= matches
-    return held
-
-
-def _matching(names: Sequence[str], pattern: str) -> set[int]:
-    """Indices of the names that match as a whole, without their folder, or without their ending."""
-    told = [(name, PurePosixPath(name)) for name in names]
-    return {
-        i
-        for i, (name, path) in enumerate(told)
-        if any(fnmatch(text, pattern) for text in (name, path.name, path.stem))
-    }
-
-
-def _every_fifth(num: int, near: Sequence[tuple[int, int]]) -> set[int]:
-    twins = {i for pair in near for i in pair}
-    alone = [i for i in range(num) if i not in twins]
-    held = alone[EVERY - 1 :: EVERY]
-    if len(held) < 2 and len(alone) >= 4:
-        held = [alone[1], alone[-1]]
-    elif not held and num >= 2:
-        held = alone[-1:] or [num - 1]
-    return set(held)
+            with storage_errors(file):
+                file.unlink(missing_ok=True)

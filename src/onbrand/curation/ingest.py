@@ -27,6 +27,7 @@ from onbrand.curation.captions import (
 )
 from onbrand.errors import DatasetError, PictureError, counted
 from onbrand.events import Advanced, Listener, Started
+from onbrand.files import readable
 
 __all__ = [
     "Finding", "Found", "Reject", "find", "let_in", "natural", "nothing_usable", "read_found",
@@ -47,15 +48,16 @@ _MASK = re.compile(r"-masklabel$", re.IGNORECASE)
 _VARIANT = re.compile(r"\bcolou?r variant\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """A picture file, not opened yet. `name` is what it is called in lists, `note` what
-    its folder's metadata remarks."""
+    its folder's metadata remarks. `sift` adds the names of its copies to `aliases`."""
 
     path: Path
     name: str
     caption: str
     note: str = ""
+    aliases: list[str] = field(default_factory=list)
 
     @property
     def is_variant(self) -> bool:
@@ -80,8 +82,9 @@ class Finding:
 def find(places: Sequence[Path | str], *, without: Sequence[Path] = ()) -> Finding:
     """All pictures in the folders (and those below), files and patterns ("red-*.png") of `places`.
 
-    In natural order of their names, "2.png" before "10.png". Hidden files are passed over; so is
-    what lies in `without`. Raises `DatasetError` for a place that does not exist.
+    In natural order of their names, "2.png" before "10.png". Links are followed, hidden files
+    passed over; so is what lies in `without`. Raises `DatasetError` for a place that does not
+    exist, or that may not be looked at.
     """
     roots = [path for place in places for path in _expand(Path(place))]
     finding = Finding(tuple(roots))
@@ -89,7 +92,7 @@ def find(places: Sequence[Path | str], *, without: Sequence[Path] = ()) -> Findi
     search = _Search(finding, left_out)
     for root in roots:
         if root.is_dir():
-            for folder, names in _walk(root, left_out):
+            for folder, names in _walk(root, left_out, finding):
                 search.take(root, folder, names)
                 search.remark_missing(folder, names)
         else:
@@ -128,9 +131,11 @@ def sift(
     """The usable pictures with the hash of their pixels, read one at a time.
 
     Adds to `skipped` what is unreadable, noted as a colour variant, there already, a picture of
-    `lookalike_keys` (key -> name), or what `reject` leaves out.
+    `lookalike_keys` (key -> name), or what `reject` leaves out. The first of several copies is
+    given the others' names, and a caption of theirs where it has none, as they are met: both are
+    whole when all has been read.
     """
-    first_of: dict[str, str] = {}
+    first_of: dict[str, Found] = {}
     emit(Started(task, len(finding.pictures), "pictures"))
     for done, found in enumerate(finding.pictures, 1):
         reason, image, key = None, None, ""
@@ -146,13 +151,16 @@ def sift(
         elif key in lookalike_keys:
             reason = f"is the same picture as the look-alike {lookalike_keys[key]}"
         elif key in first_of:
-            reason = f"is the same picture as {first_of[key]}"
+            first = first_of[key]
+            first.aliases.append(found.name)
+            first.caption = first.caption or found.caption
+            reason = f"is the same picture as {first.name}"
         else:  # the dearest question comes last
             reason = reject(image)
         if reason is not None:
-            skipped.append(Skip(found.name, reason))
+            skipped.append(Skip(found.name, readable(reason)))
         elif image is not None:
-            first_of[key] = found.name
+            first_of[key] = found
             yield found, image, key
         emit(Advanced(task, done, {"skipped": len(skipped)}))
 
@@ -185,34 +193,55 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 def _expand(place: Path) -> list[Path]:
     """The place itself, or what its pattern matches."""
-    if place.exists():
-        return [place]
-    text = str(place)
-    matches = sorted(map(Path, glob.glob(text, recursive=True)), key=lambda p: natural(str(p)))
-    if matches:
-        return matches
+    text = readable(str(place))
+    try:
+        if place.exists():
+            return [place]
+        found = glob.glob(str(place), recursive=True)
+    except OSError as fault:
+        raise DatasetError(f"cannot look at {text!r}: {fault.strerror or fault}") from fault
+    if found:
+        return sorted(map(Path, found), key=lambda p: natural(str(p)))
     if glob.has_magic(text):
         raise DatasetError(f"nothing matches {text!r}: name a folder, a file or another pattern")
     raise DatasetError(f"no folder or file {text!r}: name the folder that your pictures lie in")
 
 
-def _walk(root: Path, left_out: set[Path]) -> Iterator[tuple[Path, list[str]]]:
-    for folder, below, names in os.walk(root):
+def _walk(root: Path, left_out: set[Path], finding: Finding) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder once, by links too, and the names in it; a closed one becomes a skip."""
+
+    def closed(fault: OSError) -> None:
+        reason = f"is a folder that cannot be opened ({fault.strerror or fault})"
+        finding.skipped.append(Skip(readable(str(fault.filename)), reason))
+
+    walked = {_real(root)}
+    for folder, below, names in os.walk(root, followlinks=True, onerror=closed):
         here = Path(folder)
-        below[:] = sorted(
-            (n for n in below if not n.startswith(".") and _real(here / n) not in left_out),
-            key=natural,
-        )
+        kept = []
+        for name in sorted(below, key=natural):
+            real = _real(here / name)
+            if not name.startswith(".") and real not in left_out and real not in walked:
+                walked.add(real)
+                kept.append(name)
+        below[:] = kept
         yield here, sorted(names, key=natural)
+
+
+def _listed(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:  # a picture may be read in a folder that may not
+        return frozenset()
 
 
 @dataclass
 class _Search:
-    """A search under way: files seen so far, and each folder's metadata."""
+    """A search under way: files seen so far, each folder's names and its metadata."""
 
     finding: Finding
     left_out: set[Path]
     seen: set[Path] = field(default_factory=set)
+    listed: dict[Path, frozenset[str]] = field(default_factory=dict)
     lines: dict[Path, Lines] = field(default_factory=dict)
 
     def take(self, root: Path, folder: Path, names: Sequence[str]) -> None:
@@ -221,9 +250,10 @@ class _Search:
         finding = self.finding
         finding.num_folders += 1
         if folder not in self.lines:
-            self.lines[folder] = read_lines(folder)
+            self.listed[folder] = _listed(folder)
+            self.lines[folder] = read_lines(folder, self.listed[folder])
             finding.remarks += self.lines[folder].faults
-        before = len(finding.pictures)
+        before, called = len(finding.pictures), 0
         for name in names:
             path = folder / name
             real = _real(path)
@@ -235,15 +265,20 @@ class _Search:
             if not pixels.is_picture(path):
                 _pass_over(finding, path, root)
             elif _MASK.search(path.stem):
-                shown = path.relative_to(root).as_posix()
-                finding.skipped.append(Skip(shown, "is a mask, by its name"))
+                finding.skipped.append(Skip(_shown(path, root), "is a mask, by its name"))
             else:
-                caption, faults = beside(path)
+                caption, faults = beside(path, self.listed[folder])
                 finding.remarks += faults
                 line = self._line(root, path)
-                caption = caption or (line.caption if line else "") or words
-                shown = path.relative_to(root).as_posix()
-                finding.pictures.append(Found(path, shown, caption, line.note if line else ""))
+                caption = caption or (line.caption if line else "")
+                called += bool(words and not caption)
+                note = line.note if line else ""
+                finding.pictures.append(Found(path, _shown(path, root), caption or words, note))
+        if called:
+            finding.remarks.append(
+                f"{folder.name}: its words are the caption of {counted(called, 'picture')}; if "
+                "they are no caption, rename the folder"
+            )
         if repeats > 1 and len(finding.pictures) > before:
             finding.remarks.append(
                 f"{folder.name}: the repeats in its name ({repeats}) are not used, each picture "
@@ -283,7 +318,11 @@ def _pass_over(finding: Finding, path: Path, root: Path) -> None:
         reason = "is a picture, though its name does not say so: give it an ending such as .jpg"
     else:
         return
-    finding.skipped.append(Skip(path.relative_to(root).as_posix(), reason))
+    finding.skipped.append(Skip(_shown(path, root), reason))
+
+
+def _shown(path: Path, root: Path) -> str:
+    return readable(path.relative_to(root).as_posix())
 
 
 def _real(path: Path) -> Path:

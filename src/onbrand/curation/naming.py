@@ -42,7 +42,7 @@ def guess_subject(captions: Sequence[str], *, trigger: str = "") -> str | None:
     """
     told = [caption for caption in captions if caption]
     if trigger:
-        named = re.compile(rf"\b(?:an?\s+)?{re.escape(trigger)},?\s+(?:an?\s+|the\s+)?", re.I)
+        named = re.compile(rf"(?<!\w)(?:an?\s+)?{re.escape(trigger)},?\s+(?:an?\s+|the\s+)?", re.I)
         told = [named.sub("a ", caption, count=1) for caption in told]
     if not told:
         return None

@@ -1,11 +1,13 @@
 """Makes a brand's folder from pictures: everything `onbrand new` leaves behind.
 
 It is built in a hidden folder beside its place and moved there in one step: a run that is stopped,
-or finds the disk full, leaves nothing, and an existing folder is never touched.
+or finds the disk full, leaves nothing, and an existing folder is never touched. What a killed run
+left is removed by the next one of the same name.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import secrets
@@ -22,14 +24,23 @@ from PIL import Image
 from onbrand import pixels
 from onbrand.artifacts import Skip
 from onbrand.brief import Brief, slug
-from onbrand.curation.freeze import freeze, keep_left_behind
+from onbrand.curation.freeze import Lookalikes, freeze, keep_left_behind
 from onbrand.curation.guard import OPEN, Guard
 from onbrand.curation.ingest import Finding, Found, Reject, find, nothing_usable, read_found, sift
+from onbrand.curation.looks import Look, look_of
 from onbrand.curation.naming import STARTING_PROMPTS, guess_subject
 from onbrand.curation.palette import propose_palette
-from onbrand.errors import BriefError, InputError, PictureError
+from onbrand.curation.split import named
+from onbrand.errors import BriefError, InputError, PictureError, PromptError
 from onbrand.events import Finished, Listener, Noted, Skipped, Warned, silent
-from onbrand.files import make_folder, storage_errors, write_text_atomic
+from onbrand.files import (
+    LONGEST_NAME_BYTES,
+    cut_name,
+    make_folder,
+    readable,
+    storage_errors,
+    write_text_atomic,
+)
 from onbrand.recipe import Recipe, recipe_file
 from onbrand.toml import read_toml
 
@@ -39,7 +50,6 @@ FALLBACK_SUBJECT = "mascot"
 MOST_FOR_PALETTE = 40
 SMALL_PX = 96
 MOST_REMARKS = 6
-LONGEST_NAME_BYTES = 200  # file systems take 255, and the temporary name is longer
 
 Places = str | Path | Sequence[str | Path]
 
@@ -67,7 +77,8 @@ def make_brand(
     made; `StorageError` with nothing left behind. `base` stands in for the recipe's, as it is.
     """
     place = Path(folder)
-    _refuse_existing(place)
+    with storage_errors(place):
+        _refuse_existing(place)
     recipe_text = _recipe_text(recipe, base)
     given = {"subject": subject, "trigger": trigger, "description": description}
     told = {} if brief is None else read_toml(_brief_file(brief), BriefError)
@@ -83,12 +94,14 @@ def make_brand(
     finding.pictures = [found for found in finding.pictures if not found.is_variant]
     guard.check_words(begun, finding, emit)
 
-    fresh = place.resolve().with_name(f".{place.name}.{secrets.token_hex(3)}.making")
+    making = f".{place.name}.{os.getpid()}.{secrets.token_hex(3)}.making"
+    fresh = place.resolve().with_name(making)
     with storage_errors(place):
         not_there = [above for above in fresh.parents if not above.exists()]
     try:
+        _remove_left_over(place.resolve())
         make_folder(fresh)
-        _fill(fresh, finding, others, told, recipe_text, guard.reject, emit)
+        _fill(fresh, finding, others, told, recipe_text, guard, emit)
         with storage_errors(place):
             fresh.replace(place)
     finally:
@@ -112,7 +125,7 @@ def lookalike_pictures(
     found = []
     for one in find([folder]).pictures:
         try:
-            name = "-".join(one.path.relative_to(folder).with_suffix("").parts)
+            name = readable("-".join(one.path.relative_to(folder).with_suffix("").parts))
             found.append((name, pixels.flatten(read_found(one))))
         except PictureError as fault:
             emit(Skipped(str(one.path), str(fault).removeprefix(f"{one.path} ")))
@@ -145,10 +158,31 @@ def _refuse_existing(place: Path) -> None:
         )
     if not place.name or place.name == "..":  # not the folder that a shell stands in, nor above
         raise InputError(f"{str(place)!r} is no name for a new folder: write  onbrand new NAME …")
+    if place.is_symlink():
+        raise InputError(f"{place} is a link: name the folder that it points to, or remove it")
     if place.is_dir() and not any(place.iterdir()):
         return
-    if place.exists() or place.is_symlink():
+    if place.exists():
         raise InputError(f"{place} exists already and is not empty: choose another name")
+
+
+def _remove_left_over(place: Path) -> None:
+    """Removes what earlier runs of this name left when they were killed; whose process is alive
+    keeps its own."""
+    for folder in place.parent.glob("." + glob.escape(place.name) + ".*.*.making"):
+        process = folder.name.split(".")[-3]
+        if process.isdecimal() and not _is_alive(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # no signal: it only looks
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, or no number of a process
+        return True
+    return True
 
 
 def _recipe_text(recipe: str | Path, base: str | None) -> str:
@@ -181,38 +215,47 @@ def _fill(
     others: Finding,
     told: dict[str, Any],
     recipe_text: str,
-    reject: Reject,
+    guard: Guard,
     emit: Listener,
 ) -> None:
     """Everything that the brand's folder holds, into `fresh`."""
     skipped = [*others.skipped, *finding.skipped]
-    keys: dict[str, str] = {}
+    reject = guard.reject
     lookalikes = _copy(
-        others, fresh / "lookalikes", "copying look-alikes", skipped, keys, reject, emit, apart=True
+        others, fresh / "lookalikes", "copying look-alikes", skipped, {}, reject, emit, apart=True
     )
-    kept = _copy(finding, fresh / "pictures", "copying pictures", skipped, dict(keys), reject, emit)
-    if not kept.captions:
+    looks = lookalikes.looks
+    kept = _copy(finding, fresh / "pictures", "copying pictures", skipped, looks, reject, emit)
+    if not kept.made:
         finding.skipped = skipped
         raise nothing_usable(finding)
-    if lookalikes.captions:
+    if lookalikes.made:
         names = ", ".join(found.name for found in others.pictures[:12])
         more = ", …" if len(others.pictures) > 12 else ""
-        emit(Noted(f"{len(lookalikes.captions)} look-alikes, never trained on: {names}{more}"))
-    brief = Brief.parse(_words(told, kept, emit))
+        emit(Noted(f"{len(lookalikes.made)} look-alikes, never trained on: {names}{more}"))
+    brief = Brief.parse(_words(told, kept, guard, emit))
+    brief = brief.model_copy(update={"held_out": _held_out(brief.held_out, kept)})
     write_text_atomic(fresh / "brief.toml", brief.to_toml())
     write_text_atomic(fresh / "recipe.toml", recipe_text)
     copies = find([fresh / "pictures"])
     copies.skipped = skipped
-    freeze(copies, brief, fresh / "dataset", lookalike_keys={}, emit=emit)
+    freeze(copies, brief, fresh / "dataset", lookalikes=looks, emit=emit)
     keep_left_behind(fresh / "dataset", skipped)
 
 
 @dataclass
 class _Copied:
-    """What was copied: captions, and small pictures to find the palette in."""
+    """What was copied: each file with its copy's name without ending, small pictures to find the
+    palette in, and look-alikes as such."""
 
-    captions: list[str] = field(default_factory=list)
+    made: list[tuple[Found, str]] = field(default_factory=list)
     small: list[Image.Image] = field(default_factory=list)
+    looks: dict[str, tuple[str, Look]] = field(default_factory=dict)
+
+    @property
+    def captions(self) -> list[str]:
+        """Those of all pictures, "" where there is none."""
+        return [found.caption for found, _ in self.made]
 
 
 def _copy(
@@ -220,43 +263,59 @@ def _copy(
     folder: Path,
     task: str,
     skipped: list[Skip],
-    keys: dict[str, str],
+    lookalikes: Lookalikes,
     reject: Reject,
     emit: Listener,
     *,
     apart: bool = False,
 ) -> _Copied:
-    """Re-encodes the usable pictures as NAME.png with NAME.txt into `folder`.
+    """Re-encodes the usable pictures as NAME.png with NAME.txt into `folder`; those that are in
+    `lookalikes` are skipped.
 
-    Pictures whose hash is in `keys` are skipped; the hashes of those copied are added. `apart`:
-    those of several folders keep their folder's name, FOLDER-NAME.png, since it says who is shown.
+    `apart`: they are look-alikes. Those of several folders keep their folder's name,
+    FOLDER-NAME.png, since it says who is shown.
     """
     copied = _Copied()
     folders = {found.path.parent for found in finding.pictures}
     if not finding.pictures:
         return copied
     taken: set[str] = set()
-    before = dict(keys)
-    usable = sift(finding, skipped, lookalike_keys=before, reject=reject, task=task, emit=emit)
+    keys = {key: name for key, (name, _) in lookalikes.items()}
+    usable = sift(finding, skipped, lookalike_keys=keys, reject=reject, task=task, emit=emit)
     for found, image, key in usable:
-        keys[key] = found.name
         stem = _free_name(found, taken, with_folder=len(folders) > 1 and apart)
         pixels.write_png(image, folder / f"{stem}.png")
-        if found.caption:
-            write_text_atomic(folder / f"{stem}.txt", found.caption + "\n")
-        copied.captions.append(found.caption)
+        copied.made.append((found, stem))
+        if apart:
+            copied.looks[key] = (found.name, look_of(image))
         if len(copied.small) < MOST_FOR_PALETTE:
             small = image.copy()
             small.thumbnail((SMALL_PX, SMALL_PX))
             copied.small.append(small)
-    emit(Finished(task, {"pictures": len(copied.captions)}))
+    for found, stem in copied.made:  # a later copy of a picture may have brought its caption
+        if found.caption:
+            write_text_atomic(folder / f"{stem}.txt", found.caption + "\n")
+    emit(Finished(task, {"pictures": len(copied.made)}))
     return copied
+
+
+def _held_out(patterns: Sequence[str], kept: _Copied) -> list[str]:
+    """The brief's patterns, which name the files that were copied, for the copies: those that do
+    not mean the same among them become the copies' names."""
+    files = [[found.name, *found.aliases] for found, _ in kept.made]
+    copies = [f"{stem}.png" for _, stem in kept.made]
+    told: list[str] = []
+    for pattern in patterns:
+        meant = named(files, pattern)
+        same = not meant or meant == named([[copy] for copy in copies], pattern)
+        told += [pattern] if same else [copies[i] for i in sorted(meant)]
+    return list(dict.fromkeys(told))
 
 
 def _free_name(found: Found, taken: set[str], *, with_folder: bool) -> str:
     """The picture's own name, less what file systems dislike; numbered where two are alike."""
     name = f"{found.path.parent.name}-{found.path.stem}" if with_folder else found.path.stem
-    stem = re.sub(r"[^\w .()+-]", "_", name).strip(" .")[:100] or "picture"
+    stem = cut_name(re.sub(r"[^\w .()+-]", "_", name).strip(" .")).strip(" .") or "picture"
     free, number = stem, 2
     while free.lower() in taken:
         free, number = f"{stem}-{number}", number + 1
@@ -264,12 +323,12 @@ def _free_name(found: Found, taken: set[str], *, with_folder: bool) -> str:
     return free
 
 
-def _words(told: dict[str, Any], kept: _Copied, emit: Listener) -> dict[str, Any]:
+def _words(told: dict[str, Any], kept: _Copied, guard: Guard, emit: Listener) -> dict[str, Any]:
     """The brief's fields: as told, and guesses from the captions and pictures for the rest."""
     words = dict(told)
     if not words.get("subject"):
         trigger = words.get("trigger") or slug(words["name"])
-        guess = guess_subject(kept.captions, trigger=trigger)
+        guess = _may_be_said(guess_subject(kept.captions, trigger=trigger), guard)
         words["subject"] = guess or FALLBACK_SUBJECT
         if guess:
             emit(Noted(f"the captions call it {guess!r}: brief.toml says so (subject)"))
@@ -283,3 +342,12 @@ def _words(told: dict[str, Any], kept: _Copied, emit: Listener) -> dict[str, Any
     words["prompts"] = words.get("prompts") or list(STARTING_PROMPTS)
     words["palette"] = words.get("palette") or propose_palette(kept.small)
     return words
+
+
+def _may_be_said(guess: str | None, guard: Guard) -> str | None:
+    """The guess; None for one that prompts may not say."""
+    try:
+        guard.refuse([guess] if guess else [], "the captions' word for it")
+    except PromptError:
+        return None
+    return guess

@@ -20,6 +20,7 @@ from onbrand.files import (
     HEX_DIGITS,
     fingerprint_file,
     make_folder,
+    readable,
     storage_errors,
     write_bytes_atomic,
 )
@@ -66,9 +67,9 @@ def make_identity(
     an identity which is made anew.
 
     One to five pictures do; they should show the same character in different scenes. What cannot
-    be read, or what the base's checker refuses, is told as `Skipped`. A call that was stopped is
-    made again; an identity that lay there is replaced, which is told as `Noted` where it shows
-    other pictures.
+    be read, is there twice, or is refused by the base's checker is told as `Skipped`. A call that
+    was stopped is made again; an identity that lay there is replaced, which is told as `Noted`
+    where it shows other pictures.
     Raises `InputError` without a usable picture or when `out` is a file or holds something else,
     `PromptError` for a description that must not be said, `PackError` for a base without an
     identity encoder.
@@ -78,7 +79,7 @@ def make_identity(
 
     root = Path(out)
     _refuse_other_things(root)
-    shown: list[tuple[Path, Image.Image]] = []
+    shown: dict[str, tuple[Path, Image.Image]] = {}
     files = _files([pictures] if isinstance(pictures, Path | str) else pictures)
     pack = open_pack(place_of(base))
     described = _description_of(root) if description is None else " ".join(description.split())
@@ -90,22 +91,24 @@ def make_identity(
         except PictureError as fault:
             emit(Skipped(str(path), str(fault)))
             continue
-        if reason := reject(picture):
+        key = fingerprint_file(path)
+        if key in shown:
+            emit(Skipped(str(path), f"is the same picture as {shown[key][0]}"))
+        elif reason := reject(picture):
             emit(Skipped(str(path), reason))
         else:
-            shown.append((path, picture))
+            shown[key] = (path, picture)
     if not shown:
         raise InputError(f"no usable picture among {counted(len(files), 'file')}: name some")
     emit(Started(TASK, len(shown), "pictures"))
-    encoder, each, parts = _embed(pack, [picture for _, picture in shown])
+    encoder, each, parts = _embed(pack, [picture for _, picture in shown.values()])
     emit(Advanced(TASK, len(shown)))
-    _tell_of_another(root, [fingerprint_file(path) for path, _ in shown], emit)
+    _tell_of_another(root, list(shown), emit)
     kept = make_folder(root / "pictures")
     told = []
-    for k, (path, picture) in enumerate(shown):
-        key = fingerprint_file(path)
+    for k, (key, (path, picture)) in enumerate(shown.items()):
         pixels.write_png(picture, kept / f"{key}.png")
-        told.append(IdentityPicture(key, path.name, _odd(each, k)))
+        told.append(IdentityPicture(key, readable(path.name), _odd(each, k)))
     identity = Identity(
         root=root,
         name=name or root.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from onbrand.artifacts import BrandModel, Dataset
@@ -29,8 +30,9 @@ def plan(
 ) -> Forecast:
     """What `train` with the same arguments will take: pictures, steps, seconds and memory by stage.
 
-    Time and memory are measured over a few real steps of every stage on this machine, without a
-    trace in the model's folder. Raises what training would, out of memory included.
+    Time and memory are measured over a few real steps of every stage on this machine. Neither the
+    model nor the dataset that it was trained on is touched. Raises what training would, out of
+    memory included.
     """
     from onbrand import generation, training
     from onbrand.models import open_pack
@@ -39,8 +41,8 @@ def plan(
     chosen = _recipe(places, recipe, base)
     pack = open_pack(chosen.base)
     training.check_pack(chosen, pack)
-    with places.alone():
-        dataset = curate_for(places, pack, emit=emit)
+    with places.alone(), TemporaryDirectory() as folder:
+        dataset = curate_for(places, pack, out=Path(folder), emit=emit)
         _need_held_out(places, dataset)
         return training.forecast(
             dataset,

@@ -20,6 +20,7 @@ from onbrand.errors import InputError, PromptError
 from onbrand.events import Advanced, Finished, Listener, Started, Warned, silent, warning_once
 from onbrand.files import (
     fingerprint_file,
+    is_utf8,
     make_folder,
     storage_errors,
     write_json_atomic,
@@ -100,7 +101,7 @@ def generate(
 
     places = open_brand(brand)
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
-    _check(asked, num_per_prompt, num_steps, seed, guidance)
+    _check(asked, negative_prompt, num_per_prompt, num_steps, seed, guidance)
     check_sampler(sampler)
     source = _source(places, stage, untrained=bool(identities or masks))
     pack = open_pack(source.base)
@@ -298,11 +299,17 @@ def _artist(pack: Pack, checkpoint: Path | None, followed: Followed | None) -> D
 
 
 def _check(
-    prompts: Sequence[str], num_per_prompt: int, num_steps: int, seed: int, guidance: float
+    prompts: Sequence[str],
+    negative_prompt: str,
+    num_per_prompt: int,
+    num_steps: int,
+    seed: int,
+    guidance: float,
 ) -> None:
     if not prompts or not all(prompt.strip() for prompt in prompts):
         raise PromptError("there is an empty prompt: say what is to be drawn")
-    if bad := next((prompt for prompt in prompts if _is_broken(prompt)), None):
+    every = [*prompts, negative_prompt]
+    if bad := next((prompt for prompt in every if not is_utf8(prompt)), None):
         raise PromptError(f"the prompt {bad!r} is no text in UTF-8")
     if num_per_prompt < 1 or num_steps < 1:
         raise InputError(
@@ -312,11 +319,6 @@ def _check(
         raise InputError(f"the seed is {seed}; seeds are whole numbers from 0 to 2^63 − 1")
     if not 0 <= guidance < math.inf:
         raise InputError(f"the guidance is {guidance}; it is 0 or more, such as 4 (up to 1: off)")
-
-
-def _is_broken(text: str) -> bool:
-    """Whether it holds halves of characters, as bytes of another encoding on a command line do."""
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _folder_for(places: Places, request: Request) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from onbrand.artifacts import BrandModel, Dataset
 from onbrand.brief import Brief
 from onbrand.errors import DatasetError, InputError, StorageError
-from onbrand.files import storage_errors
+from onbrand.files import readable, storage_errors
 from onbrand.models.packs import BUILT_IN
 from onbrand.recipe import Recipe
 
@@ -134,10 +134,15 @@ class Places:
 
 
 def open_brand(brand: str | Path) -> Places:
-    """The places of a brand's folder. Raises `InputError` where there is no brief.toml."""
+    """The places of a brand's folder. Raises `InputError` where there is no brief.toml, or none
+    that may be looked at."""
     root = Path(brand)
-    if (root / "brief.toml").is_file():
-        return Places(root)
+    try:
+        if (root / "brief.toml").is_file():
+            return Places(root)
+    except OSError as fault:
+        told = fault.strerror or fault
+        raise InputError(f"cannot look into {readable(str(root))!r}: {told}") from fault
     if root.is_file():
         raise InputError(f"{root} is a file: name the brand's folder, such as {root.parent}")
     if not root.is_dir():

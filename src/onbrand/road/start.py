@@ -46,7 +46,9 @@ def new(
     `WeightsError` when the base is neither a usable model nor could be on the hub.
     """
     _check_base(base, recipe, emit)
-    pack = pack_for_rules(base or Recipe.load(recipe).base)
+    named = Recipe.load(recipe).base
+    place = place_of(base or named)
+    pack = pack_for_rules(base or named)
     return curation.make_brand(
         Path(name),
         pictures=_paths(pictures),
@@ -56,7 +58,7 @@ def new(
         description=description,
         brief=None if brief is None else Path(brief),
         recipe=recipe,
-        base=None if base is None else place_of(base),
+        base=None if place == named else place,
         guard=guard_of(pack),
         emit=emit,
     )
@@ -67,18 +69,21 @@ def curate(brand: str | Path = ".", *, emit: Listener = silent) -> Dataset:
 
     Pictures that are also in lookalikes/, or that the checker of the recipe's base refuses, are
     left out. Raises `DatasetError` when none can be used, `PromptError` for words of the
-    brief that must not be shown, `PackError` for no such base.
+    brief that must not be shown, `PackError` for no such base, `StorageError` while another process
+    trains.
     """
     places = open_brand(brand)
-    return curate_for(places, pack_for_rules(places.recipe().base), emit=emit)
+    pack = pack_for_rules(places.recipe().base)
+    with places.alone():
+        return curate_for(places, pack, emit=emit)
 
 
-def curate_for(places: Places, pack: Pack, *, emit: Listener) -> Dataset:
-    """`curate`, by the rules of this pack."""
+def curate_for(places: Places, pack: Pack, *, out: Path | None = None, emit: Listener) -> Dataset:
+    """`curate`, by the rules of this pack; into the folder `out` where one is named."""
     return curation.curate(
         places.pictures,
         places.brief(),
-        places.dataset,
+        out or places.dataset,
         lookalikes=places.lookalikes,
         guard=guard_of(pack),
         emit=emit,

@@ -54,7 +54,7 @@ def command(
     """Make a brand's folder: pictures checked and re-encoded, a brief and a recipe to edit.
 
     Captions are read from name.txt or name.caption beside each picture, or from metadata.jsonl
-    or metadata.csv.
+    or metadata.csv, or are the words of a folder called as trainers have it, 10_kuro fox.
     Pictures that cannot be used are listed with the reason, and the rest is kept.
 
     [bold]onbrand new kuro --pictures photos/kuro --subject "fox mascot"[/]

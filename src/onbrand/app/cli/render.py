@@ -32,7 +32,7 @@ def number(value: object) -> str:
     """A figure as short as it can be read: 12, 0.083, 1.2e-05; anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    whole = isinstance(value, int) or (value == int(value) and abs(value) < 1e6)
+    whole = isinstance(value, int) or (value.is_integer() and abs(value) < 1e6)
     text = f"{int(value):,}" if whole else f"{value:.3g}"
     return f"−{text[1:]}" if text.startswith("-") else text
 

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from onbrand.errors import InputError, RecipeError, nearest
+from onbrand.files import is_utf8
 from onbrand.models.samplers import check_sampler
 from onbrand.recipe import STAGE_LOSSES, Recipe
 
@@ -59,6 +60,13 @@ class Drawing(BaseModel):
         except InputError as fault:  # pydantic gathers ValueErrors only
             raise ValueError(str(fault)) from fault
         return name
+
+    @field_validator("style", "pose", "negative")
+    @classmethod
+    def _is_text(cls, words: str) -> str:
+        if not is_utf8(words):
+            raise ValueError("is no text in UTF-8")
+        return words
 
     def words(self, text: str) -> str:
         """The brief's text with the pose's words before it (right behind the subject) and the

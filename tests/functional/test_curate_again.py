@@ -1,0 +1,70 @@
+"""The dataset that a model was trained on stays while that model is planned, trained, measured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from brand_folder import draw_picture
+
+import onbrand as ob
+from onbrand.errors import StorageError
+from onbrand.road import curate
+
+RECIPE = """
+base = "{base}"
+[lora]
+rank = 2
+[validation]
+num_prompts = 1
+num_per_prompt = 1
+num_steps = 2
+[[stage]]
+kind = "appearance"
+head_weight = 1
+batch_size = 2
+num_steps = 2
+"""
+HOLD = """
+import sys; from filelock import FileLock
+with FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def brand(tmp_path: Path, tiny_pack_folder: Path) -> Path:
+    """A brand whose pictures have become more since they were frozen."""
+    (tmp_path / "pictures").mkdir()
+    for index in range(4):
+        draw_picture(index).save(tmp_path / "pictures" / f"{index}.png")
+    (tmp_path / "recipe.toml").write_text(RECIPE.format(base=tiny_pack_folder))
+    root = ob.new(
+        tmp_path / "kuro", pictures=tmp_path / "pictures", recipe=str(tmp_path / "recipe.toml")
+    )
+    draw_picture(9).save(root / "pictures" / "9.png")
+    return root
+
+
+def test_a_plan_changes_no_dataset(brand: Path) -> None:
+    """It counts the new picture, and what a trained model is measured on is still there."""
+    before = {file: file.read_bytes() for file in (brand / "dataset").rglob("*.*")}
+    assert ob.plan(brand).num_pictures == 3
+    assert {file: file.read_bytes() for file in (brand / "dataset").rglob("*.*")} == before
+
+
+def test_nothing_is_curated_under_a_running_training(brand: Path) -> None:
+    """While another process holds the folder, `curate` says so; then it takes the new picture."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(brand / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StorageError, match="another onbrand is at work in"):
+            curate(brand)
+        other.communicate()
+    assert len(curate(brand).assets) == 5

@@ -1,0 +1,45 @@
+"""What is held out: whom the brief's names mean, and what is said of few."""
+
+from __future__ import annotations
+
+import pytest
+
+from onbrand.curation.split import named, split_of
+from onbrand.events import Event, Warned
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        ("kuro [9].png", {0}),
+        ("kuro [9]", {0}),
+        ("kuro [*", {0}),
+        ("side/*", {1}),
+        ("kuro 9.png", {2}),
+        ("zz.png", {2}),
+        ("*.png", {0, 1, 2}),
+        ("zz.jpg", {2}),
+        ("gone.png", set()),
+    ],
+)
+def test_whom_a_pattern_means(pattern: str, meant: set[int]) -> None:
+    """Names with brackets mean themselves; a picture is meant by its copies' names, too."""
+    called = [["kuro [9].png"], ["side/01.png"], ["kuro 9.png", "more/zz.png"]]
+    assert named(called, pattern) == meant
+
+
+def test_a_copy_that_is_named_holds_its_twin_out() -> None:
+    """The copy was dropped; the picture is the same, and is not trained on."""
+    names, aliases = ["1.png", "2.png", "3.png"], [[], ["zz.png"], []]
+    splits = split_of(names, [], ["zz.png"], lambda event: None, aliases=aliases)
+    assert splits == ["train", "held_out", "train"]
+
+
+@pytest.mark.parametrize(("num_alike", "warns"), [(19, True), (2, False)])
+def test_few_held_out_are_told(num_alike: int, warns: bool) -> None:
+    """Where nearly all pictures are like another, one is held out, and a warning says why."""
+    heard: list[Event] = []
+    near = [(0, i) for i in range(1, num_alike)]
+    split_of([f"{i}.png" for i in range(20)], near, [], heard.append)
+    said = [event.message for event in heard if isinstance(event, Warned)]
+    assert any("only 1 of 20 pictures can be held out" in message for message in said) is warns
