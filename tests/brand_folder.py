@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,7 +18,7 @@ from onbrand.brief import Brief
 from onbrand.files import fingerprint_file
 from onbrand.recipe import Recipe
 
-__all__ = ["draw_picture", "tiny_brief", "tiny_dataset", "tiny_recipe"]
+__all__ = ["at_work_elsewhere", "draw_picture", "tiny_brief", "tiny_dataset", "tiny_recipe"]
 
 
 def draw_picture(index: int, *, size_px: int = 40, cut_out: bool = False) -> Image.Image:
@@ -105,3 +109,22 @@ def tiny_recipe(**changes: object) -> Recipe:
         **changes,
     }
     return Recipe.model_validate(fields)
+
+
+@contextmanager
+def at_work_elsewhere(brand: Path) -> Iterator[None]:
+    """Another process holds the brand's folder."""
+    hold = (
+        "import sys; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(brand / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield
+        other.communicate()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from brand_folder import draw_picture
+from brand_folder import at_work_elsewhere, draw_picture
 
 import onbrand as ob
 from onbrand.errors import StorageError
@@ -26,10 +24,6 @@ kind = "appearance"
 head_weight = 1
 batch_size = 2
 num_steps = 2
-"""
-HOLD = """
-import sys; from filelock import FileLock
-with FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()
 """
 
 
@@ -56,15 +50,9 @@ def test_a_plan_changes_no_dataset(brand: Path) -> None:
 
 def test_nothing_is_curated_under_a_running_training(brand: Path) -> None:
     """While another process holds the folder, `curate` says so; then it takes the new picture."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(brand / ".lock")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(StorageError, match="another onbrand is at work in"):
-            curate(brand)
-        other.communicate()
+    with (
+        at_work_elsewhere(brand),
+        pytest.raises(StorageError, match="another onbrand is at work in"),
+    ):
+        curate(brand)
     assert len(curate(brand).assets) == 5

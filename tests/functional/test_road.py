@@ -5,14 +5,13 @@ from __future__ import annotations
 import html
 import math
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from brand_folder import at_work_elsewhere
 from PIL import Image
 
 import onbrand as ob
@@ -263,23 +262,11 @@ def test_a_report_draws_no_refused_words(brand: Path) -> None:
 
 def test_one_process_at_a_time_trains_or_compares(brand: Path) -> None:
     """While another process holds the folder, train and report say so at once; then they go on."""
-    hold = (
-        "import sys; from filelock import FileLock\n"
-        "with FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", hold, str(brand / ".lock")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
+    with at_work_elsewhere(brand):
         with pytest.raises(StorageError, match="another onbrand is at work in"):
             ob.train(brand)
         with pytest.raises(StorageError, match="another onbrand is at work in"):
             ob.report(brand, num_prompts=1, num_per_prompt=1, num_steps=1)
-        other.communicate()
     ob.train(brand)
 
 

@@ -22,6 +22,27 @@ from onbrand.models.perception import load_faces
 from onbrand.models.perception.hub.faces import YuNetFaces
 
 
+def _hub(theirs: Path, here: Path, asked: list[str | None]) -> Callable[..., str]:
+    """Stands in for the hub's download: copies what is asked for of `theirs`, notes the commit."""
+
+    def download(
+        repo: str,
+        revision: str | None,
+        allow_patterns: list[str],
+        ignore_patterns: list[str] | None = None,
+    ) -> str:
+        asked.append(revision)
+        every = [path.relative_to(theirs).as_posix() for path in theirs.rglob("*.*")]
+        for name in filter_repo_objects(
+            every, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
+        ):
+            (here / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(theirs / name, here / name)
+        return str(here)
+
+    return download
+
+
 @pytest.fixture
 def copy_of_base(tiny_hub_base: Path, tmp_path: Path) -> Path:
     """A base folder that a test may spoil."""
@@ -239,18 +260,7 @@ def test_a_hub_id_fetches_what_is_read_and_nothing_beside(
     here = tmp_path / "snapshots" / "c0ffee"
     asked: list[str | None] = []
 
-    def hub(repo: str, revision: str | None, allow_patterns: list[str],
-            ignore_patterns: list[str] | None = None) -> str:  # fmt: skip
-        asked.append(revision)
-        every = [p.relative_to(copy_of_base).as_posix() for p in copy_of_base.rglob("*.*")]
-        for name in filter_repo_objects(
-            every, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
-        ):
-            (here / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(copy_of_base / name, here / name)
-        return str(here)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", _hub(copy_of_base, here, asked))
     pack = open_pack("owner/base@v1")
     assert (pack.root, pack.revision, asked) == (here, "c0ffee", ["v1", "c0ffee"])
     fetched = {p.relative_to(here).as_posix() for p in here.rglob("*.*")}
@@ -276,16 +286,7 @@ def test_a_hub_pack_may_call_its_folders_as_it_likes(
     here = tmp_path / "snapshots" / "c0ffee"
     asked: list[str | None] = []
 
-    def hub(repo: str, revision: str | None, allow_patterns: list[str],
-            ignore_patterns: list[str] | None = None) -> str:  # fmt: skip
-        asked.append(revision)
-        every = [p.relative_to(copy_of_base).as_posix() for p in copy_of_base.rglob("*.*")]
-        for name in filter_repo_objects(every, allow_patterns=allow_patterns):
-            (here / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(copy_of_base / name, here / name)
-        return str(here)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", _hub(copy_of_base, here, asked))
     pack = open_pack("owner/base")
     assert pack.role("identity") == here / "eyes" / "who"
     assert asked == [None, "c0ffee"]
