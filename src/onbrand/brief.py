@@ -20,12 +20,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
+    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -45,9 +45,10 @@ SLOT = "{subject}"
 LONGEST_LIST = 84  # characters on a line of brief.toml
 LONGEST_TRIGGER = 60  # characters
 _SPOKEN_WITH_Y_OR_W = re.compile(
-    r"uni(?![dmn])|us[aeu]|ut[eio]|eu|ewe|one\b|once\b|ukulele|ufo", re.IGNORECASE
+    r"uni(?![dmnr])|us[aeu]|us\b|ut[eio]|uranium|eu|ewe|ones?\b|onesie|once\b|ukulele|ufo",
+    re.IGNORECASE,
 )
-_SILENT_H = re.compile(r"hour|hono|honest|heir", re.IGNORECASE)
+_SILENT_H = re.compile(r"hour|honou?r\b|honest|heir|8|11\b|18\b", re.IGNORECASE)
 
 _HEAD = """\
 # The brief: what the brand's subject is. Edit this file; `onbrand train` reads it anew.
@@ -98,7 +99,7 @@ class Brief(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1)
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     trigger: str = ""
     subject: str
     description: str = ""
@@ -135,13 +136,6 @@ class Brief(BaseModel):
     @classmethod
     def _one_line(cls, text: str) -> str:
         return " ".join(text.split())
-
-    @field_validator("name")
-    @classmethod
-    def _says_something(cls, name: str) -> str:
-        if not name:
-            raise ValueError("is empty")
-        return name
 
     @field_validator("subject")
     @classmethod

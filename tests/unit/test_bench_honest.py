@@ -31,14 +31,16 @@ def pack_result(ratio: float, num: int, **others: object) -> dict[str, object]:
 
 
 def test_a_figure_without_an_interval_decides_nothing() -> None:
-    """Nobody knows what chance does to it; where nothing differs, nothing is said."""
+    """Nobody knows what chance does to it; but a tenth is none. Where nothing differs, nothing is
+    said."""
     seen = compare(pack_result(3.4, 960), pack_result(3.41, 960))
     assert (seen.better, seen.worse, seen.undecided) == ((), (), ("frechet_ratio",))
     assert not seen.lost
     assert compare(pack_result(3.4, 960), pack_result(3.4, 960)).undecided == ()
     sure = {"identity": metric(0.9, (0.8, 1.0))}
-    half = {"identity": metric(0.1)}
-    assert compare(pack_result(3, 9, **half), pack_result(3, 9, **sure)).undecided == ("identity",)
+    less, little = ({"identity": metric(value)} for value in (0.85, 0.1))
+    assert compare(pack_result(3, 9, **less), pack_result(3, 9, **sure)).undecided == ("identity",)
+    assert compare(pack_result(3, 9, **little), pack_result(3, 9, **sure)).worse == ("identity",)
 
 
 def test_ratios_of_other_numbers_of_pictures_stand_not_beside_each_other(

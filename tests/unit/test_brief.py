@@ -184,6 +184,8 @@ def test_somebody_else_may_stand_twice() -> None:
         ("honest fox", "an honest fox"),
         ("umbrella", "an umbrella"),
         ("horse", "a horse"),
+        ("onesie", "a onesie"),
+        ("8-bit fox", "an 8-bit fox"),
     ],
 )
 def test_articles_go_by_sound(subject: str, told: str) -> None:
@@ -194,7 +196,7 @@ def test_articles_go_by_sound(subject: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"name": "   ", "trigger": "kuro"}, "name = '   ': is empty"),
+        ({"name": "   ", "trigger": "kuro"}, "'name' is empty"),
         ({"trigger": False}, "trigger = False: should be a valid string"),
         ({"trigger": []}, "trigger = \\[\\]: should be a valid string"),
         ({"description": 0}, "description = 0: should be a valid string"),

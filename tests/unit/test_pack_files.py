@@ -23,10 +23,10 @@ def copy_of_base(tiny_hub_base: Path, tmp_path: Path) -> Path:
         ('[role]\nidentity = "unet"', "unknown key 'role': did you mean 'roles'"),
         ('license = "MIT"', "unknown key 'license': did you mean 'licence'"),
         ('roles = ["unet"]', "roles = .*should be a valid dictionary"),
-        ("[roles]\nidentity = 3", "roles.identity = 3: should be a valid string"),
+        ("[roles]\nidentity = [3]", r"roles.identity = \[3\]: should be a valid string"),
         ('name = " "', "'name' is empty"),
         ('name = ["a"]', "name = .*should be a valid string"),
-        ("revision = 1.1", "revision = 1.1: should be a valid string"),
+        ("revision = [1]", r"revision = \[1\]: should be a valid string"),
         (
             '[roles]\nidentity = "a\\u0000b"',
             r"names 'a\\x00b' for .* can be no folder: .*null byte",

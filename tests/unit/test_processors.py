@@ -105,6 +105,12 @@ def test_pixels_of_another_scale_are_refused(tmp_path: Path, facts: dict[str, ob
         normalisation(tmp_path, CLIP, CPU)
 
 
+def test_a_size_may_be_a_pair(tmp_path: Path) -> None:
+    """Height and width, as transformers itself takes them."""
+    (tmp_path / "preprocessor_config.json").write_text('{"size": [24, 32]}')
+    assert processor_size(tmp_path) == 24
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [

@@ -43,3 +43,15 @@ def test_few_held_out_are_told(num_alike: int, warns: bool) -> None:
     split_of([f"{i}.png" for i in range(20)], near, [], heard.append)
     said = [event.message for event in heard if isinstance(event, Warned)]
     assert any("only 1 of 20 pictures can be held out" in message for message in said) is warns
+
+
+def test_brackets_mean_themselves_before_they_mean_characters() -> None:
+    """A name that has them is meant first; else they stand for one of what is in them."""
+    assert named([["kuro [9].png"], ["kuro 9.png"]], "kuro [9].png") == {0}
+    assert named([["0.png"], ["1.png"], ["7.png"]], "[0-2].png") == {0, 1}
+
+
+def test_a_pattern_of_another_format_means_no_more_than_names() -> None:
+    """a.jpg may be there as a.png; all of a folder that is not there is nothing."""
+    assert named([["a.png"], ["b.png"]], "a.jpg") == {0}
+    assert named([["a.png"], ["b.png"]], "gone/*.jpg") == set()

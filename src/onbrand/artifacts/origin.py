@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onbrand.files import HEX_DIGITS
 
-__all__ = ["commit", "made_by", "source_fingerprint"]
+__all__ = ["PACKAGE", "commit", "made_by", "source_fingerprint"]
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -15,6 +15,10 @@ from onbrand.errors import ArtifactError, InputError
 __all__ = ["Comparison", "check_kind", "compare", "read_result", "unlike"]
 
 
+SURE = 0.1
+"""Of a figure without an interval: a tenth is no chance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Names of the metrics that differ beyond chance, each way, of those that differ and whose
@@ -35,9 +39,10 @@ class Comparison:
 def compare(found: Result, stored: Result) -> Comparison:
     """A metric is better or worse when the values differ by more than the two half widths of their
     intervals put together, √(a² + b²), as errors of two independent measurements are; so chance
-    decides as rarely as an interval leaves out the truth. What differs and has no interval, or is
-    `unlike`, is undecided. Sizes, which have a budget and no direction, and speeds, which are
-    another machine's, are not compared.
+    decides as rarely as an interval leaves out the truth. What has no interval decides when it
+    differs by more than `SURE` of the stored value; else it is undecided, as is what is `unlike`.
+    Sizes, which have a budget and no direction, and speeds, which are another machine's, are not
+    compared.
 
     Raises InputError as `check_kind` does.
     """
@@ -67,11 +72,13 @@ def _is_compared(name: str) -> bool:
 
 
 def _way(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    if not (ours["interval"] and theirs["interval"]):
-        return "undecided" if ours["value"] != theirs["value"] else ""
     higher = ours["value"] > theirs["value"]
     low, high = (theirs, ours) if higher else (ours, theirs)
-    if high["value"] - low["value"] <= math.hypot(_width(low, 1), _width(high, 0)):
+    apart = high["value"] - low["value"]
+    if not (ours["interval"] and theirs["interval"]):
+        if apart <= SURE * abs(theirs["value"]):
+            return "undecided" if apart else ""
+    elif apart <= math.hypot(_width(low, 1), _width(high, 0)):
         return ""
     return "better" if higher == (ours["better"] == "higher") else "worse"
 

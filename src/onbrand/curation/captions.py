@@ -30,8 +30,7 @@ __all__ = ["Line", "Lines", "beside", "folder_words", "read_lines"]
 METADATA = ("metadata.jsonl", "metadata.csv")
 ENDINGS = (".txt", ".caption")
 MOST_BYTES = 16 * 2**20
-MOST_REPEATS = 200  # more is a year, or another number that says nothing of training
-_REPEATS = re.compile(r"^([1-9]\d*)_(.+)$")
+_REPEATS = re.compile(r"^([1-9]\d{0,2})_(.+)$")  # four digits are a year
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -77,7 +76,7 @@ def folder_words(folder: Path) -> tuple[str, int]:
     """The words of a kohya folder "10_kuro fox" and its repeats; ("", 1) for any other name, such
     as "01_approved" and "2024_launch"."""
     match = _REPEATS.match(folder.name)
-    if not match or len(match[1]) > 3 or int(match[1]) > MOST_REPEATS or not is_utf8(match[2]):
+    if not match or not is_utf8(match[2]):
         return "", 1
     return " ".join(match[2].split()), int(match[1])
 
@@ -161,8 +160,12 @@ def _twins(picture: Path, names: Collection[str], ending: str) -> list[Path]:
     """picture.txt, and picture.png.txt, where they are, in capitals or not."""
     found = []
     for stem in (picture.stem, picture.name):
-        wanted = (ending, ending.upper(), ending.title())
-        files = (picture.with_name(stem + last) for last in wanted if stem + last in names)
+        # the plain one by the file system, which may tell no capitals, or accents in two ways
+        wanted = [stem + ending]
+        wanted += [
+            name for last in (ending.upper(), ending.title()) if (name := stem + last) in names
+        ]
+        files = [picture.with_name(name) for name in wanted]
         found += [file for file in files if os.path.isfile(file)]
     return found
 

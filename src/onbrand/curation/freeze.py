@@ -171,16 +171,21 @@ def _warn_of_bars(reads: Sequence[_Read], emit: Listener) -> None:
 def _warn_of_lookalikes(
     trained: Sequence[_Read], lookalikes: Sequence[tuple[str, Look]], emit: Listener
 ) -> None:
-    looks = [read.look for read in trained] + [look for _, look in lookalikes]
+    """In one line: a drawing that differs in one trait is as near as another saving of the same."""
+    if not lookalikes:
+        return
     first = len(trained)
-    for i, j in near_pairs(looks):
-        if i < first <= j:
-            emit(
-                Warned(
-                    f"{trained[i].found.name}, which is trained on, is nearly the same picture as "
-                    f"the look-alike {lookalikes[j - first][0]}: take one of the two away"
-                )
+    looks = [read.look for read in trained] + [look for _, look in lookalikes]
+    pairs = [(i, j - first) for i, j in near_pairs(looks) if i < first <= j]
+    if pairs:
+        ours, theirs = trained[pairs[0][0]].found.name, lookalikes[pairs[0][1]][0]
+        num = counted(len({j for _, j in pairs}), "look-alike")
+        emit(
+            Warned(
+                f"{num} (such as {theirs}) are hardly to be told from pictures that are trained on "
+                f"(such as {ours}): if they show your own subject, take them out of lookalikes/"
             )
+        )
 
 
 def _holds(file: Path, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tells whether two pictures are nearly the same, however they were saved, cropped or turned over.
+"""Tells whether two pictures are nearly the same: saved anew, mirrored, cropped by up to 3 %.
 
 Compared is what stands on the plain ground: lines of one colour are trimmed from all sides, so that
 neither a margin nor the place on a white page counts. The rest is shrunk to a thumbnail, also of
@@ -78,7 +78,7 @@ def is_near(one: Look, other: Look) -> bool:
 
 
 def near_pairs(looks: Sequence[Look]) -> list[tuple[int, int]]:
-    """All pairs (i < j) of near pictures; by matrix products, so that thousands are no trouble."""
+    """All pairs (i < j) of near pictures; by matrix products: of 3,000 in about ten seconds."""
     views = np.stack([look.views for look in looks])
     cosine = np.full((len(looks), len(looks)), -1, np.float32)
     for view in range(views.shape[1]):

@@ -2,7 +2,7 @@
 
 It is built in a hidden folder beside its place and moved there in one step: a run that is stopped,
 or finds the disk full, leaves nothing, and an existing folder is never touched. What a killed run
-left is removed by the next one of the same name.
+left is removed by a later one of the same name, after a day.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import secrets
 import shlex
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ __all__ = ["emit_remarks", "lookalike_pictures", "make_brand"]
 FALLBACK_SUBJECT = "mascot"
 MOST_FOR_PALETTE = 40
 SMALL_PX = 96
+A_DAY_S = 86_400
 MOST_REMARKS = 6
 
 Places = str | Path | Sequence[str | Path]
@@ -94,8 +96,7 @@ def make_brand(
     finding.pictures = [found for found in finding.pictures if not found.is_variant]
     guard.check_words(begun, finding, emit)
 
-    making = f".{place.name}.{os.getpid()}.{secrets.token_hex(3)}.making"
-    fresh = place.resolve().with_name(making)
+    fresh = place.resolve().with_name(f".{place.name}.{secrets.token_hex(3)}.making")
     with storage_errors(place):
         not_there = [above for above in fresh.parents if not above.exists()]
     try:
@@ -167,22 +168,10 @@ def _refuse_existing(place: Path) -> None:
 
 
 def _remove_left_over(place: Path) -> None:
-    """Removes what earlier runs of this name left when they were killed; whose process is alive
-    keeps its own."""
-    for folder in place.parent.glob("." + glob.escape(place.name) + ".*.*.making"):
-        process = folder.name.split(".")[-3]
-        if process.isdecimal() and not _is_alive(int(process)):
+    """Removes what runs of this name left a day ago and earlier, when they were killed."""
+    for folder in place.parent.glob("." + glob.escape(place.name) + ".*.making"):
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > A_DAY_S:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # no signal: it only looks
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # another user's, or no number of a process
-        return True
-    return True
 
 
 def _recipe_text(recipe: str | Path, base: str | None) -> str:

@@ -70,20 +70,25 @@ def named(called: Sequence[Sequence[str]], pattern: str) -> set[int]:
     of a picture format, which no name has, means a copy in another format.
     """
     found = _matching(called, pattern)
-    if not found and PurePosixPath(pattern).suffix.lower() in pixels.ENDINGS:
-        return _matching(called, PurePosixPath(pattern).stem)
+    asked = PurePosixPath(pattern)
+    if not found and asked.suffix.lower() in pixels.ENDINGS and asked.stem.strip("*?"):
+        return _matching(called, asked.stem)
     return found
 
 
 def _matching(called: Sequence[Sequence[str]], pattern: str) -> set[int]:
-    # brackets stand in many file names, and for themselves
-    plain = pattern.replace("[", "[[]")
-    return {
-        i
-        for i, names in enumerate(called)
-        for path in map(PurePosixPath, names)
-        if any(fnmatch(text, plain) for text in (str(path), path.name, path.stem))
-    }
+    """Brackets stand in many file names, and for themselves; where no name has them, for one of the
+    characters in them."""
+    for one in (pattern.replace("[", "[[]"), pattern):
+        found = {
+            i
+            for i, names in enumerate(called)
+            for path in map(PurePosixPath, names)
+            if any(fnmatch(text, one) for text in (str(path), path.name, path.stem))
+        }
+        if found:
+            return found
+    return set()
 
 
 def _by_patterns(

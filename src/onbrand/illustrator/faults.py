@@ -156,7 +156,7 @@ def _melt(canvas: Canvas, parts: Sequence[str], strength: float, knots: int, rng
         return
     x0, y0, extent = xs.min(), ys.min(), float(max(int(np.ptp(xs)), int(np.ptp(ys)), 8))
     knot = rng.normal(0, 1, (knots, knots, 2)).astype(np.float32)
-    knot[::2, ::2] *= -1  # normal draws are as likely as before; drawn pictures depend on it
+    knot[::2, ::2] *= -1  # changes nothing in kind, but stored pictures were drawn with it
     size = int(extent) + 1
     field = np.zeros((canvas.side, canvas.side, 2), np.float32)
     bent = cv2.resize(knot, (size, size), interpolation=cv2.INTER_CUBIC)

@@ -18,7 +18,9 @@ __all__ = ["PackFile", "read_pack_file", "read_refused", "read_words"]
 class PackFile(BaseModel):
     """pack.toml, which may leave all of it out; `roles`: role → place in the pack's folder."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True
+    )
 
     name: str | None = Field(default=None, min_length=1)
     licence: str = ""

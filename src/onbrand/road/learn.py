@@ -41,7 +41,7 @@ def plan(
     chosen = _recipe(places, recipe, base)
     pack = open_pack(chosen.base)
     training.check_pack(chosen, pack)
-    with places.alone(), TemporaryDirectory() as folder:
+    with places.alone(), TemporaryDirectory(prefix=".plan-", dir=places.root) as folder:
         dataset = curate_for(places, pack, out=Path(folder), emit=emit)
         _need_held_out(places, dataset)
         return training.forecast(

@@ -48,6 +48,8 @@ def processor_size(folder: Path) -> int | None:
     places = ("crop_size", "size") if facts.get("do_center_crop") else ("size",)
     for place in places:
         size = facts.get(place)
+        if isinstance(size, list) and len(size) == 2:
+            size = dict(zip(("height", "width"), size, strict=True))
         sides = size if isinstance(size, dict) else {"height": size}
         for side in ("height", "shortest_edge", "longest_edge"):
             found = sides.get(side)

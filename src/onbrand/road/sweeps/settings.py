@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from onbrand.errors import InputError, RecipeError, nearest
 from onbrand.files import is_utf8
 from onbrand.models.samplers import check_sampler
 from onbrand.recipe import STAGE_LOSSES, Recipe
+from onbrand.recipe.settings import Settings
 
 __all__ = [
     "Axis",
@@ -39,11 +40,9 @@ SAME_FOR_ALL: Mapping[str, str] = {
 """Parts of the recipe that a sweep may not change, and why."""
 
 
-class Drawing(BaseModel):
+class Drawing(Settings):
     """How a combination's pictures are drawn. `sampler` is a name of models.samplers, "" the base's
     own; the texts are words: see `words`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     guidance: float = Field(default=4.0, ge=1)
     num_steps: int = Field(default=20, ge=1, le=1000)
@@ -112,19 +111,19 @@ def paths_of(recipe: Recipe) -> list[str]:
             for stage, title in zip(recipe.stage, stage_names(recipe), strict=True):
                 found += [f"stage.{title}.{inner}" for inner in _fields(stage)]
                 found += [f"stage.{title}.losses.{loss}" for loss in STAGE_LOSSES[stage.kind]]
-        elif isinstance(value, BaseModel):
+        elif isinstance(value, Settings):
             found += [f"{name}.{inner}" for inner in _fields(value)]
         else:
             found.append(name)
     return [*found, *DRAWING_PATHS]
 
 
-def _fields(settings: BaseModel) -> list[str]:
+def _fields(settings: Settings) -> list[str]:
     """Fields that hold one value; those of an inner table by their path; kinds stay as they are."""
     found: list[str] = []
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if isinstance(value, BaseModel):
+        if isinstance(value, Settings):
             found += [f"{name}.{inner}" for inner in _fields(value)]
         elif not isinstance(value, Mapping) and name != "kind":
             found.append(name)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from onbrand.errors import InputError
+from onbrand.recipe.settings import Settings
 from onbrand.road.sweeps.settings import Axis, Value, scientific
 from onbrand.toml import explain, read_toml
 
@@ -104,8 +105,8 @@ def load_sweep_file(path: Path) -> SweepFile:
     return SweepFile(axes, read.random, read.seed)
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _File(Settings):
+    """A file of settings to try."""
 
     set: dict[str, Any]
     random: int | None = Field(default=None, ge=1)

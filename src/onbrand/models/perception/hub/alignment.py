@@ -31,7 +31,6 @@ class ContrastiveAlignment(HubNetwork, TwoTowers):
         folder = pack.role(self.role)
         if self.kind == "SiglipModel":
             self._mean, self._deviation = normalisation(folder, HALF, self.device)
-        # not TwoTowers', which reads CLIP's alone
         self.tokenizer = load_tokenizer(folder)
         most = int(self.module.config.text_config.max_position_embeddings)
         self.max_tokens = min(most, int(self.tokenizer.model_max_length))
