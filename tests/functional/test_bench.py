@@ -86,7 +86,8 @@ def test_consistency_runs_the_whole_road_and_goes_on_where_it_stopped(
     assert kept.read_bytes() == first
     assert found["num_characters"] == 2
     assert set(found) >= SHAPE
-    assert set(found["baselines"]) == {"base", "prompt_only", "dreambooth_lora", "real"}
+    arms = {"base", "prompt_only", "dreambooth_lora", "real", "true_drawings"}
+    assert set(found["baselines"]) == arms
     assert found["metrics"].keys() >= {
         "identity", "identity_error", "retrieval_fraction", "alignment",
         "memorised_fraction", "diversity", "attributes_fraction",

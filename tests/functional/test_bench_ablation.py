@@ -151,7 +151,7 @@ def test_a_difference_is_marked_where_it_is_sure() -> None:
 def test_the_first_table_is_of_the_recipe_or_names_its_row() -> None:
     """The recipe as it is goes by onbrand, wherever it stands; without it the last row is named."""
     arms = {arm: {"identity": 0.4} for arm in ("base", "prompt_only", "real")}
-    names = (FIRST, "reconstruction", "both", "head")
+    names = (FIRST, "reconstruction", "both", "prior", "head")
     told = {name: {"identity": 0.1 * n} for n, name in enumerate(names)}
     records = [{"id": 0, "seconds": 1.0, "rows": told, "beside": arms}]
     for asked, title in ((names, "onbrand"), (names[:2], "Reconstruction")):

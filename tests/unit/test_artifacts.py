@@ -234,3 +234,11 @@ def test_damaged_pictures_and_reports_are_told(tmp_path: Path) -> None:
 def spoil(manifest: Path, change: dict[str, Any]) -> None:
     """Write these fields over the manifest's."""
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
+
+
+def test_an_interval_without_an_end_reads_back() -> None:
+    """NaN is null in the file, in an interval too; bar, verdict and direction come back."""
+    again = Metric.from_dict(Metric(0.5, (math.nan, 1.0), 0.8, False, "lower").to_dict())
+    assert again.interval is not None
+    assert math.isnan(again.interval[0])
+    assert (again.interval[1], again.bar, again.holds, again.better) == (1.0, 0.8, False, "lower")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -152,3 +153,31 @@ def test_diffusers_own_pipelines_run_on_a_pack(guided_pack: Pack) -> None:
             sizes = {}
         made = pipe("a red fox", num_inference_steps=2, **inputs, **sizes).images[0]
         assert made.size == (32, 32), kind.__name__
+
+
+def lines(*columns: int) -> Image.Image:
+    """White vertical lines on black."""
+    drawn = Image.new("L", (64, 64))
+    for x in columns:
+        ImageDraw.Draw(drawn).line((x, 0, x, 63), fill=255)
+    return drawn
+
+
+def test_edge_f1_counts_what_is_missing_and_what_is_too_much() -> None:
+    """Half of the edges, or twice as many: 2 · ½ · 1 / (½ + 1) both ways."""
+    assert edge_f1(lines(10), lines(10, 50)) == pytest.approx(2 / 3)
+    assert edge_f1(lines(10, 50), lines(10)) == pytest.approx(2 / 3)
+
+
+def test_edge_f1_grants_two_pixels_and_not_three() -> None:
+    """What lies two pixels beside is right, three is wrong."""
+    assert [edge_f1(lines(10), lines(x)) for x in (12, 13)] == [1, 0]
+
+
+def test_a_small_pose_is_the_large_one_made_smaller() -> None:
+    """Joints are in pixels of the drawing that is asked for."""
+    joints = np.random.default_rng(0).uniform(100, 400, (17, 3))
+    large = np.asarray(pose_drawing(joints, 512))
+    small = np.asarray(pose_drawing(joints * [0.25, 0.25, 1], 128))
+    shrunk = cv2.resize(large, (128, 128), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(small, shrunk)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from onbrand.bench.diagnosis.plant import (
     FAULTY,
@@ -311,3 +311,42 @@ def test_no_limit_lies_below_what_the_base_does_to_itself() -> None:
     assert {fault for fault, limit in limits.items() if limit == 3.0} == {
         "pose", "oily", "background", "drift",
     }  # fmt: skip
+
+
+def test_doubt_is_that_of_the_most_doubtful_tenth() -> None:
+    """An eighth of the subject is two labels alike: that is what counts, not the mean."""
+    told = np.zeros((1, 3, 32, 32))
+    told[:, 0] = 1.0
+    told[:, 0, 8:24, 8:24], told[:, 1, 8:24, 8:24] = 0.0, 1.0
+    told[:, 1:, 8:10, 8:24] = 0.5
+    assert indices.subject_doubt(told, 0)[0] == pytest.approx(math.log(2) / math.log(3))
+
+
+def test_joints_count_as_much_as_they_are_sure() -> None:
+    """One of certainty 0 may lie anywhere; one of a tenth, moved, moves the pose less."""
+    rng = np.random.default_rng(0)
+    figure = np.concatenate([rng.uniform(20, 100, (17, 2)), np.ones((17, 1))], axis=1)
+
+    def apart(sure: float) -> float:
+        one, other = figure.copy(), figure.copy()
+        one[9, 2] = other[9, 2] = sure
+        other[9, 0] += 300
+        return float(indices.pose_distances(indices.pose_vectors(np.stack([one, other])))[0, 1])
+
+    assert apart(0.0) == pytest.approx(0, abs=1e-9)
+    assert apart(0.1) < 0.3 * apart(1.0)
+
+
+def test_the_subjects_own_edge_is_no_background() -> None:
+    """A figure on a plain ground leaves nothing to be seen, its outline and its edge included."""
+    picture, behind = Image.new("RGB", (128, 128), "white"), np.ones((128, 128))
+    ImageDraw.Draw(picture).rectangle((40, 40, 80, 80), fill="black")
+    behind[40:81, 40:81] = 0
+    assert indices.background_detail(picture, behind) == 0
+
+
+def test_too_little_background_tells_nothing() -> None:
+    """Of a corner of 20 px 13 are left beside the margin, one in a hundred of the picture."""
+    behind = np.zeros((128, 128))
+    behind[:20, :20] = 1
+    assert math.isnan(indices.background_detail(Image.new("RGB", (128, 128), "white"), behind))

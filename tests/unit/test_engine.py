@@ -28,7 +28,7 @@ from onbrand.training.engine import (
 )
 from onbrand.training.guards import is_due
 from onbrand.training.muon import Muon, orthogonal
-from onbrand.training.optimisers import drop_moments
+from onbrand.training.optimisers import Optimisers, drop_moments
 
 
 def network() -> nn.Module:
@@ -338,3 +338,60 @@ def test_a_finished_run_without_moments_goes_on_to_nothing_new(tmp_path: Path) -
     assert again.step == 12
     assert again.run(stepper(model))
     assert set(load_file(str(loop.checkpoint_path))) == set(kept)
+
+
+def test_the_average_follows_by_its_formula(tmp_path: Path) -> None:
+    """min(decay, (1 + n) / (10 + n)) of the old one; inside `averaged` alone the parameters are
+    it."""
+    model = network()
+    loop, expected = loop_in(tmp_path, model, num_steps=4, ema_decay=0.2), flat(model).clone()
+
+    def follow(done: int) -> None:
+        expected.lerp_(flat(model), 1 - min(0.2, done / (9 + done)))
+
+    loop.run(stepper(model), every={1: follow})
+    last = flat(model)
+    with loop.averaged():
+        torch.testing.assert_close(flat(model), expected)
+        assert not torch.equal(flat(model), last)
+    assert torch.equal(flat(model), last)
+
+
+def test_a_large_gradient_is_clipped(tmp_path: Path) -> None:
+    """A first step ten or a million times as steep leaves the same weights; its norm is logged."""
+    ends = []
+    for factor in (10.0, 1e6):
+        model = network()
+        loop, step = loop_in(tmp_path / str(factor), model), stepper(model)
+        loop.run(lambda i, f=factor, s=step: (s(i)[0] * (f if i == 0 else 1.0), {}))
+        assert read_log(loop.folder)[0]["grad_norm"] > 1
+        ends.append(flat(model))
+    torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_update_has_the_first_rate(tmp_path: Path) -> None:
+    """Three steps of warmup: a third, two thirds, all of the rate."""
+    model = network()
+    loop_in(tmp_path, model).run(stepper(model), until=3)
+    rates = [line["learning_rate"] for line in read_log(tmp_path)]
+    assert rates == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2])
+
+
+def test_the_scale_grows_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It doubles after so many steps without an overflow."""
+    monkeypatch.setattr("onbrand.training.engine.SCALE_GROWS_AFTER", 3)
+    model = network()
+    settings = Settings(num_steps=7, learning_rate=1e-3, scales_loss=True)
+    Loop(tmp_path, dict(model.named_parameters()), settings).run(stepper(model))
+    scales = [line["loss_scale"] for line in read_log(tmp_path)]
+    assert scales == [2**16] * 2 + [2**17] * 3 + [2**18] * 2
+
+
+def test_weight_decay_is_for_matrices_alone() -> None:
+    """Without a gradient a matrix shrinks and a vector stays."""
+    weights = {"matrix": torch.ones(2, 2), "vector": torch.ones(2)}
+    for weight in weights.values():
+        weight.requires_grad_(True).grad = torch.zeros_like(weight)
+    Optimisers(weights, learning_rate=0.1, weight_decay=0.5, betas=(0.9, 0.99)).step(0.1)
+    torch.testing.assert_close(weights["matrix"].detach(), torch.full((2, 2), 0.95))
+    assert weights["vector"].tolist() == [1.0, 1.0]

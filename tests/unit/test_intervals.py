@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,29 @@ def test_one_group_has_no_interval() -> None:
     assert bootstrap([1.0, 2.0], ["a", "a"]) is None
     with pytest.raises(ValueError, match="one label per value"):
         bootstrap([1.0], ["a", "b"])
+
+
+def test_groups_of_unequal_size_count_by_their_values() -> None:
+    """Ten groups of nine zeros and ten of a single one: the mean is a tenth, not a half."""
+    sizes = [9, 1] * 10
+    values = np.repeat([0.0, 1.0] * 10, sizes)
+    groups = np.repeat(np.arange(20), sizes).tolist()
+    low, high = bootstrap(values, groups)
+    assert low < 0.1 < high < 0.4
+
+
+def test_a_statistic_is_resampled_by_group_too() -> None:
+    """A mean by name is the mean by default."""
+    values = np.random.default_rng(0).normal(0, 1, 60)
+    groups = np.repeat(np.arange(12), 5).tolist()
+    named = bootstrap(values, groups, statistic=lambda v: float(np.mean(v)))
+    assert named == pytest.approx(bootstrap(values, groups))
+
+
+def test_resamples_that_tell_nothing_are_left_out() -> None:
+    """The mean of what is above zero, which some resamples lack."""
+
+    def above(v: np.ndarray) -> float:
+        return float(v[v > 0].mean()) if (v > 0).any() else math.nan
+
+    assert bootstrap([-1.0, -1.0, 2.0], statistic=above) == (2, 2)

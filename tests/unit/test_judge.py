@@ -106,3 +106,9 @@ def test_an_identity_in_many_scenes_is_not_farther_for_them() -> None:
     own, other = np.array([1.0, 0.0, 0.0]), np.array([0.8, 0.6, 0.0])
     rows = m.line_up([shown(own, 0.2, 20), shown(other, 0.05, 6)])
     assert np.mean(m.retrieve(shown(own, 0.2, 200), rows) == 0) > 0.9
+
+
+def test_a_line_up_is_the_mean_over_the_root_of_its_coherence() -> None:
+    """Two pictures whose cosine is .6: their mean over √.6; one alone has the others' coherence."""
+    two, one = np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([[0.0, 1.0]])
+    np.testing.assert_allclose(m.line_up([two, one]) * 0.6**0.5, [[0.8, 0.4], [0.0, 1.0]])

@@ -63,3 +63,17 @@ def test_a_flat_picture_is_no_copy_of_anything() -> None:
     rows = m.layouts([*drawings(3), FLAT])
     assert m.nearest_layout(rows[3:], rows[:3])[1] == pytest.approx([1.0], abs=1e-6)
     assert m.nearest_layout(rows[:1], rows[:3])[1] == pytest.approx([0.0], abs=1e-9)
+
+
+def test_diversity_is_of_different_pictures() -> None:
+    """Of two pictures it is by how much they differ: none is compared with itself."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (2, 48, 48, 3), dtype=np.uint8)
+    rows = m.layouts([Image.fromarray(pixels) for pixels in noise])
+    assert m.diversity(rows, ["a", "a"])[0][0] == pytest.approx(m.layout_variety(rows)[0, 1])
+
+
+def test_group_means_are_means() -> None:
+    """By group, in order of appearance, however many values each has."""
+    values, names = m.group_means(np.array([1.0, 5.0, 3.0]), ["b", "a", "b"])
+    assert (values.tolist(), names) == ([2.0, 5.0], ["b", "a"])

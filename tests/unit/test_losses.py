@@ -187,3 +187,49 @@ def test_min_snr_is_off_for_flows_unless_it_is_asked_for(prediction: str) -> Non
     assert losses.snr_gamma("auto", prediction) == by_itself
     assert losses.snr_gamma(3.0, prediction) == 3.0
     assert losses.snr_gamma(None, prediction) is None
+
+
+def test_min_snr_weighs_the_clean_picture_alike_in_a_flow() -> None:
+    """A velocity's error is x0's over σ: weighted, it is min(SNR, γ) times the error of x0."""
+    sigma = torch.tensor([0.25, 0.5, 0.9])
+    snr = ((1 - sigma) / sigma).square()
+    weight = losses.min_snr_weight(snr, 2.0, "flow_prediction")
+    torch.testing.assert_close(weight, snr.clamp(max=2.0) * sigma.square())
+
+
+def test_heat_distance_is_a_mean_over_joints() -> None:
+    """Two joints that are as far off as one alone cost as much."""
+    heat, there = one_joint(6), one_joint(3)
+    alone = losses.heat_distance(heat, there).item()
+    heat[:, 1], there[:, 1] = heat[:, 0], there[:, 0]
+    assert losses.heat_distance(heat, there).item() == pytest.approx(alone)
+
+
+def test_heat_distance_reaches_four_cells() -> None:
+    """Blurred twice, peaks four cells apart still touch: three are nearer than four."""
+    there = one_joint(1)
+    three, four = (losses.heat_distance(one_joint(x), there).item() for x in (4, 5))
+    assert three < four
+
+
+def test_a_focus_is_each_samples_own() -> None:
+    """A picture with a heavy focus weighs no more than another beside it."""
+    focus = torch.tensor([1.0, 4.0]).reshape(2, 1, 1, 1).expand(2, 1, 1, 2)
+    output, target = torch.zeros(2, 1, 1, 2), torch.ones(2, 1, 1, 2)
+    got = losses.reconstruction(output, target, torch.ones(2), focus_b1hw=focus)
+    assert got.tolist() == [1.0, 1.0]
+
+
+def test_reconstruction_computes_in_float32() -> None:
+    """129/128 is a bfloat16, its square is none."""
+    output = torch.full((1, 1, 1, 1), 129 / 128, dtype=torch.bfloat16)
+    got = losses.reconstruction(output, torch.zeros_like(output), torch.ones(1))
+    assert got.item() == (129 / 128) ** 2
+
+
+def test_feature_distance_is_per_sample_of_vectors_too() -> None:
+    """[b, c] as [b, c, h, w]: 0 for the same direction, 4 for the opposite, a value a row."""
+    ours, theirs = torch.tensor([[3.0, 0], [0, 1]]), torch.tensor([[1.0, 0], [0, -2]])
+    for shape in ((2, 2), (2, 2, 1, 1)):
+        got = losses.feature_distance([ours.reshape(shape)], [theirs.reshape(shape)])
+        torch.testing.assert_close(got, torch.tensor([0.0, 4.0]))

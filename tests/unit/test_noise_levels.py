@@ -80,3 +80,32 @@ def test_a_flow_is_drawn_as_diffusers_draws_it(shift: float) -> None:
         assert float(sigma[place]) == pytest.approx(float(theirs.quantile(share)), abs=0.01)
     drawn = sigma[NoiseLevels.named("logit_normal", snr, flow=True).draw(3, 0, 400)]
     assert float(drawn.median()) == pytest.approx(middle, abs=0.02)
+
+
+def test_class_pictures_have_levels_of_their_own() -> None:
+    """Later samples are no copies of the first ones; each for itself, they are the step's later
+    ones."""
+    even, alone = NoiseLevels.uniform(T), NoiseLevels.uniform(T, stratified=False)
+    assert not torch.equal(even.draw(3, 5, 8), even.draw(3, 5, 8, first=8))
+    assert torch.equal(alone.draw(3, 5, 6)[4:], alone.draw(3, 5, 2, first=4))
+
+
+def test_a_zero_snr_end_takes_no_share_of_its_own() -> None:
+    """The last step of a zero-terminal-SNR schedule is endlessly wide in log SNR."""
+    snr = SNR.clone()
+    snr[-1] = 0
+    assert float(logit_normal(snr, uniform=0.0)[-2]) < 0.02
+
+
+def test_rounding_never_draws_beyond_the_schedule() -> None:
+    """Probabilities that sum to less than one by rounding."""
+    levels = NoiseLevels(np.array([0.2, 0.4])).draw(0, 0, 64)
+    assert levels.max() == 1
+
+
+def test_another_step_or_seed_draws_others() -> None:
+    """Neither number is left out."""
+    levels = NoiseLevels.uniform(T)
+    drawn = levels.draw(3, 5, 8)
+    assert not torch.equal(drawn, levels.draw(3, 6, 8))
+    assert not torch.equal(drawn, levels.draw(4, 5, 8))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -255,3 +256,33 @@ def test_a_full_memory_says_what_to_lower(error: Exception) -> None:
         raise error
     with pytest.raises(RuntimeError, match="shapes"), memory_errors(recipe):
         raise RuntimeError("shapes do not match")
+
+
+def test_pictures_are_counted_over_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight pictures in four parts within two seconds are four a second."""
+    clock = iter(range(0, 100, 2))
+    monkeypatch.setattr("onbrand.training.parts.time", SimpleNamespace(monotonic=clock.__next__))
+    parts = Toy(network()).parts(num_parts=4)
+    told = [[numbers for _, numbers in parts(step)] for step in (0, 1)]
+    assert "pictures_per_second" not in told[0][-1]
+    assert told[1][-1]["pictures_per_second"] == 4
+
+
+def test_means_divide_by_the_steps_own_counts() -> None:
+    """Of eight samples five are the brand's, whose levels are 0, 197, 394, 591 and 788."""
+    toy = Toy(network())
+    whole, part = toy.draw(step=0, rows=range(8)), toy.draw(step=0, rows=[0, 4, 6])
+    assert whole.brand_mean(torch.arange(8.0)).item() == 2
+    assert whole.prior_mean(torch.arange(8.0)).item() == 6
+    assert part.prior_mean(torch.tensor([0.0, 4.0, 6.0])).item() == 2
+    assert [(g.tolist(), share) for g, share in (whole.gate(591), part.gate(591))] == [
+        ([0, 1, 2, 3], 1.0), ([0], 0.25),
+    ]  # fmt: skip
+
+
+def test_each_part_is_entered_by_its_first_sample() -> None:
+    """What chance decides in a part goes by that number."""
+    parts, entered = Toy(network()).parts(num_parts=2), []
+    parts.enter = lambda index, row: entered.append((index, row))
+    list(parts(3))
+    assert entered == [(3, 0), (3, 1)]

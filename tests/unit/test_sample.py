@@ -13,6 +13,7 @@ from PIL import Image
 from onbrand.errors import ModelError, PromptError
 from onbrand.events import Advanced, Event, Finished, Started, Warned
 from onbrand.generation import sample
+from onbrand.generation.sample import _to_pictures
 from onbrand.models.adapters import attach_lora, lora_parameters, without_lora
 from onbrand.models.diffusion import DiffusionModel
 from onbrand.models.samplers import SAMPLERS
@@ -198,3 +199,9 @@ def test_a_diverged_model_is_an_error_not_a_black_picture(tiny_model: DiffusionM
     tiny_model.network.conv_out.bias.data.fill_(float("nan"))
     with pytest.raises(ModelError, match="a red fox"):
         sample(tiny_model, ["a red fox"], seeds=[1], num_steps=1)
+
+
+def test_grey_levels_are_rounded_and_clipped() -> None:
+    """100.6 is 101; what lies outside [-1, 1] is black or white."""
+    row = torch.tensor([100.6 / 127.5 - 1, 1.5, -1.5]).reshape(1, 3, 1, 1)
+    assert _to_pictures(row, ["a"])[0].getpixel((0, 0)) == (101, 255, 0)
