@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Spends the minutes of a lent GPU (README.md, "On a GPU lent for some minutes"):
+# Spends the minutes of a lent GPU (README.md, "One that is lent for some minutes"):
 #   lent.sh draw            draws the sets, on all cores
 #   lent.sh train SECONDS [ROLE …]   trains the base and the eyes, or those named, beside each other
 #                           for so long; what they made is left in $OUT in parts that may travel

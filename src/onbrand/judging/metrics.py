@@ -114,8 +114,8 @@ def directional_alignment(pictures: Floats, texts: Floats) -> Floats:
 
     The cosine of directions of StyleGAN-NADA (Gal et al. 2021, eq. 5), from the mean instead of a
     source picture. What all pictures share drops out, a brand's traits with it: true drawings of a
-    character keep .99 of what its plain kind has, and one wrong attribute costs .31, where of
-    `alignment` they lose .09 and it costs .17 (the twin's, `onbrand bench eyes`).
+    character keep .98 of what its plain kind has, and one wrong attribute costs .30, where of
+    `alignment` they lose .08 and it costs .17 (the twin's, `onbrand bench eyes`).
     """
     seen, told = pictures - pictures.mean(axis=0), texts - texts.mean(axis=0)
     lengths = np.linalg.norm(seen, axis=1) * np.linalg.norm(told, axis=1)
