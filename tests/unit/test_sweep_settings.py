@@ -185,8 +185,8 @@ def test_applied_settings_keep_the_recipes_comments(tmp_path: Path) -> None:
         ("learning_rate = 1e-3", "learning_rate = 5e-5"),
         ("batch_size = 8", "batch_size = 16"),
         (
-            "losses = { perceptual = 0.5, identity = 0.5, prior = 0.3 }",
-            "losses = { perceptual = 0.5, identity = 0.25, prior = 0.3 }",
+            "losses = { perceptual = 0.5, identity = 0.5 }",
+            "losses = { perceptual = 0.5, identity = 0.25 }",
         ),
     ]
     assert Recipe.load(path) == with_settings(Recipe.load("demo"), settings)

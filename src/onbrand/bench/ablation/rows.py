@@ -22,7 +22,7 @@ __all__ = ["FIRST", "RECIPES_OWN", "ROWS", "Row", "recipe_of"]
 FIRST = "appearance"
 """The row that all others begin from: the recipe's first stage alone."""
 
-RECIPES_OWN = "prior"
+RECIPES_OWN = "both"
 """The row that is the recipe as it is."""
 
 Losses = Mapping[str, Any]
@@ -63,7 +63,7 @@ ROWS: Mapping[str, Row] = {
         {"own_identity": 1.0, "own_expression": 0.5, "prior": 0.3},
         about="so, and its own drawings, who they show and with what face",
     ),
-    "both": Row("reconstruction", BOTH, about="perceptual and identity"),
+    RECIPES_OWN: Row("reconstruction", BOTH, about="perceptual and identity: the recipe as it is"),
     "attended": Row(
         "both", BOTH, identity="attended", about="the embedding, by the pack's adapter"
     ),
@@ -100,11 +100,7 @@ ROWS: Mapping[str, Row] = {
     "semantic": Row("both", {**BOTH, "semantic": 0.5}),
     "adversarial": Row("both", {**BOTH, "adversarial": {"weight": 0.05, "from_fraction": 0.3}}),
     "weights": Row("both", {**BOTH, "weights": 1.0}),
-    RECIPES_OWN: Row(
-        "both",
-        {**BOTH, "prior": 0.3},
-        about="half of the pictures are of the class: the recipe as it is",
-    ),
+    "prior": Row("both", {**BOTH, "prior": 0.3}, about="half of the pictures are of the class"),
 }
 """Name → row, each behind the one that it is compared with."""
 
