@@ -18,7 +18,30 @@ from onbrand.brief import Brief
 from onbrand.files import fingerprint_file
 from onbrand.recipe import Recipe
 
-__all__ = ["at_work_elsewhere", "draw_picture", "tiny_brief", "tiny_dataset", "tiny_recipe"]
+__all__ = [
+    "SHORTEST_RECIPE",
+    "at_work_elsewhere",
+    "draw_picture",
+    "tiny_brief",
+    "tiny_dataset",
+    "tiny_recipe",
+]
+
+
+SHORTEST_RECIPE = """
+base = "{base}"
+[lora]
+rank = 2
+[validation]
+num_prompts = 1
+num_per_prompt = 1
+num_steps = 1
+[[stage]]
+kind = "appearance"
+batch_size = 2
+num_steps = 1
+"""
+"""One step of one stage, on the base that is put in."""
 
 
 def draw_picture(index: int, *, size_px: int = 40, cut_out: bool = False) -> Image.Image:

@@ -6,23 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from brand_folder import draw_picture
+from brand_folder import SHORTEST_RECIPE, draw_picture
 
 from onbrand.app.cli import main
-
-RECIPE = """
-base = "{base}"
-[lora]
-rank = 2
-[validation]
-num_prompts = 1
-num_per_prompt = 1
-num_steps = 2
-[[stage]]
-kind = "appearance"
-batch_size = 2
-num_steps = 1
-"""
 
 
 def run(*words: str | Path) -> int:
@@ -40,7 +26,7 @@ def brand(tmp_path: Path, tiny_pack_folder: Path) -> Path:
     for index in range(2):
         draw_picture(index).save(pictures / f"{index}.png")
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE.format(base=tiny_pack_folder))
+    recipe.write_text(SHORTEST_RECIPE.format(base=tiny_pack_folder))
     assert run("new", tmp_path / "kuro", "-p", pictures, "--recipe", recipe) == 0
     return tmp_path / "kuro"
 

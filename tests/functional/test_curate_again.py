@@ -5,26 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from brand_folder import at_work_elsewhere, draw_picture
+from brand_folder import SHORTEST_RECIPE, at_work_elsewhere, draw_picture
 
 import onbrand as ob
 from onbrand.errors import StorageError
 from onbrand.road import curate
-
-RECIPE = """
-base = "{base}"
-[lora]
-rank = 2
-[validation]
-num_prompts = 1
-num_per_prompt = 1
-num_steps = 2
-[[stage]]
-kind = "appearance"
-head_weight = 1
-batch_size = 2
-num_steps = 2
-"""
 
 
 @pytest.fixture
@@ -33,7 +18,7 @@ def brand(tmp_path: Path, tiny_pack_folder: Path) -> Path:
     (tmp_path / "pictures").mkdir()
     for index in range(4):
         draw_picture(index).save(tmp_path / "pictures" / f"{index}.png")
-    (tmp_path / "recipe.toml").write_text(RECIPE.format(base=tiny_pack_folder))
+    (tmp_path / "recipe.toml").write_text(SHORTEST_RECIPE.format(base=tiny_pack_folder))
     root = ob.new(
         tmp_path / "kuro", pictures=tmp_path / "pictures", recipe=str(tmp_path / "recipe.toml")
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from brand_folder import SHORTEST_RECIPE
 from PIL import Image
 from tiny_hub import build_safety
 
@@ -22,19 +23,6 @@ from onbrand.judging.looking import to_pixels
 from onbrand.models.packs import open_pack
 from onbrand.models.perception.hub import ConceptCheck
 
-RECIPE = """
-base = "{base}"
-[lora]
-rank = 2
-[validation]
-num_prompts = 1
-num_per_prompt = 1
-num_steps = 1
-[[stage]]
-kind = "appearance"
-batch_size = 2
-num_steps = 1
-"""
 REFUSED = "Stable Diffusion's safety checker finds it near to what must not be shown"
 
 
@@ -66,7 +54,7 @@ def drawn(tmp_path: Path) -> Path:
 def begin(folder: Path, drawn: Path, base: Path, **more: object) -> Path:
     """A brand of the drawn pictures on that base."""
     recipe = folder / "recipe.toml"
-    recipe.write_text(RECIPE.format(base=base))
+    recipe.write_text(SHORTEST_RECIPE.format(base=base))
     settings = {"subject": "red fox", **more}
     return ob.new(folder / "kuro", pictures=drawn, recipe=str(recipe), **settings)
 
