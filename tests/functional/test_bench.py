@@ -106,6 +106,7 @@ def test_consistency_runs_the_whole_road_and_goes_on_where_it_stopped(
     text = render_readme(tmp_path)
     assert "A quick run" in text
     assert "180 identities" in text
+    assert "“True drawings” are the illustrator's own" in text
 
 
 def test_pack_bench_measures_and_resumes(tiny_pack: Pack, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from onbrand.bench.ablation.words import GROUPS, looked_at, row_cells, row_heads
 from onbrand.bench.likeness import AT_LEAST
 from onbrand.bench.record import bar_words, ours_of, printed
+from onbrand.bench.summary import TRUE
 from onbrand.errors import ArtifactError
 from onbrand.report import arm_title
 from onbrand.report.wording import measure
@@ -143,6 +144,11 @@ def _about(found: Mapping[str, Any]) -> str:
             "all worlds to as many true drawings of other prompts, over that of two such sets of\n"
             "true drawings: 1 is as near as these are to each other."
             f"{FEW if num < AT_LEAST else ''}\n"
+        )
+    if TRUE in found["baselines"]:
+        text += (
+            "“True drawings” are the illustrator's own of the very prompts, the most that can be\n"
+            "reached; “Real pictures” are the held-out ones, in any view, beside each other.\n"
         )
     if "settings" not in found:
         return text
