@@ -312,7 +312,7 @@ def test_copies_leave_their_names_and_captions(tmp_path: Path) -> None:
         (tmp_path / f"{name}.txt").write_text(f"kuro {name}")
     skipped: list[Skip] = []
     finding = find([tmp_path])
-    usable = list(sift(finding, skipped, lookalike_keys={}, task="reading", emit=silent))
+    usable = list(sift(finding, skipped, lookalikes={}, task="reading", emit=silent))
     ((found, _, _),) = usable
     assert (found.name, found.aliases, found.caption) == ("a.png", ["b.png", "c.png"], "kuro b")
     assert [skip.path for skip in skipped] == ["b.png", "c.png"]

@@ -16,7 +16,7 @@ from onbrand import pixels
 from onbrand.artifacts import Dataset
 from onbrand.brief import Brief
 from onbrand.curation.coverage import coverage, tags_of
-from onbrand.curation.freeze import Lookalikes, freeze
+from onbrand.curation.freeze import freeze
 from onbrand.curation.guard import OPEN, Guard
 from onbrand.curation.ingest import (
     Finding,
@@ -27,7 +27,7 @@ from onbrand.curation.ingest import (
     nothing_usable,
     read_found,
 )
-from onbrand.curation.looks import look_of
+from onbrand.curation.looks import Lookalikes, look_of
 from onbrand.curation.palette import propose_palette
 from onbrand.curation.scaffold import emit_remarks, lookalike_pictures, make_brand
 from onbrand.errors import PictureError

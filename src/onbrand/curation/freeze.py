@@ -7,7 +7,7 @@ that was there before.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -19,22 +19,19 @@ from onbrand.artifacts import Asset, Dataset, Skip
 from onbrand.brief import Brief
 from onbrand.curation.coverage import coverage, tags_of
 from onbrand.curation.ingest import Finding, Found, Reject, let_in, nothing_usable, sift
-from onbrand.curation.looks import Look, look_of, near_pairs
+from onbrand.curation.looks import Look, Lookalikes, look_of, near_pairs
 from onbrand.curation.split import split_of
 from onbrand.errors import PictureError, counted
 from onbrand.events import Finished, Listener, Skipped, Warned
 from onbrand.files import storage_errors, write_json_atomic
 
-__all__ = ["FEW", "Lookalikes", "freeze", "gets_bars", "keep_left_behind"]
+__all__ = ["FEW", "freeze", "gets_bars", "keep_left_behind"]
 
 FEW = 5
 PLAIN_DIFFERENCE = 12.0  # mean over pixels and channels, of 255, of a side that looks plain
 OBLONG = 1.1
 TASK = "freezing the dataset"
 LEFT_BEHIND = "left_behind.json"
-
-Lookalikes = Mapping[str, tuple[str, Look]]
-"""The hash of each look-alike's pixels -> its name and its print"""
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,7 @@ def freeze(
     when the disk is full.
     """
     skipped = list(finding.skipped)
-    keys = {key: name for key, (name, _) in lookalikes.items()}
-    reads = _read_all(finding, out, keys, reject, skipped, emit)
+    reads = _read_all(finding, out, lookalikes, reject, skipped, emit)
     for skip in skipped:
         emit(Skipped(skip.path, skip.reason))
     if not reads:
@@ -123,16 +119,14 @@ def _left_behind(out: Path) -> list[Skip]:
 def _read_all(
     finding: Finding,
     out: Path,
-    lookalike_keys: Mapping[str, str],
+    lookalikes: Lookalikes,
     reject: Reject,
     skipped: list[Skip],
     emit: Listener,
 ) -> list[_Read]:
     """Reads and writes every usable picture; adds to `skipped` what is left out."""
     reads: list[_Read] = []
-    usable = sift(
-        finding, skipped, lookalike_keys=lookalike_keys, reject=reject, task=TASK, emit=emit
-    )
+    usable = sift(finding, skipped, lookalikes=lookalikes, reject=reject, task=TASK, emit=emit)
     for found, image, key in usable:
         file = out / "pictures" / f"{key}.png"
         if not _holds(file, key):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from onbrand.curation.captions import (
     folder_words,
     read_lines,
 )
+from onbrand.curation.looks import Lookalikes
 from onbrand.errors import DatasetError, PictureError, counted
 from onbrand.events import Advanced, Listener, Started
 from onbrand.files import readable
@@ -123,7 +124,7 @@ def sift(
     finding: Finding,
     skipped: list[Skip],
     *,
-    lookalike_keys: Mapping[str, str],
+    lookalikes: Lookalikes,
     reject: Reject = let_in,
     task: str,
     emit: Listener,
@@ -131,7 +132,7 @@ def sift(
     """The usable pictures with the hash of their pixels, read one at a time.
 
     Adds to `skipped` what is unreadable, noted as a colour variant, there already, a picture of
-    `lookalike_keys` (key -> name), or what `reject` leaves out. The first of several copies is
+    `lookalikes`, or what `reject` leaves out. The first of several copies is
     given the others' names, and a caption of theirs where it has none, as they are met: both are
     whole when all has been read.
     """
@@ -148,8 +149,8 @@ def sift(
             pass
         elif found.is_variant:
             reason = f"is noted {found.note!r}: a look-alike, not trained on"
-        elif key in lookalike_keys:
-            reason = f"is the same picture as the look-alike {lookalike_keys[key]}"
+        elif key in lookalikes:
+            reason = f"is the same picture as the look-alike {lookalikes[key][0]}"
         elif key in first_of:
             first = first_of[key]
             first.aliases.append(found.name)

@@ -9,7 +9,7 @@ correlates with the other's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 from onbrand import pixels
 
-__all__ = ["Look", "is_near", "look_of", "near_pairs"]
+__all__ = ["Look", "Lookalikes", "is_near", "look_of", "near_pairs"]
 
 READ_PX = 192
 LEAST_PX = 8  # of a side, that is never trimmed further
@@ -49,6 +49,10 @@ class Look:
     views: Floats
     aspect: float
     grounds: NDArray[np.float64]
+
+
+Lookalikes = Mapping[str, tuple[str, Look]]
+"""The hash of each look-alike's pixels -> its name and its print"""
 
 
 def look_of(image: Image.Image) -> Look:

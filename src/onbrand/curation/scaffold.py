@@ -25,10 +25,10 @@ from PIL import Image
 from onbrand import pixels
 from onbrand.artifacts import Skip
 from onbrand.brief import Brief, slug
-from onbrand.curation.freeze import Lookalikes, freeze, keep_left_behind
+from onbrand.curation.freeze import freeze, keep_left_behind
 from onbrand.curation.guard import OPEN, Guard
 from onbrand.curation.ingest import Finding, Found, Reject, find, nothing_usable, read_found, sift
-from onbrand.curation.looks import Look, look_of
+from onbrand.curation.looks import Look, Lookalikes, look_of
 from onbrand.curation.naming import STARTING_PROMPTS, guess_subject
 from onbrand.curation.palette import propose_palette
 from onbrand.curation.split import named
@@ -269,8 +269,7 @@ def _copy(
     if not finding.pictures:
         return copied
     taken: set[str] = set()
-    keys = {key: name for key, (name, _) in lookalikes.items()}
-    usable = sift(finding, skipped, lookalike_keys=keys, reject=reject, task=task, emit=emit)
+    usable = sift(finding, skipped, lookalikes=lookalikes, reject=reject, task=task, emit=emit)
     for found, image, key in usable:
         stem = _free_name(found, taken, with_folder=len(folders) > 1 and apart)
         pixels.write_png(image, folder / f"{stem}.png")
