@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,6 +102,41 @@ def test_class_pictures_of_a_fallback_are_the_untouched_bases(
     for file in drawn:
         other = tmp_path / "late" / "cache" / "class_pictures" / file.name
         assert other.read_bytes() == file.read_bytes()
+
+
+def test_class_pictures_are_drawn_anew_for_another_tokenizer(
+    dataset: Dataset, tiny_pack_folder: Path, tmp_path: Path
+) -> None:
+    """The words' numbers change, no weight does: the base draws another text."""
+    folder = Path(shutil.copytree(tiny_pack_folder, tmp_path / "pack"))
+    recipe = tiny_recipe(stage=stages(prior=1.0))
+    run(dataset, recipe, open_pack(folder), tmp_path / "m")
+    file = folder / "tokenizer" / "tokenizer.json"
+    told = json.loads(file.read_text("utf-8"))
+    words = told["model"]["vocab"]
+    words["night</w>"], words["red</w>"] = words["red</w>"], words["night</w>"]
+    file.write_text(json.dumps(told), "utf-8")
+    model, _ = run(dataset, recipe, open_pack(folder), tmp_path / "m")
+    fresh, _ = run(dataset, recipe, open_pack(folder), tmp_path / "fresh")
+    assert lora(model, 1) == lora(fresh, 1)
+
+
+def test_a_damaged_class_picture_is_drawn_again(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """Cut short in the cache, it ends nothing; where its latents are kept nobody opens it."""
+    recipe, cache = tiny_recipe(stage=stages(prior=1.0)), tmp_path / "cache"
+    whole, _ = run(dataset, recipe, tiny_pack, tmp_path / "whole", cache=cache)
+    file = next((cache / "class_pictures").glob("*.png"))
+    drawn = file.read_bytes()
+    file.write_bytes(drawn[: len(drawn) // 2])
+    kept, _ = run(dataset, recipe, tiny_pack, tmp_path / "kept", cache=cache)
+    assert lora(kept, 1) == lora(whole, 1)
+    assert file.read_bytes() != drawn
+    shutil.rmtree(cache / "class_latents")
+    again, _ = run(dataset, recipe, tiny_pack, tmp_path / "again", cache=cache)
+    assert lora(again, 1) == lora(whole, 1)
+    assert file.read_bytes() == drawn
 
 
 @pytest.mark.parametrize("prior", [True, False])

@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brand_folder import draw_picture
+from brand_folder import draw_picture, tiny_brief, tiny_dataset
 from PIL import Image
 
 from onbrand.models.diffusion import DiffusionModel
 from onbrand.recipe import Augment
 from onbrand.training import augment, batches
-from onbrand.training.cache import Examples, Store, Texts, module_fingerprint, to_pixels
+from onbrand.training.cache import (
+    Examples,
+    Store,
+    Texts,
+    brand_examples,
+    encoder_fingerprint,
+    module_fingerprint,
+    to_pixels,
+)
 from onbrand.training.noise_levels import NoiseLevels
 
 GENTLE = Augment(
@@ -92,6 +100,30 @@ def test_a_fingerprint_sees_one_changed_weight() -> None:
     with torch.no_grad():
         other.weight[0, 0, 0, 0] += 1e-3
     assert module_fingerprint(one) != module_fingerprint(other)
+
+
+@pytest.mark.parametrize("setting", ["scaling_factor", "shift_factor"])
+def test_latents_follow_the_autoencoders_configuration(
+    tiny_model: DiffusionModel, tmp_path: Path, setting: str
+) -> None:
+    """The same weights with another factor or shift: what was encoded before is not met again."""
+    dataset, store = tiny_dataset(tmp_path / "brand", num=2), Store(tmp_path / "cache")
+
+    def encoded(store: Store) -> list[torch.Tensor]:
+        made = brand_examples(
+            dataset, tiny_brief(), tiny_model, store,
+            augment=STILL, num_variants=1, size_px=32, seed=1,
+        )  # fmt: skip
+        return list(made.latents)
+
+    before, told = encoded(store), encoder_fingerprint(tiny_model)
+    assert all(torch.equal(*pair) for pair in zip(before, encoded(store), strict=True))
+    tiny_model.vae.register_to_config(**{setting: 0.25})
+    after = encoded(store)
+    assert encoder_fingerprint(tiny_model) != told
+    assert not torch.equal(after[0], before[0])
+    fresh = encoded(Store(tmp_path / "other"))
+    assert all(torch.equal(*pair) for pair in zip(after, fresh, strict=True))
 
 
 def test_a_frozen_prompt_is_encoded_once(tiny_model: DiffusionModel) -> None:

@@ -128,6 +128,13 @@ class DiffusionModel(ABC):
         return int(self.vae.config.latent_channels)
 
     @property
+    def latent_scale(self) -> tuple[float, float]:
+        """Shift and factor of scaled latents, (latents - shift) · factor: the autoencoder's
+        configuration alone has them."""
+        config = self.vae.config
+        return float(getattr(config, "shift_factor", None) or 0.0), float(config.scaling_factor)
+
+    @property
     @abstractmethod
     def unit_px(self) -> int:
         """What the side of a sampled picture must be a multiple of, in pixels."""
@@ -181,14 +188,13 @@ class DiffusionModel(ABC):
         """Scaled latents [b, c, h/f, w/f] of pixels in [-1, 1]: the mode, without sampling."""
         pixels = pixels_bchw.to(self.device, self.vae.dtype)
         latents = _by_parts(lambda part: self.vae.encode(part).latent_dist.mode(), pixels, 1)
-        shift = float(getattr(self.vae.config, "shift_factor", None) or 0.0)
-        return (latents - shift) * float(self.vae.config.scaling_factor)
+        shift, factor = self.latent_scale
+        return (latents - shift) * factor
 
     def decode(self, latents_bchw: Tensor) -> Tensor:
         """Pixels [b, 3, h, w], about [-1, 1] and not clamped, of scaled latents; differentiable."""
-        shift = float(getattr(self.vae.config, "shift_factor", None) or 0.0)
-        latents = latents_bchw.to(self.vae.dtype)
-        latents = latents / float(self.vae.config.scaling_factor) + shift
+        shift, factor = self.latent_scale
+        latents = latents_bchw.to(self.vae.dtype) / factor + shift
         return _by_parts(lambda part: self.vae.decode(part).sample, latents, self.vae_factor)
 
     # -- the diffusion process ---------------------------------------------------------------

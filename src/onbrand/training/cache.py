@@ -1,7 +1,7 @@
 """What training computes once: tensors on disk keyed by the content that they were made from.
 
-A key holds the picture's content hash, the size, the fingerprint of the weights that encode it and
-the settings of its augmentation. Nothing is ever looked up by a file's name or date, so an edited
+A key holds the picture's content hash, the size, the fingerprint of what encodes it and the
+settings of its augmentation. Nothing is ever looked up by a file's name or date, so an edited
 picture or another base can never meet stale latents (kohya_ss issue 1629).
 """
 
@@ -46,6 +46,7 @@ __all__ = [
     "Store",
     "Texts",
     "brand_examples",
+    "encoder_fingerprint",
     "in_order",
     "module_fingerprint",
     "to_pixels",
@@ -92,6 +93,11 @@ def module_fingerprint(*modules: torch.nn.Module) -> str:
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()
+
+
+def encoder_fingerprint(model: DiffusionModel) -> str:
+    """Of what makes a picture latents: the autoencoder's weights, and their shift and factor."""
+    return f"{module_fingerprint(model.vae)} {model.latent_scale}"
 
 
 def to_pixels(pictures: Sequence[Image.Image | NDArray[np.uint8]]) -> Tensor:
@@ -182,7 +188,7 @@ def brand_examples(
     prompt is the brief's, with its caption and, for cut-outs, the background it was laid on.
     `heads` looks for them. What is not in the store yet takes a while, which `emit` hears of.
     """
-    encoder = module_fingerprint(model.vae)
+    encoder = encoder_fingerprint(model)
     known = augmentation.known_backdrops(model.unseen_words)
     latents: list[Tensor] = []
     masks: list[Tensor] = []

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
+from torch import Tensor
 
 from onbrand import pixels
+from onbrand.errors import PictureError
 from onbrand.events import Advanced, Finished, Started
 from onbrand.models.device import pictures_at_once
 from onbrand.training.cache import Examples, encode
@@ -28,15 +30,13 @@ def class_examples(session: Session, prompts: Sequence[str]) -> Examples:
     """
     num = session.recipe.prior.num_pictures
     asked = [prompts[i % len(prompts)] for i in range(num)]
-    pictures = base_pictures(session, asked, [CLASS_SEED + i for i in range(num)])
-    facts = {
-        "base": session.base_fingerprint,
-        "prompts": asked,
-        "settings": _settings(session),
-    }
-    latents = session.store.tensors(
-        "class_latents", facts, lambda: {"latents": encode(session.model, pictures)}
-    )["latents"]
+
+    def make() -> dict[str, Tensor]:
+        pictures = base_pictures(session, asked, [CLASS_SEED + i for i in range(num)])
+        return {"latents": encode(session.model, pictures)}
+
+    facts = {**_facts(session), "prompts": asked}
+    latents = session.store.tensors("class_latents", facts, make)["latents"]
     return Examples(
         tuple(f"class picture {i}" for i in range(num)),
         tuple(latents[i : i + 1] for i in range(num)),
@@ -53,28 +53,41 @@ def base_pictures(
     chunks: list[tuple[Sequence[str], Sequence[int], list[Path]]] = []
     for first in range(0, len(prompts), at_once):
         chunk, sown = prompts[first : first + at_once], seeds[first : first + at_once]
-        facts: dict[str, object] = {
-            "base": session.base_fingerprint,
-            "prompts": list(chunk),
-            "seeds": list(sown),
-            "settings": _settings(session),
-        }
+        facts = {**_facts(session), "prompts": list(chunk), "seeds": list(sown)}
         paths = [
             session.store.path("class_pictures", {**facts, "picture": i}, ".png")
             for i in range(len(chunk))
         ]
         chunks.append((chunk, sown, paths))
-    _make(session, [c for c in chunks if not all(p.exists() for p in c[2])], len(prompts))
-    return [pixels.read(p).convert("RGB") for _, _, paths in chunks for p in paths]
+    kept = [_kept(paths) for _, _, paths in chunks]
+    _make(session, [c for c, found in zip(chunks, kept, strict=True) if not found], len(prompts))
+    return [
+        picture
+        for (_, _, paths), found in zip(chunks, kept, strict=True)
+        for picture in found or _read(paths)
+    ]
 
 
-def _settings(session: Session) -> list[object]:
-    """How they are drawn, as the cache knows it."""
-    validation, side_px = session.recipe.validation, session.size_px
-    settings: list[object] = [validation.num_steps, validation.guidance, side_px]
-    if side_px != session.pack.num_px:  # an older onbrand drew these at the base's size
-        settings.append(f"drawn {side_px} px")
-    return settings
+def _kept(paths: Sequence[Path]) -> list[Image.Image]:
+    """A chunk's pictures; [] where one is missing or damaged, and all are to be drawn."""
+    try:
+        return _read(paths)
+    except PictureError:
+        return []
+
+
+def _read(paths: Sequence[Path]) -> list[Image.Image]:
+    return [pixels.read(path).convert("RGB") for path in paths]
+
+
+def _facts(session: Session) -> dict[str, object]:
+    """Who draws them and how, as the cache knows it."""
+    validation = session.recipe.validation
+    return {
+        "base": session.base_fingerprint,
+        "words": session.pack.words_fingerprint,
+        "settings": [validation.num_steps, validation.guidance, session.size_px],
+    }
 
 
 def _make(
@@ -82,7 +95,7 @@ def _make(
     missing: Sequence[tuple[Sequence[str], Sequence[int], list[Path]]],
     num: int,
 ) -> None:
-    """Sample the chunks (prompts, seeds, files) that are not in the cache yet."""
+    """Sample the chunks (prompts, seeds, files) that the cache does not have whole."""
     if not missing:
         return
     task, done = "class pictures", num - sum(len(paths) for _, _, paths in missing)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from onbrand import pixels
 from onbrand.models.device import pictures_at_once
-from onbrand.training.cache import encode, module_fingerprint
+from onbrand.training.cache import encode, encoder_fingerprint
 from onbrand.training.engine import noise
 from onbrand.training.losses import reconstruction
 
@@ -42,7 +42,7 @@ def held_out_losses(session: Session) -> dict[str, float]:
     facts: dict[str, object] = {
         "pictures": [asset.key for asset in assets],
         "size_px": session.size_px,
-        "encoder": module_fingerprint(model.vae),
+        "encoder": encoder_fingerprint(model),
     }
 
     def make() -> dict[str, Tensor]:
