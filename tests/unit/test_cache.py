@@ -180,6 +180,31 @@ def test_cut_outs_stand_on_many_backgrounds_and_say_so() -> None:
     assert augment.caption_on("waving in a forest", None) == "waving in a forest"
 
 
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ("waving, white background", "waving"),
+        ("waving, simple background, holding a cup", "waving, holding a cup"),
+        ("transparent background, waving", "waving"),
+        ("waving against the white background", "waving"),
+        ("waving in front of a white background", "waving"),
+        ("waving, isolated on a white backdrop", "waving"),
+        ("a white hat and white background", "a white hat"),
+        ("wearing blue, red and white background", "wearing blue"),
+        ("waving on white, smiling", "waving, smiling"),
+        ("waving, isolated on plain black", "waving"),
+        ("riding on a white horse", "riding on a white horse"),
+        ("on white ice, balloons in the background", "on white ice, balloons in the background"),
+        ("against the background of a castle", "against the background of a castle"),
+        ("a fox, blue sky background", "a fox, blue sky background"),
+    ],
+)
+def test_no_way_of_saying_a_plain_background_stays(told: str, left: str) -> None:
+    """With or without "on a", as taggers write it too; what says more does."""
+    pink = next(b for b in augment.BACKGROUNDS if b.name == "pink")
+    assert augment.caption_on(told, pink) == f"{left}, on a pink background"
+
+
 def test_a_backdrop_of_two_colours_runs_from_top_to_bottom() -> None:
     """Its first row is the upper colour, its last the lower one."""
     teal = next(b for b in augment.BACKGROUNDS if b.name == "teal")

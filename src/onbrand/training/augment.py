@@ -119,15 +119,23 @@ def moves(
     return made
 
 
+_PLAIN = (
+    r"(?:(?:no|plain|flat|solid|simple|blank|empty|clean|neutral|transparent|seamless|studio|light"
+    r"|dark|pale|soft|bright|deep|warm|cool|white|black|gr[ea]y|red|orange|yellow|green|blue|purple"
+    r"|pink|brown|beige|cream|mint|teal|lilac|lavender|peach|navy|off|coloured|colored)"
+    r"(?:\s+and\s+|[\s-]+))"
+)
 _PLAIN_BACKGROUND = re.compile(
-    r",?\s*\b(?:on|against|with)\s+(?:an?\s+)?"
-    r"(?:(?:plain|flat|solid|simple|blank|empty|clean|neutral|transparent|seamless|studio|light|dark"
-    r"|pale|soft|bright|deep|warm|cool|white|black|gr[ea]y|red|orange|yellow|green|blue|purple|pink"
-    r"|brown|beige|cream|mint|teal|lilac|lavender|peach|navy|off|coloured|colored)[\s-]+)*"
-    r"background\b",
+    r",?\s*(?<![\w-])(?:(?:and|isolated)\s+)*(?:"
+    r"(?:(?:on|against|with|in|over|before|in\s+front\s+of)\s+)?(?:(?:an?|the)\s+)?"
+    rf"{_PLAIN}+(?:background|backdrop)\b"
+    r"|(?:on|against|with)\s+(?:an?\s+)?background\b"
+    rf"|(?:on|against)\s+{_PLAIN}*(?:white|black|transparent)(?=\s*(?:[,.;]|$))"
+    r")",
     re.IGNORECASE,
 )
-"""What captions of cut-outs say of it; "with a balloon and trees in the background" says more."""
+"""What captions of cut-outs say of it, taggers' "white background" too; "with a balloon and trees
+in the background" says more."""
 
 
 def caption_on(caption: str, backdrop: Backdrop | None) -> str:
