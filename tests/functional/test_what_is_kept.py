@@ -17,7 +17,7 @@ from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.artifacts.dataset import Dataset
 from onbrand.errors import RecipeError
-from onbrand.events import Event, Noted, Warned
+from onbrand.events import Advanced, Event, Noted, Warned
 from onbrand.generation import sample
 from onbrand.models.packs import Pack, open_pack
 from onbrand.recipe import Recipe
@@ -204,6 +204,85 @@ def test_a_fallback_cannot_cut_a_batch_into_more_parts_than_it_has() -> None:
     }  # fmt: skip
     with pytest.raises(RecipeError, match="a fallback's too"):
         tiny_recipe(stage=[first], gate=[gate])
+
+
+def short(rate: float, detail: float = 1e-2, **more: Any) -> Recipe:
+    """Two short stages at these rates."""
+    settings = {"batch_size": 2, "num_steps": 2}
+    first = {"kind": "appearance", "learning_rate": rate, **settings}
+    second = {"kind": "detail", "learning_rate": detail, **settings}
+    return tiny_recipe(stage=[first, second], **more)
+
+
+def test_what_was_trained_outlives_other_settings_and_comes_back(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """Tries of other rates, one stopped at once, delete nothing that was finished; with the first
+    settings again the first training is there again, stage by stage, and nothing is trained."""
+    out = tmp_path / "m"
+    first, _ = run(dataset, short(1e-2), tiny_pack, out)
+    run(dataset, short(1e-2, detail=2e-2), tiny_pack, out)
+    run(dataset, short(2e-2), tiny_pack, out, stop_after="appearance")
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Advanced) and event.task == "appearance":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(
+            dataset, tiny_brief(), short(3e-2), tiny_pack, out,
+            sample=sample, score=scores(0.5), emit=stop,
+        )  # fmt: skip
+    back, said = run(dataset, short(1e-2), tiny_pack, out)
+    assert "appearance is taken back from previous-2/" in said
+    assert "detail is taken back from previous/" in said
+    assert [stage.files for stage in back.stages] == [stage.files for stage in first.stages]
+    assert [stage.seconds for stage in back.stages] == [stage.seconds for stage in first.stages]
+    assert (out / "previews" / "02-detail.png").is_file()
+    assert not (out / "previous").exists()
+    assert (out / "previous-2" / "stages" / "02-detail" / LORA).is_file()
+    assert (out / "previous-3" / "stages" / "01-appearance" / LORA).is_file()
+    _, said = run(dataset, short(1e-2, detail=2e-2), tiny_pack, out)
+    assert "stage detail; 2 stage(s) are kept, the rest is in previous/" in said
+
+
+def test_only_what_began_from_the_stages_kept_is_taken_back(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """A second stage was set aside; then a fallback trains the first one anew: the second with its
+    old settings begins from that."""
+    out = tmp_path / "m"
+    change = {"learning_rate": 1e-3}
+    gate = {"after": "appearance", "metric": "identity", "at_least": 0.4, "fallback": [change]}
+    run(dataset, short(1e-2), tiny_pack, out, 0.1)
+    run(dataset, short(1e-2, detail=2e-2), tiny_pack, out, 0.1)
+    run(dataset, short(1e-2, detail=2e-2, gate=[gate]), tiny_pack, out)
+    back, said = run(dataset, short(1e-2, gate=[gate]), tiny_pack, out)
+    assert "taken back" not in said
+    fresh, _ = run(dataset, short(1e-3), tiny_pack, tmp_path / "fresh")
+    assert [lora(back, 0), lora(back, 1)] == [lora(fresh, 0), lora(fresh, 1)]
+
+
+def test_an_unfinished_stage_that_was_set_aside_gives_way(tmp_path: Path) -> None:
+    """Else each setting that was tried for a moment would leave a folder."""
+    settings: dict[str, Any] = {"trains": {}, "looks": "", "emit": lambda event: None}
+    for fingerprint in "abc":
+        facts = [{"name": "a", "fingerprint": fingerprint}]
+        History.open(tmp_path, stages=facts, **settings)
+        (tmp_path / "stages" / "01-a").mkdir(parents=True)
+    assert [path.name for path in tmp_path.glob("previous*")] == ["previous"]
+    (tmp_path / "run.json").write_text("{")
+    History.open(tmp_path, stages=facts, **settings)
+    (tmp_path / "stages" / "01-a").mkdir()
+    History.open(tmp_path, stages=[{"name": "a", "fingerprint": "d"}], **settings)
+    assert (tmp_path / "previous-2").is_dir(), "nobody knows what unknown stages are"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1', '{"version": 1, "results": 0}'])
+def test_a_damaged_run_json_is_as_none(tmp_path: Path, text: str) -> None:
+    """The base's figures are then unknown, and a report is drawn without them."""
+    (tmp_path / "run.json").write_text(text)
+    assert training.base_metrics(tmp_path) == {}
 
 
 def test_stages_are_set_aside_by_their_numbers(tmp_path: Path) -> None:

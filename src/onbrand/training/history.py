@@ -8,6 +8,7 @@ among them: they are judged again from the kept figures.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from onbrand.artifacts.brand_model import StageResult
+from onbrand.artifacts.folder import read_json
+from onbrand.errors import ArtifactError
 from onbrand.events import Listener, Noted, Warned, silent
 from onbrand.files import storage_errors, write_json_atomic
 
-__all__ = ["BEST_FILE", "WATCH_FILE", "History", "digest"]
+__all__ = ["BEST_FILE", "WATCH_FILE", "History", "digest", "read_run"]
 
 VERSION = 1
 BEST_FILE = "best.safetensors"
@@ -33,6 +36,20 @@ def digest(value: object) -> str:
     """Hash of a JSON value, 16 hex digits."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_run(root: Path) -> dict[str, Any] | None:
+    """What run.json in this folder tells; None where there is none, or a damaged one."""
+    kinds = {"trains": dict, "stages": list, "results": list, "looked": list, "base_metrics": dict}
+    try:
+        told = read_json(Path(root) / "run.json")
+    except ArtifactError:
+        return None
+    if not isinstance(told, dict) or told.get("version") != VERSION:
+        return None
+    if not all(isinstance(told.get(name), kinds[name]) for name in kinds):
+        return None
+    return {"tries": [[] for _ in told["stages"]], **told}  # an older onbrand made none
 
 
 @dataclass
@@ -65,7 +82,8 @@ class History:
         emit: Listener,
         read_only: bool = False,
     ) -> History:
-        """Read run.json and keep what still holds; move the rest to previous/, saying why.
+        """Read run.json and keep what still holds; move the rest to previous/, saying why, and take
+        back from there what was trained from the very same before.
 
         `read_only` takes run.json as it stands: another process has opened it and writes it.
         """
@@ -78,19 +96,19 @@ class History:
         if read_only:
             fresh.refresh()
             return fresh
-        old = fresh._read()
+        old = read_run(fresh.root)
         if old is None:
-            if (fresh.root / "stages").exists():
-                emit(Warned(f"{fresh.root} has stages of unknown origin; they move to previous/."))
-                fresh._set_aside(0)
+            aside = fresh._set_aside(0)
+            if aside:
+                told = f"{fresh.root} had stages of unknown origin; they are in {aside.name}/."
+                emit(Warned(told))
         else:
             fresh._inherit(old, emit)
         fresh._write()
         return fresh
 
     def _inherit(self, old: dict[str, Any], emit: Listener) -> None:
-        before = self.trains | old["trains"]  # what an older onbrand did not write down
-        changed = [k for k in self.trains if self.trains[k] != before[k]]
+        changed = self._changed(old)
         num_same = 0
         if not changed:
             for ours, theirs in zip(self.stages, old["stages"], strict=False):
@@ -98,47 +116,83 @@ class History:
                     break
                 num_same += 1
             self.base_metrics = dict(old["base_metrics"])
-        if num_same < len(old["stages"]):
-            what = ", ".join(changed) or f"stage {old['stages'][num_same]['name']}"
-            if self._set_aside(num_same):
-                kept = "training starts anew" if num_same == 0 else f"{num_same} stage(s) are kept"
-                emit(
-                    Warned(f"changed since the last run: {what}; {kept}, the rest is in previous/.")
-                )
         self.results[:num_same] = old["results"][:num_same]
         self.looked[:num_same] = old["looked"][:num_same]
-        self.tries[:num_same] = old.get("tries", self.tries)[:num_same]
+        self.tries[:num_same] = old["tries"][:num_same]
         if self.looks != old["looks"]:
             self.base_metrics = {}
+        aside = self._set_aside(num_same) if num_same < len(old["stages"]) else None
+        self._write()  # before anything is taken back: no folder stands beside others' facts
+        num_kept = num_same + self._take_back(num_same)
+        if aside:
+            what = ", ".join(changed) or f"stage {old['stages'][num_same]['name']}"
+            kept = f"{num_kept} stage(s) are kept" if num_kept else "training starts anew"
+            emit(
+                Warned(f"changed since the last run: {what}; {kept}, the rest is in {aside.name}/.")
+            )
         done = sum(r is not None for r in self.results)
         if done:
             names = ", ".join(s["name"] for s in self.stages[:done])
             emit(Noted(f"already trained, kept: {names}"))
 
-    def _set_aside(self, first: int) -> bool:
-        """Move stages from number `first` on (0-based) to previous/; True if there were any."""
+    def _changed(self, told: Mapping[str, Any]) -> list[str]:
+        """What all weights depend on that is another there."""
+        before = self.trains | told["trains"]  # what an older onbrand did not write down
+        return [k for k in self.trains if self.trains[k] != before[k]]
+
+    def _set_aside(self, first: int) -> Path | None:
+        """Move stages from number `first` on (0-based) to previous/, or to previous-2/ … where
+        those before hold a finished stage. Returns the folder; None if there are no such stages."""
         folders = sorted((self.root / "stages").glob("[0-9][0-9]-*"))
         folders = [folder for folder in folders if int(folder.name[:2]) > first]
         if not folders:
-            return False
-        aside = self.root / "previous"
+            return None
+        more = (f"previous-{number}" for number in itertools.count(2))
+        places = (self.root / name for name in itertools.chain(["previous"], more))
+        aside = next(place for place in places if _is_free(place))
         with storage_errors(aside):
             shutil.rmtree(aside, ignore_errors=True)
-            (aside / "stages").mkdir(parents=True)
+            aside.mkdir(parents=True)
             for name in ("manifest.json", "run.json"):
                 if (self.root / name).exists():
                     shutil.copy2(self.root / name, aside / name)
             (self.root / "manifest.json").unlink(missing_ok=True)
             for folder in folders:
-                shutil.move(folder, aside / "stages" / folder.name)
-                for sheet in (self.root / "previews").glob(f"{folder.name}*.png"):
-                    (aside / "previews").mkdir(exist_ok=True)
-                    shutil.move(sheet, aside / "previews" / sheet.name)
-        return True
+                _move(folder.name, self.root, aside)
+        return aside
+
+    def _take_back(self, first: int) -> int:
+        """Move finished stages from number `first` on back that were set aside and are what would
+        be trained now; returns how many."""
+        asides = [(place, read_run(place)) for place in sorted(self.root.glob("previous*"))]
+        for index in range(first, len(self.stages)):
+            found = [(p, told) for p, told in asides if told and self._is_ours(told, index, p)]
+            if not found:
+                return index - first
+            place, told = found[0]
+            with storage_errors(self.root):
+                _move(Path(told["results"][index]["folder"]).name, place, self.root)
+                if not any((place / "stages").iterdir()):
+                    shutil.rmtree(place)
+            self.results[index], self.looked[index] = told["results"][index], told["looked"][index]
+            self.emit(Noted(f"{self.stages[index]['name']} is taken back from {place.name}/"))
+        return len(self.stages) - first
+
+    def _is_ours(self, told: Mapping[str, Any], index: int, place: Path) -> bool:
+        """Whether stage `index` lies in that place, was trained from what is asked for now, and
+        began from the stages that are kept. Its tries are not set aside: with some it stays."""
+        end, results = index + 1, told["results"]
+        if self._changed(told) or told["stages"][:end] != self.stages[:end]:
+            return False
+        if None in results[:end] or told["tries"][index]:
+            return False
+        began = [one.get("files") for one in results[:index]]
+        kept = [one.get("files") for one in self.results[:index] if one]
+        return began == kept and (place / results[index]["folder"]).is_dir()
 
     def refresh(self) -> None:
         """Take the results and figures that run.json holds now."""
-        told = self._read()
+        told = read_run(self.root)
         if told is not None:
             self.results, self.looked = list(told["results"]), list(told["looked"])
             self.tries = list(told["tries"])
@@ -217,14 +271,6 @@ class History:
         self.base_metrics = dict(metrics)
         self._write()
 
-    def _read(self) -> dict[str, Any] | None:
-        path = self.root / "run.json"
-        try:
-            data = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        return data if isinstance(data, dict) and data.get("version") == VERSION else None
-
     def _write(self) -> None:
         write_json_atomic(
             self.root / "run.json",
@@ -239,3 +285,20 @@ class History:
                 "base_metrics": self.base_metrics,
             },
         )
+
+
+def _is_free(place: Path) -> bool:
+    """Whether nothing lies there, or no stage that was finished."""
+    told = read_run(place)
+    if told is None:
+        return not place.exists()
+    return not any(one and (place / one["folder"]).is_dir() for one in told["results"])
+
+
+def _move(name: str, root: Path, to: Path) -> None:
+    """Move a stage's folder and its sheets from one model's folder to another's."""
+    (to / "stages").mkdir(exist_ok=True)
+    shutil.move(root / "stages" / name, to / "stages" / name)
+    for sheet in (root / "previews").glob(f"{name}*.png"):
+        (to / "previews").mkdir(exist_ok=True)
+        shutil.move(sheet, to / "previews" / sheet.name)

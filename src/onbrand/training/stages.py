@@ -2,12 +2,12 @@
 
 A run can be killed at any moment and called again: finished stages are kept, the one at hand goes
 on from its checkpoint, and the result is the same to the bit on CPU. What a changed dataset, brief
-or recipe makes untrue is moved to previous/, never mixed in (see history.py).
+or recipe makes untrue is moved to previous/, never mixed in, and taken back when it is true again
+(see history.py).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,7 +28,7 @@ from onbrand.training.early_stop import load_parameters
 from onbrand.training.engine import read_log
 from onbrand.training.facts import open_history
 from onbrand.training.guards import memory_errors
-from onbrand.training.history import BEST_FILE, History, digest
+from onbrand.training.history import BEST_FILE, History, digest, read_run
 from onbrand.training.seams import Reviewer, Sampler, Scorer
 from onbrand.training.session import Session
 from onbrand.training.stage import run
@@ -332,8 +332,6 @@ def loss_curves(root: Path) -> dict[str, list[dict[str, float]]]:
 
 def base_metrics(root: Path) -> dict[str, float]:
     """The untouched base's figures on the validation prompts, as the run in `root` kept them;
-    {} when nothing was trained there."""
-    path = Path(root) / "run.json"
-    if not path.is_file():
-        return {}
-    return {k: float(v) for k, v in json.loads(path.read_text())["base_metrics"].items()}
+    {} when nothing was trained there, or run.json is damaged."""
+    told = read_run(root) or {"base_metrics": {}}
+    return {k: float(v) for k, v in told["base_metrics"].items()}
