@@ -243,10 +243,13 @@ def test_a_best_checkpoint_that_changed_or_went_is_made_anew(
 def test_a_figure_that_nobody_has_stops_nothing(
     dataset: Dataset, tiny_pack: Pack, tmp_path: Path
 ) -> None:
-    """An early stop on what the scorer does not tell: the stage runs to its end."""
+    """An early stop on what the scorer does not tell: the stage runs to its end, which is kept."""
     recipe = stopping(1e-3, stop_metric="shape_doubt")
     model = run(dataset, recipe, tiny_pack, tmp_path / "m")
     assert model.stages[0].num_steps == 12
+    assert model.stages[0].best_step is None
+    plain = run(dataset, stopping(1e-3, stop_every=0), tiny_pack, tmp_path / "plain")
+    assert lora(model.checkpoint()) == lora(plain.checkpoint())
 
 
 @pytest.mark.parametrize("at", [3, 5, 6])

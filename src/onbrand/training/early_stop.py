@@ -43,11 +43,6 @@ class EarlyStop:
             self._seen = [(s, v) for s, v in _read(folder / WATCH_FILE) if s <= loop.step]
             self._stop_when_due()
 
-    @property
-    def best_step(self) -> int | None:
-        """The step whose checkpoint is kept; None when nothing was looked at."""
-        return self._best()[0] if self._seen else None
-
     def table(
         self, every: Mapping[int, Callable[[int], Mapping[str, float] | None]]
     ) -> dict[int, Callable[[int], Mapping[str, float] | None]]:
@@ -65,18 +60,20 @@ class EarlyStop:
 
     def restore(self) -> int | None:
         """Put the best parameters in place; returns their step, None when the last ones stay."""
-        if not self._seen or self._best()[0] == self._loop.step:
+        best = self._best()
+        if best is None or best[0] == self._loop.step:
             (self._folder / BEST_FILE).unlink(missing_ok=True)
             return None
         load_parameters(self._folder / BEST_FILE, self._session.parameters)
-        return self._best()[0]
+        return best[0]
 
     def _look(self, step: int) -> dict[str, float]:
         name = self._settings.stop_metric
         numbers = self._session.look(name, f"{self._folder.name}-{step:05d}")
         value = figure_of(name, numbers)
         self._seen.append((step, value))
-        if self._best()[0] == step:
+        best = self._best()
+        if best is not None and best[0] == step:
             tensors = {
                 f"parameter/{k}": p.detach().contiguous()
                 for k, p in self._session.parameters.items()
@@ -87,20 +84,21 @@ class EarlyStop:
         self._stop_when_due()
         return numbers
 
-    def _best(self) -> tuple[int, float]:
-        """The earliest of the best; what is not a number is never better."""
+    def _best(self) -> tuple[int, float] | None:
+        """The earliest of the best; None where no look gave a figure: none is better than another,
+        and the stage runs to its end."""
         sign = 1 if GATE_METRICS[self._settings.stop_metric] == "higher" else -1
-        return max(
-            self._seen, key=lambda pair: -math.inf if math.isnan(pair[1]) else sign * pair[1]
-        )
+        told = [pair for pair in self._seen if not math.isnan(pair[1])]
+        return max(told, key=lambda pair: sign * pair[1], default=None)
 
     def _stop_when_due(self) -> None:
-        if not self._seen:
+        best = self._best()
+        if best is None:
             return
-        step, value = self._best()
+        step, value = best
         since = [later for later, _ in self._seen if later > step]
-        if len(since) < self._settings.stop_patience or math.isnan(value):
-            return  # where no look gave a figure, none was better than another
+        if len(since) < self._settings.stop_patience:
+            return
         self._loop.stop()
         self._session.emit(
             Noted(
