@@ -137,12 +137,7 @@ class DiffusionModel(ABC):
     @property
     @abstractmethod
     def unit_px(self) -> int:
-        """What the side of a sampled picture must be a multiple of, in pixels."""
-
-    @property
-    def training_unit_px(self) -> int:
-        """What the side of a training picture must be a multiple of, in pixels."""
-        return self.vae_factor
+        """What the side of a picture must be a multiple of, in pixels."""
 
     def unseen_words(self, prompt: str) -> list[str]:
         """Words of the prompt that the base never saw; [] when the pack lists no vocabulary."""

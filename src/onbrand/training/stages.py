@@ -178,10 +178,10 @@ def open_session(
     low = recipe.precision in ("auto", "bfloat16")
     model = load_diffusion(pack, dtype=None if low else "float32")
     size_px = recipe.resolution_px or pack.num_px
-    if size_px % model.training_unit_px:
+    if size_px % model.unit_px:  # each look draws pictures of that size
         raise RecipeError(
-            f"resolution_px is {size_px}, but the base '{pack.name}' ({pack.family.title}) reads "
-            f"pictures in squares of {model.training_unit_px} px: take a multiple of that."
+            f"resolution_px is {size_px}, but the base '{pack.name}' ({pack.family.title}) draws "
+            f"pictures in squares of {model.unit_px} px: take a multiple of that."
         )
     return kind(
         model=model,

@@ -46,11 +46,6 @@ class FlowModel(DiffusionModel):
         """What the side of a picture must be a multiple of: the network reads it in patches."""
         return self.vae_factor * self.patch
 
-    @property
-    def training_unit_px(self) -> int:
-        """The same: a picture of other sizes has no whole number of patches."""
-        return self.unit_px
-
     def add_noise(self, x0: Tensor, noise: Tensor, t_b: Tensor) -> Tensor:
         """x_σ = (1−σ)·x0 + σ·ε, float32; t_b are timesteps [b] in [0, num_timesteps)."""
         sigma = self._sigma(t_b, x0)

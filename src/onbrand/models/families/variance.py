@@ -97,7 +97,7 @@ class VarianceModel(VariancePreserving, DiffusionModel):
 
     @property
     def unit_px(self) -> int:
-        """What the side of a sampled picture must be a multiple of: the U-Net halves it."""
+        """What the side of a picture must be a multiple of: the U-Net halves it."""
         levels = max(0, len(self.network.config.block_out_channels) - 1)
         return int(self.vae_factor * 2**levels)
 
