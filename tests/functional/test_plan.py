@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -124,6 +126,47 @@ def test_the_plan_counts_encoding(tiny_pack: Pack, tmp_path: Path) -> None:
     )
     assert short.prepare_s > 0
     assert long.prepare_s > 4 * short.prepare_s
+
+
+class Patient:
+    """A reviewer that finds nothing."""
+
+    def drift(self, pictures: Sequence[Image.Image], base: Sequence[Image.Image], /) -> float:
+        return 0.0
+
+    def explain(self, figures: Mapping[str, float], base: Mapping[str, float], /) -> list[str]:
+        return []
+
+
+def test_the_plan_counts_all_that_is_drawn(
+    tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Previews, the looks of an early stop, the base's and the stage's own, and as many pictures
+    of the plain class where prior_drift is read: a second each by this clock."""
+    validation = {
+        "num_prompts": 2, "num_per_prompt": 1, "num_steps": 2,
+        "preview_every": 1, "stop_every": 2, "stop_patience": 9, "stop_metric": "prior_drift",
+    }  # fmt: skip
+    stage = {"kind": "appearance", "num_steps": 4, "batch_size": 2}
+    recipe, dataset = (
+        tiny_recipe(stage=[stage], validation=validation),
+        tiny_dataset(tmp_path / "b"),
+    )
+    drawn: list[str] = []
+
+    def counted(model: DiffusionModel, prompts: Sequence[str], **more: Any) -> list[Image.Image]:
+        drawn.extend(prompts)
+        return instant(model, prompts)
+
+    training.train(
+        dataset, tiny_brief(), recipe, tiny_pack, tmp_path / "model",
+        sample=counted, score=lambda pictures, texts: {}, reviewer=Patient(),
+    )  # fmt: skip
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    monkeypatch.setattr("onbrand.training.rehearsal.time", clock)
+    monkeypatch.setattr("onbrand.training.cache.time", SimpleNamespace(monotonic=lambda: 0.0))
+    plan = training.forecast(dataset, tiny_brief(), recipe, tiny_pack, sample=instant)
+    assert plan.prepare_s + plan.stages[0].look_s == len(drawn)
 
 
 def instant(model: DiffusionModel, prompts: Sequence[str], **more: Any) -> list[Image.Image]:

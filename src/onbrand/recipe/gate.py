@@ -75,6 +75,11 @@ class Validation(Settings):
             raise RecipeError(f"early stop reads {name!r}: {instead(name, GATE_METRICS)}")
         return name
 
+    @property
+    def stop_draws(self) -> bool:
+        """Whether the early stop looks at pictures; the held-out loss takes none."""
+        return self.stop_every > 0 and self.stop_metric != "validation_loss"
+
 
 class Fallback(Settings):
     """What to change in a stage whose gate failed, before it is trained again from where it began.

@@ -136,23 +136,30 @@ def forecast(
             stages.append(_rehearse(session, stage, whole, index, drawing_bytes))
             encode_s += encoding.picture_s * len(in_order(dataset, stage.only))
             emit(Advanced("rehearsal", index + 1, {"step_s": stages[-1].step_s}))
-    look_s = picture_s * recipe.validation.num_prompts * recipe.validation.num_per_prompt
+    sheet_s = picture_s * recipe.validation.num_prompts * recipe.validation.num_per_prompt
     has_prior = any(p.num_prior for p in plans)
     made = Forecast(
         num_pictures=len(dataset.train),
-        prepare_s=encode_s + look_s + has_prior * picture_s * recipe.prior.num_pictures,
-        stages=[replace(s, look_s=look_s * (1 + _num_looks(recipe, s.num_steps))) for s in stages],
+        prepare_s=encode_s
+        + sheet_s * _sheets_a_look(recipe)
+        + has_prior * picture_s * recipe.prior.num_pictures,
+        stages=[replace(s, look_s=sheet_s * _num_sheets(recipe, s.num_steps)) for s in stages],
     )
     emit(Finished("rehearsal"))
     return made
 
 
-def _num_looks(recipe: Recipe, num_steps: int) -> int:
-    """Sheets that are drawn within a stage: previews, and what an early stop looks at."""
-    validation = recipe.validation
-    drawn = validation.stop_every and validation.stop_metric != "validation_loss"
-    periods = (validation.preview_every, validation.stop_every if drawn else 0)
-    return sum(num_steps // period for period in periods if period)
+def _sheets_a_look(recipe: Recipe) -> int:
+    """The validation pictures, and as many of the plain class where prior_drift is read."""
+    return 2 if recipe.reads("prior_drift") else 1
+
+
+def _num_sheets(recipe: Recipe, num_steps: int) -> int:
+    """Sheets that are drawn for a stage: previews, what an early stop looks at, and its end's."""
+    every = recipe.validation
+    num_previews = num_steps // every.preview_every if every.preview_every else 0
+    num_looks = 1 + (num_steps // every.stop_every if every.stop_draws else 0)
+    return num_previews + num_looks * _sheets_a_look(recipe)
 
 
 def _no_score(pictures: Sequence[object], texts: Sequence[str], /) -> dict[str, float]:
