@@ -206,6 +206,27 @@ def test_a_fallback_cannot_cut_a_batch_into_more_parts_than_it_has() -> None:
         tiny_recipe(stage=[first], gate=[gate])
 
 
+@pytest.mark.parametrize(
+    ("metric", "change", "anew"),
+    [
+        ("identity", {"preview_every": 1}, False),
+        ("identity", {"guidance": 7.0}, True),
+        ("validation_loss", {"guidance": 7.0, "num_prompts": 1}, False),
+        ("validation_loss", {"stop_patience": 1}, True),
+    ],
+)
+def test_what_an_early_stop_looks_at_decides_its_stage(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path, metric: str, change: Any, anew: bool
+) -> None:
+    """What it does not look at trains nothing anew."""
+    stage = {"kind": "appearance", "num_steps": 2, "batch_size": 2}
+    look = {**LOOK, "stop_every": 2, "stop_metric": metric}
+    run(dataset, tiny_recipe(stage=[stage], validation=look), tiny_pack, tmp_path / "m")
+    changed = tiny_recipe(stage=[stage], validation={**look, **change})
+    _, said = run(dataset, changed, tiny_pack, tmp_path / "m")
+    assert ("training starts anew" in said) == anew
+
+
 def short(rate: float, detail: float = 1e-2, **more: Any) -> Recipe:
     """Two short stages at these rates."""
     settings = {"batch_size": 2, "num_steps": 2}

@@ -91,7 +91,7 @@ def _stage_facts(
     if prediction == "flow_prediction" and stage.timestep_sampling == "logit_normal":
         settings = [settings, "about the schedule's middle"]
     if validation.stop_every:  # what decides where it stops changes its weights
-        settings = [settings, validation.model_dump(), session.validation_prompts()]
+        settings = [settings, *_stop_facts(session)]
     if "prior" in losses:  # the base draws them as it draws for validation
         settings = [settings, session.class_prompts(), as_sampled]
     if losses & set(OWN_LOSSES):
@@ -99,6 +99,16 @@ def _stage_facts(
     if roles:
         settings = [settings, session.pack.role_fingerprints(roles)]
     return {"name": stage_plan.name, "fingerprint": digest([stage_plan.kind, settings])}
+
+
+def _stop_facts(session: Session) -> list[object]:
+    """What an early stop looks at and when; one that draws nothing depends on no drawing."""
+    validation = session.recipe.validation
+    stop = validation.model_dump(include={"stop_every", "stop_patience", "stop_metric"})
+    if not validation.stop_draws:
+        return [stop]
+    drawn = validation.model_dump(exclude={*stop, "preview_every"})
+    return [stop, drawn, session.validation_prompts()]
 
 
 def _other_size(session: Session) -> list[int]:
