@@ -251,7 +251,10 @@ def test_eight_bits_learn_and_resume(tmp_path: Path) -> None:
 def test_a_full_memory_says_what_to_lower(error: Exception) -> None:
     """Whoever raises it: the message names the recipe's fields with what they are now."""
     recipe = Recipe.model_validate({"stage": [{"kind": "appearance", "num_steps": 1}]})
-    words = r"gradient_accumulation \(now 1.*batch_size \(now 8\).*gradient_checkpointing.*resolut"
+    words = (
+        r"gradient_accumulation \(now 1.*batch_size \(now 8\)"
+        r".*gradient_checkpointing.*but for rounding.*resolution_px"
+    )
     with pytest.raises(OutOfMemory, match=words), memory_errors(recipe):
         raise error
     with pytest.raises(RuntimeError, match="shapes"), memory_errors(recipe):

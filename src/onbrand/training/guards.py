@@ -79,7 +79,7 @@ def _advice(recipe: Recipe) -> str:
             f"Raise gradient_accumulation (now {least}; {same}), or lower batch_size (now {most})"
         )
     if not recipe.gradient_checkpointing:
-        found.append("Set gradient_checkpointing = true (slower, exact)")
+        found.append("Set gradient_checkpointing = true (slower; the same but for rounding)")
     if recipe.optimizer == "adamw":
         found.append('Set optimizer = "adamw8bit" (on a card, with bitsandbytes)')
     size = f"now {recipe.resolution_px}" if recipe.resolution_px else "now the base's own size"
