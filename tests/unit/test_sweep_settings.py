@@ -22,6 +22,7 @@ from onbrand.road.sweeps.settings import (
 from onbrand.road.sweeps.sources import example_sweep, load_sweep_file, parse_words, words_of
 
 RATE, BATCH = "stage.appearance.learning_rate", "stage.detail.batch_size"
+STAGE = '[[stage]]\nkind = "appearance"\nnum_steps = 4\n'
 
 
 def test_the_seeds_example_is_a_grid_in_order() -> None:
@@ -222,6 +223,45 @@ def test_a_loss_keeps_its_other_settings(tmp_path: Path) -> None:
     apply_to_recipe(path, settings)
     assert Recipe.load(path) == swept
     assert "# a late critic" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "at"),
+    [
+        ("gradient_checkpointing = true  # s", "gradient_checkpointing"),
+        ("lora = {text_encoder = true}  # s", "lora.text_encoder"),
+        ("lora.text_encoder = true  # s", "lora.text_encoder"),
+        ("lora.rank = 4\nseed = 3\nlora.text_encoder = true  # s", "lora.text_encoder"),
+        (f"{STAGE}[lora]\ntext_encoder = true  # s", "lora.text_encoder"),
+        (f"{STAGE}augment = {{flip = true}}  # s", "stage.appearance.augment.flip"),
+        (f"{STAGE}augment.flip = true  # s", "stage.appearance.augment.flip"),
+    ],
+)
+def test_a_switch_that_stands_there_is_turned(tmp_path: Path, line: str, at: str) -> None:
+    """At the top, in a table and in a stage, however the table is written."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(line if STAGE in line else f"{line}\n{STAGE}")
+    before = path.read_text()
+    apply_to_recipe(path, {at: False})
+    assert path.read_text() == before.replace("true", "false")
+
+
+def test_every_line_ends_as_the_others(tmp_path: Path) -> None:
+    """A recipe that Windows wrote gets lines of its own kind."""
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(STAGE.replace("\n", "\r\n").encode())
+    apply_to_recipe(path, {"seed": 3, "lora.rank": 4})
+    text = path.read_bytes().decode()
+    assert "seed = 3\r\n" in text
+    assert text.count("\n") == text.count("\r\n")
+
+
+def test_a_stage_that_is_gone_is_told(tmp_path: Path) -> None:
+    """A recipe that was edited while the sweep ran."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(STAGE)
+    with pytest.raises(RecipeError, match="has no stage detail any more"):
+        apply_to_recipe(path, {BATCH: 8})
 
 
 def test_a_recipe_that_would_be_wrong_is_not_written(tmp_path: Path) -> None:

@@ -23,20 +23,27 @@ def apply_to_recipe(path: Path, settings: Mapping[str, Value]) -> None:
     [[stage]] of that kind); a comment behind a value stays, a setting that was not there is added.
 
     Nothing is written unless the whole is a valid recipe. Raises `RecipeError` when it would not
-    be, `StorageError` when it cannot be written.
+    be or has lost a stage that a path names, `StorageError` when it cannot be written.
     """
     import tomlkit
 
     read_toml(path, RecipeError)  # says what is wrong with the file in its own words
     names = stage_names(Recipe.load(path))
-    document: Any = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
+    before = path.read_bytes().decode("utf-8-sig")
+    document: Any = tomlkit.parse(before)
     for at, value in settings.items():
         parts = at.split(".")
         table = document
         if parts[0] == "stage":
+            if parts[1] not in names:
+                raise RecipeError(
+                    f"{path} has no stage {parts[1]} any more: put it back, or sweep what is there"
+                )
             table, parts = document["stage"][names.index(parts[1])], parts[2:]
         _put(table, parts, value)
     text = tomlkit.dumps(document)
+    if "\r\n" in before:  # lines that are new end as the others do
+        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
     _check(path, text)
     write_text_atomic(path, text)
 
@@ -53,9 +60,6 @@ def _put(table: Any, parts: list[str], value: Value) -> None:
     if isinstance(table.get(parts[-1]), Mapping):  # a loss with settings of its own keeps them
         table, parts = table[parts[-1]], ["weight"]
     name, item = parts[-1], _item(value)
-    if name in table:
-        was = table[name].trivia
-        item.trivia.comment_ws, item.trivia.comment = was.comment_ws, was.comment
     table[name] = item
 
 
