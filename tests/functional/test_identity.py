@@ -16,7 +16,7 @@ from tiny import add_controlnet
 import onbrand as ob
 from onbrand import pixels
 from onbrand.app.cli import main
-from onbrand.errors import ArtifactError, InputError, PictureError, StorageError
+from onbrand.errors import ArtifactError, InputError, PictureError, PromptError, StorageError
 from onbrand.events import Event, Noted, Skipped, Warned
 
 
@@ -97,23 +97,52 @@ def test_a_stopped_identity_is_made_again(
 def test_an_identity_that_cannot_be_replaced_stays(
     base: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a full disk the one that was there is kept, with its description."""
+    """On a full disk or after Ctrl-C the one that was there is kept, with its description."""
     settings = {"base": str(base), "description": "a red penguin"}
     first = ob.make_identity(tmp_path / "who", photos / "0.png", **settings)
 
-    def full(self: ob.Identity) -> None:
-        raise StorageError("the disk is full")
+    for end in (StorageError, KeyboardInterrupt):
 
-    with monkeypatch.context() as patched:
-        patched.setattr(ob.Identity, "save", full)
-        with pytest.raises(StorageError):
-            ob.make_identity(tmp_path / "who", photos / "1.png", base=str(base))
-    kept = ob.Identity.load(tmp_path / "who")
-    assert (kept.description, kept.who.tolist()) == ("a red penguin", first.who.tolist())
+        def ended(self: ob.Identity, end: type[BaseException] = end) -> None:
+            raise end
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ob.Identity, "save", ended)
+            with pytest.raises(end):
+                ob.make_identity(tmp_path / "who", photos / "1.png", base=str(base))
+        kept = ob.Identity.load(tmp_path / "who")
+        assert (kept.description, kept.who.tolist()) == ("a red penguin", first.who.tolist())
+
+
+def test_words_that_cannot_be_kept_are_refused(base: Path, photos: Path, tmp_path: Path) -> None:
+    """What is no UTF-8, and braces in a prompt: before anything is written, and the identity that
+    was there stays."""
+    settings = {"pictures": photos / "0.png", "base": str(base)}
+    ob.make_identity(tmp_path / "k", **settings)
+    with pytest.raises(PromptError, match="is no text in UTF-8"):
+        ob.make_identity(tmp_path / "k", description="a \udcff cat", **settings)
+    with pytest.raises(InputError, match="is no text in UTF-8"):
+        ob.make_identity(tmp_path / "k", name="a \udcff", **settings)
+    with pytest.raises(PromptError, match="without braces"):
+        ob.make_identity(tmp_path / "k", description="a {subject} cat", **settings)
+    assert ob.Identity.load(tmp_path / "k").name == "k"
+    with pytest.raises(InputError, match="is no text in UTF-8"):
+        ob.make_identity(tmp_path / "fresh", name="a \udcff", **settings)
+    assert not (tmp_path / "fresh").exists()
+
+
+def test_the_current_folder_gives_its_name(
+    base: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "." is called as the folder is."""
+    (tmp_path / "mika").mkdir()
+    monkeypatch.chdir(tmp_path / "mika")
+    assert ob.make_identity(".", photos / "0.png", base=str(base)).name == "mika"
 
 
 def test_replacing_an_identity_is_told(base: Path, photos: Path, tmp_path: Path) -> None:
-    """Other pictures in its place are noted with the number that goes, the same ones are not."""
+    """Other pictures in its place are noted with the number that goes, the same ones are not; what
+    a killed call left behind is no part of the identity."""
     told: list[str] = []
 
     def make(*names: str) -> None:
@@ -129,6 +158,9 @@ def test_replacing_an_identity_is_told(base: Path, photos: Path, tmp_path: Path)
     assert told == []
     make("2.png")
     assert told == [f"replaces the identity in {tmp_path / 'k'}, of 2 pictures"]
+    draw_picture(9).save(tmp_path / "k" / "pictures" / f"{'0' * 16}.png")  # a killed call left it
+    make("2.png")
+    assert len(told) == 1
 
 
 def test_a_picture_counts_once(base: Path, photos: Path, tmp_path: Path) -> None:

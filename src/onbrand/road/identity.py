@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,19 @@ from numpy.typing import NDArray
 
 from onbrand.artifacts.folder import MANIFEST
 from onbrand.artifacts.identity import VECTORS, Identity, IdentityPicture
-from onbrand.errors import ArtifactError, InputError, PictureError, StorageError, counted
+from onbrand.errors import (
+    ArtifactError,
+    InputError,
+    PictureError,
+    PromptError,
+    StorageError,
+    counted,
+)
 from onbrand.events import Advanced, Finished, Listener, Noted, Skipped, Started, silent
 from onbrand.files import (
     HEX_DIGITS,
     fingerprint_file,
+    is_utf8,
     make_folder,
     readable,
     storage_errors,
@@ -70,9 +79,9 @@ def make_identity(
     be read, is there twice, or is refused by the base's checker is told as `Skipped`. A call that
     was stopped is made again; an identity that lay there is replaced, which is told as `Noted`
     where it shows other pictures.
-    Raises `InputError` without a usable picture or when `out` is a file or holds something else,
-    `PromptError` for a description that must not be said, `PackError` for a base without an
-    identity encoder.
+    Raises `InputError` without a usable picture, for a name that is no text or when `out` is a file
+    or holds something else, `PromptError` for a description that is no text, has braces or must not
+    be said, `PackError` for a base without an identity encoder.
     """
     from onbrand import pixels
     from onbrand.models import open_pack
@@ -82,7 +91,11 @@ def make_identity(
     shown: dict[str, tuple[Path, Image.Image]] = {}
     files = _files([pictures] if isinstance(pictures, Path | str) else pictures)
     pack = open_pack(place_of(base))
-    described = _description_of(root) if description is None else " ".join(description.split())
+    before = _identity_in(root)
+    described = before.description if before else ""
+    if description is not None:
+        described = " ".join(description.split())
+    _refuse_no_words(name, described)
     refuse_words(pack, [described], "the identity's description")
     reject = rejecter(pack)
     for path in files:
@@ -103,7 +116,7 @@ def make_identity(
     emit(Started(TASK, len(shown), "pictures"))
     encoder, each, parts = _embed(pack, [picture for _, picture in shown.values()])
     emit(Advanced(TASK, len(shown)))
-    _tell_of_another(root, list(shown), emit)
+    _tell_of_another(root, before, list(shown), emit)
     kept = make_folder(root / "pictures")
     told = []
     for k, (key, (path, picture)) in enumerate(shown.items()):
@@ -111,7 +124,7 @@ def make_identity(
         told.append(IdentityPicture(key, readable(path.name), _odd(each, k)))
     identity = Identity(
         root=root,
-        name=name or root.name,
+        name=name or readable(Path(os.path.abspath(root)).name),  # "." has no name of its own
         base=base,
         encoder=encoder,
         pictures=tuple(told),
@@ -151,19 +164,35 @@ def _refuse_other_things(root: Path) -> None:
         raise InputError(f"{root} is there and holds no identity: name another folder")
 
 
-def _description_of(root: Path) -> str:
-    """That of the identity in the folder; "" where there is none, or a damaged one."""
+def _refuse_no_words(name: str | None, description: str) -> None:
+    """Raises `InputError` for a name that cannot be written down, `PromptError` for a description
+    that cannot, or whose braces would stand in prompts."""
+    if name is not None and not is_utf8(name):
+        raise InputError(f"the name {name!r} is no text in UTF-8: write it anew")
+    if not is_utf8(description):
+        raise PromptError(f"the description {description!r} is no text in UTF-8: write it anew")
+    if re.search(r"[{}]", description):
+        raise PromptError(f"the description {description!r} should be plain words, without braces")
+
+
+def _identity_in(root: Path) -> Identity | None:
+    """The identity in the folder; None where there is none, or a damaged one."""
     try:
-        return Identity.load(root).description
+        return Identity.load(root)
     except ArtifactError:
-        return ""
+        return None
 
 
-def _tell_of_another(root: Path, keys: Sequence[str], emit: Listener) -> None:
-    """Say so where an identity of other pictures lies in the folder: it is about to go."""
+def _tell_of_another(
+    root: Path, before: Identity | None, keys: Sequence[str], emit: Listener
+) -> None:
+    """Say so where an identity of other pictures lies in the folder, a damaged one included: it is
+    about to go."""
     if not (root / VECTORS).is_file():
         return
     there = {path.stem for path in (root / "pictures").glob("*.png")}
+    if before:  # a call that was stopped has left more than that
+        there = {picture.key for picture in before.pictures}
     if there != set(keys):
         emit(Noted(f"replaces the identity in {root}, of {counted(len(there), 'picture')}"))
 
@@ -175,11 +204,11 @@ def _put_down(identity: Identity) -> None:
     kept = {f"{picture.key}.png" for picture in identity.pictures}
     files = [identity.root / name for name in (VECTORS, MANIFEST)]
     before = {path: path.read_bytes() for path in files if path.is_file()}
-    with storage_errors(identity.root):
-        (identity.root / MANIFEST).unlink(missing_ok=True)
     try:
+        with storage_errors(identity.root):
+            (identity.root / MANIFEST).unlink(missing_ok=True)
         identity.save()
-    except StorageError:  # the one that was there stays, with its description
+    except BaseException:  # Ctrl-C, too: the one that was there stays, with its description
         with contextlib.suppress(StorageError):
             for path, data in before.items():
                 write_bytes_atomic(path, data)
