@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,15 @@ def test_the_demo_keeps_its_promise() -> None:
     assert [stage.kind for stage in demo.stage] == ["appearance", "detail"]
     seen = sum(s.steps_for(20) * s.batch_size * (2 if s.weight("prior") else 1) for s in demo.stage)
     assert seen <= 2000
+
+
+def test_a_recipe_is_told_alike_before_and_after_it_was_kept() -> None:
+    """What a default is told as is told of the same value from a manifest: digests are alike."""
+    (stage,) = tomllib.loads(STAGE)["stage"]
+    gate = {"after": "detail", "metric": "identity", "at_least": 0.5}
+    recipe = Recipe.model_validate({"stage": [stage], "gate": [gate]})
+    kept = Recipe.model_validate(json.loads(recipe.model_dump_json()))
+    assert json.dumps(kept.model_dump()) == json.dumps(recipe.model_dump())
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -65,7 +65,7 @@ class LoraSettings(Settings):
     layers of the network it sits on, and whether the text encoder learns too."""
 
     rank: int = Field(default=16, ge=1, le=1024)
-    alpha: float = Field(default=16, gt=0)
+    alpha: float = Field(default=16.0, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: Literal["attention", "attention+ff", "all"] = "attention"
     text_encoder: bool = False

@@ -91,10 +91,15 @@ def _old_baseline(places: Places, emit: Listener) -> BrandModel | None:
     if not (places.baseline / "manifest.json").is_file():
         return None
     baseline, ours = BrandModel.load(places.baseline), places.trained()
-    if (baseline.base, baseline.recipe, baseline.parents) != (ours.base, ours.recipe, ours.parents):
+    if _came_from(baseline) != _came_from(ours):
         emit(Noted("the dreambooth_lora baseline is of an older model: --baselines trains it anew"))
         return None
     return baseline
+
+
+def _came_from(model: BrandModel) -> tuple[object, ...]:
+    """What a model was trained from."""
+    return model.base, model.recipe, model.parents.get("base"), model.parents.get("dataset")
 
 
 def untouched(contest: Contest, model: BrandModel) -> list[Entry]:
