@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,29 @@ def test_a_result_of_another_bench_is_refused_before_the_run(
     work = tmp_path / "work"
     assert run("bench", "eyes", "--against", stored, "--work", work) == 2
     assert "a result of eyes cannot be compared with one of pack" in refused(capsys)
+    assert run("bench", "eyes", "--against", tmp_path / "nope.json", "--work", work) == 1
+    assert "no file" in refused(capsys)
     stored.write_text('{"metrics": {}}')
     assert run("bench", "eyes", "--against", stored, "--work", work) == 1
     assert "not a benchmark's result" in refused(capsys)
     assert not work.exists()
+
+
+def test_a_page_is_rendered_from_results_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A folder without any is refused, and so is a README.md that somebody wrote."""
+    readme = tmp_path / "README.md"
+    assert run("bench", "readme", tmp_path) == 2
+    assert "no result lies in" in refused(capsys)
+    assert not readme.exists()
+    stored = Path(__file__).parents[2] / "docs" / "benchmarks" / "training.json"
+    shutil.copy(stored, tmp_path)
+    readme.write_text("mine")
+    assert run("bench", "readme", tmp_path) == 2
+    assert "was not rendered from results: move it away" in refused(capsys)
+    assert readme.read_text() == "mine"
+    readme.unlink()
+    for _ in range(2):
+        assert run("bench", "readme", tmp_path) == 0
+    assert "## training" in readme.read_text()

@@ -21,7 +21,7 @@ from onbrand.bench.diagnosis import run_diagnosis
 from onbrand.bench.eyes import run_eyes
 from onbrand.bench.pack import run_pack
 from onbrand.bench.record import table
-from onbrand.bench.render import render_readme, render_section
+from onbrand.bench.render import render_readme, render_section, write_readme
 from onbrand.bench.training import PARTS as TRAINING_PARTS
 from onbrand.bench.training import run_training
 
@@ -43,4 +43,5 @@ __all__ = [
     "run_training",
     "table",
     "unlike",
+    "write_readme",
 ]

@@ -90,6 +90,8 @@ def _width(found: Mapping[str, Any], end: int) -> float:
 
 def read_result(path: Path) -> Result:
     """A stored result. Raises ArtifactError when the file is none."""
+    if not path.exists():
+        raise ArtifactError(f"no file {path}: name a stored result")
     try:
         found: Result = json.loads(path.read_text(encoding="utf-8"))
         found["metrics"].items()

@@ -11,11 +11,12 @@ from onbrand.bench.ablation.words import GROUPS, looked_at, row_cells, row_heads
 from onbrand.bench.likeness import AT_LEAST
 from onbrand.bench.record import bar_words, ours_of, printed
 from onbrand.bench.summary import TRUE
-from onbrand.errors import ArtifactError
+from onbrand.errors import ArtifactError, InputError
+from onbrand.files import write_text_atomic
 from onbrand.report import arm_title
 from onbrand.report.wording import measure
 
-__all__ = ["render_readme", "render_section"]
+__all__ = ["render_readme", "render_section", "write_readme"]
 
 HEAD = """\
 # Benchmarks
@@ -98,6 +99,23 @@ SUMMED = ("ablation", "consistency")
 FEW = f" Its bar is for {AT_LEAST:,}: fewer flatter it."
 
 
+def write_readme(folder: Path) -> Path:
+    """Writes the page into README.md of `folder`, and returns its path. Raises InputError for no
+    folder, one without a result, and a README.md that somebody wrote; and what `render_readme`
+    does."""
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}: name the one that the benchmarks' JSON files lie in")
+    if not any(folder.glob("*.json")):
+        raise InputError(
+            f"no result lies in {folder}: write one with `onbrand bench NAME --json FILE`"
+        )
+    path, ours = folder / "README.md", HEAD.partition("{")[0]
+    if path.is_file() and not path.read_text("utf-8", "replace").startswith(ours):
+        raise InputError(f"{path} was not rendered from results: move it away first")
+    write_text_atomic(path, render_readme(folder))
+    return path
+
+
 def render_readme(folder: Path) -> str:
     """The page for all *.json of `folder`, by name. Raises ArtifactError for one that is none."""
     parts = [HEAD.format(folder=folder.as_posix())]
@@ -110,8 +128,6 @@ def render_readme(folder: Path) -> str:
                 f"{file} is not a benchmark's result ({type(error).__name__}: {error}): "
                 "write it with `onbrand bench NAME --json FILE`"
             ) from error
-    if len(parts) == 1:
-        parts.append("No results yet.\n")
     return "\n".join(parts)
 
 

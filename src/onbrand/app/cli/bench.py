@@ -316,14 +316,8 @@ def readme(
     [bold]onbrand bench readme docs/benchmarks[/]
     """
     from onbrand import bench
-    from onbrand.errors import InputError
-    from onbrand.files import write_text_atomic
 
-    if not folder.is_dir():
-        raise InputError(f"no folder {folder}: name the one that the benchmarks' JSON files lie in")
-    path = folder / "README.md"
-    write_text_atomic(path, bench.render_readme(folder))
-    typer.echo(str(path))
+    typer.echo(str(bench.write_readme(folder)))
 
 
 def _print(result: dict[str, object]) -> None:
