@@ -281,6 +281,25 @@ def test_the_command_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "learning_rate = 1e-4  # how fast" in text
 
 
+def test_pictures_that_came_are_swept_and_nothing_else_learns_them(
+    trained: Path, tmp_path: Path
+) -> None:
+    """After a picture was added the plan counts all trainings anew; the dataset that the brand's
+    own model is measured on stays as it was."""
+    brand = Path(shutil.copytree(trained, tmp_path / "kuro"))
+    settings = {"seed": [3]}
+    ob.sweep(brand, settings=settings)
+    assert road.plan_sweep(brand, settings=settings).num_trainings_kept == 1
+    before = (brand / "dataset" / "manifest.json").read_bytes()
+    draw_picture(77).save(brand / "pictures" / "new.png")
+    planned = road.plan_sweep(brand, settings=settings)
+    assert (planned.num_trainings_kept, planned.num_pictures_seen) == (0, 4)
+    told: list[Event] = []
+    ob.sweep(brand, settings=settings, emit=told.append)
+    assert "appearance" in [e.task for e in told if isinstance(e, Started)]
+    assert (brand / "dataset" / "manifest.json").read_bytes() == before
+
+
 def test_nothing_to_compare_with_is_said(trained: Path, tmp_path: Path) -> None:
     """A brand that holds out no picture cannot be measured: told before anything is trained."""
     brand = Path(shutil.copytree(trained, tmp_path / "kuro"))

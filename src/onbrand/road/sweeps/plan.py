@@ -1,4 +1,5 @@
-"""What a sweep will do, before any of it is done: light, no model library is loaded."""
+"""What a sweep will do, before any of it is done: no model is loaded but a base's own checker of
+pictures."""
 
 from __future__ import annotations
 
@@ -7,14 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from onbrand.artifacts import BrandModel, Dataset
 from onbrand.brief import Brief
 from onbrand.errors import InputError
+from onbrand.events import silent
 from onbrand.files import fingerprint_bytes
 from onbrand.models import Pack, open_pack
 from onbrand.recipe import Recipe, loss_roles, losses_of
 from onbrand.road.places import Places, open_brand
+from onbrand.road.start import curate_for
 from onbrand.road.sweeps.grid import Combination, combine
 from onbrand.road.sweeps.settings import Axis, Drawing, Value, check_axes
 from onbrand.road.sweeps.sources import load_sweep_file
@@ -68,7 +72,8 @@ def plan_sweep(
     num_random: int | None = None,
     seed: int | None = None,
 ) -> Plan:
-    """The plan of the `sweep` with these arguments. Nothing is trained, drawn or written.
+    """The plan of the `sweep` with these arguments, for pictures/ as it is now. Nothing is trained,
+    drawn or written into the brand's folder.
 
     Raises what `sweep` raises before its work.
     """
@@ -83,7 +88,8 @@ def plan_sweep(
     wanted = asked if num_random is None else num_random
     drawn_by = next(s for s in (seed, seeded, 7) if s is not None)
     combinations = combine(axes, recipe, drawing, num_random=wanted, seed=drawn_by)
-    brief, dataset = places.brief(), Dataset.load(places.dataset)
+    brief = places.brief()
+    dataset = _pictures_now(places, recipe) if trains else Dataset.load(places.dataset)
     trained = _trainings(places, combinations, brief, dataset) if trains else {}
     missing = {at: one for at, one in trained.items() if not (at / DONE_NAME).is_file()}
     captions = [asset.caption for asset in dataset.held_out if asset.caption]
@@ -146,6 +152,12 @@ def _axes(
     read = load_sweep_file(path)
     named = {axis.path for axis in given}
     return [a for a in read.axes if a.path not in named] + given, read.num_random, read.seed
+
+
+def _pictures_now(places: Places, recipe: Recipe) -> Dataset:
+    """What the trainings will learn from, frozen to be counted and then forgotten."""
+    with TemporaryDirectory() as folder:
+        return curate_for(places, open_pack(recipe.base), out=Path(folder), emit=silent)
 
 
 def _trainings(

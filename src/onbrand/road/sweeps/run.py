@@ -78,13 +78,14 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
         training.check_pack(plan.recipe, pack)
     with places.alone():
         if plan.trains:
-            dataset, brief = curate_for(places, pack, emit=emit), places.brief()
+            out = places.sweep / "dataset"  # places.dataset stays what the brand's model learned
+            dataset, brief = curate_for(places, pack, out=out, emit=emit), places.brief()
         else:
             model = places.trained()
             dataset, brief = places.trained_on(model), places.brief_of(model)
         if not dataset.held_out:
             raise DatasetError(
-                f"{places.dataset} holds out no picture, so combinations cannot be compared: "
+                f"{dataset.root} holds out no picture, so combinations cannot be compared: "
                 "add pictures, or name some under held_out in brief.toml"
             )
         held_out = [dataset.open(asset) for asset in dataset.held_out]
