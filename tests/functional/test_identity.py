@@ -196,7 +196,7 @@ def test_a_brand_without_training_is_drawn_from_its_identity(
     second = ob.generate("waving", brand, identities=[other.root], **settings)
     assert first.parents["identity"] != second.parents["identity"]
     assert np.abs(np.asarray(first.open(0), int) - np.asarray(second.open(0), int)).max() > 0
-    again = ob.generate("waving", brand, identities=[identity.root], **settings)
+    again = ob.generate("waving", brand, identities=str(identity.root), **settings)
     assert first.path(0).read_bytes() == again.path(0).read_bytes()
     both = ob.generate("waving", brand, identities=[identity.root, other.root], **settings)
     assert len(both) == 1
@@ -252,7 +252,7 @@ def test_bad_input_is_refused(
         ob.generate("a", brand, masks=[photos / "0.png"])
     for mask in (photos / "gone.png", photos, photos / "broken.png"):
         with pytest.raises(PictureError, match=mask.name):
-            ob.generate("a", brand, identities=[identity.root], masks=[mask])
+            ob.generate("a", brand, identities=identity.root, masks=mask)
     for strength in (-1, math.inf, math.nan):
         with pytest.raises(InputError, match=f"strength is {strength}"):
             ob.generate("a", brand, identities=[identity.root], identity_strength=strength)

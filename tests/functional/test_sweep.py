@@ -287,7 +287,7 @@ def test_pictures_that_came_are_swept_and_nothing_else_learns_them(
     """After a picture was added the plan counts all trainings anew; the dataset that the brand's
     own model is measured on stays as it was."""
     brand = Path(shutil.copytree(trained, tmp_path / "kuro"))
-    settings = {"seed": [3]}
+    settings = {"seed": 3}  # one value alone is a list of one
     ob.sweep(brand, settings=settings)
     assert road.plan_sweep(brand, settings=settings).num_trainings_kept == 1
     before = (brand / "dataset" / "manifest.json").read_bytes()

@@ -19,7 +19,13 @@ from onbrand.road.sweeps.settings import (
     stage_names,
     with_settings,
 )
-from onbrand.road.sweeps.sources import example_sweep, load_sweep_file, parse_words, words_of
+from onbrand.road.sweeps.sources import (
+    axis_of,
+    example_sweep,
+    load_sweep_file,
+    parse_words,
+    words_of,
+)
 
 RATE, BATCH = "stage.appearance.learning_rate", "stage.detail.batch_size"
 STAGE = '[[stage]]\nkind = "appearance"\nnum_steps = 4\n'
@@ -86,6 +92,8 @@ def test_paths_name_every_setting_and_nothing_else() -> None:
         (["lora.rank=[8, 16"], "is no list as TOML has it"),
         (["lora.rank"], "names no values"),
         (["lora.rank=8", "lora.rank=16"], "lora.rank is given twice"),
+        (["sample.sampler=dpm,"], "has an empty value: leave the comma out"),
+        (["prompt.style=,flat"], "has an empty value: leave the comma out"),
     ],
 )
 def test_a_bad_setting_is_refused_with_advice(words: list[str], said: str) -> None:
@@ -115,12 +123,11 @@ def test_words_from_the_command_line_read_back() -> None:
     ):
         assert parse_words([words_of(axis)]) == [axis]
     assert words_of(Axis(RATE, (1e-4, 5e-05))) == f"{RATE}=1e-4,5e-5"
-    assert parse_words(["prompt.style=,flat sticker"])[0].values == ("", "flat sticker")
 
 
 def test_a_value_is_tried_once() -> None:
-    """A value named twice is one combination; true and 1 are different values."""
-    assert parse_words(["lora.rank=8,8,16"])[0].values == (8, 16)
+    """A value named twice is one combination, also as 8 and as 8.0; true and 1 are different."""
+    assert parse_words(["lora.rank=8,8,8.0,16"])[0].values == (8, 16)
     assert parse_words(["lora.rank=1,true"])[0].values == (1, True)
 
 
@@ -158,9 +165,39 @@ def test_labels_are_short_and_tell_settings_apart() -> None:
     assert label_of({RATE: 5e-5, "stage.detail.learning_rate": 2}, names) == (
         "appearance learning rate 5e-5 · detail learning rate 2"
     )
-    assert [said(v) for v in (0.00025, 0.5, 8, True, "", "flat")] == [
-        "2.5e-4", "0.5", "8", "on", "none", "“flat”",
+    assert [said(v, RATE) for v in (0.00025, 0.5, 8, 8.0, 1_000_000, True, "", "flat")] == [
+        "2.5e-4", "0.5", "8", "8", "1000000", "on", "none", "“flat”",
     ]  # fmt: skip
+    assert said("", "sample.sampler") == "the base's own"
+
+
+def test_no_two_values_are_called_alike() -> None:
+    """Numbers that differ in a late digit are told in full, and read back as what they are."""
+    for path, values in (
+        ("seed", (20261128, 20261129)),
+        (RATE, (0.123456789, 0.1234567)),
+        (RATE, (0.0012345678, 0.00123456789)),
+        ("sample.guidance", (4.0000001, 4.0000002)),
+    ):
+        told = [said(value, path) for value in values]
+        assert [float(text) for text in told] == list(values)
+        assert parse_words([words_of(Axis(path, values))])[0].values == values
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [("flat", ("flat",)), (8, (8,)), (["a", "a"], ("a",)), ((8, 8.0), (8,)), (range(2), (0, 1))],
+)
+def test_one_value_alone_is_a_list_of_one(given: object, values: tuple[object, ...]) -> None:
+    """From Python as from a file, each once."""
+    assert axis_of("prompt.style", given, "settings").values == values
+
+
+@pytest.mark.parametrize("given", [None, [None, 32], [[8]]])
+def test_what_is_no_value_is_refused(given: object) -> None:
+    """With its path, before anything is planned."""
+    with pytest.raises(InputError, match=r"settings: lora.rank = .* is neither a number"):
+        axis_of("lora.rank", given, "settings")
 
 
 def test_words_are_put_around_the_briefs_text() -> None:

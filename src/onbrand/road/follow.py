@@ -89,8 +89,8 @@ def followed_from(
     pack: Pack,
     base: str,
     checkpoint: Path | None,
-    identities: Sequence[str | Path],
-    masks: Sequence[str | Path],
+    identities: Sequence[Path],
+    masks: Sequence[Path],
     strength: float | None,
 ) -> Followed | None:
     """The identities in these folders, shown as strongly as `strength` says (None: 1); None for
@@ -128,6 +128,6 @@ def followed_from(
     check_followed(pack, checkpoint, apart=bool(masks) or len(known) > 1)
     regions = tuple(pixels.flatten(pixels.read(mask), pixels.BLACK) for mask in masks)
     told = [fingerprint_file(identity.root / VECTORS) for identity in known]
-    told += [fingerprint_file(Path(mask)) for mask in masks]
+    told += [fingerprint_file(mask) for mask in masks]
     told += ["side by side"] if len(known) > 1 and not masks else []
     return Followed(known, regions, strength, " ".join([*told, f"{strength:g}"]))

@@ -34,7 +34,7 @@ from onbrand.files import (
     write_bytes_atomic,
 )
 from onbrand.models.parts import PARTS
-from onbrand.road.places import place_of
+from onbrand.road.places import paths_of, place_of
 from onbrand.road.safety import rejecter
 from onbrand.road.words import refuse_words
 
@@ -89,7 +89,7 @@ def make_identity(
     root = Path(out)
     _refuse_other_things(root)
     shown: dict[str, tuple[Path, Image.Image]] = {}
-    files = _files([pictures] if isinstance(pictures, Path | str) else pictures)
+    files = _files(paths_of(pictures))
     pack = open_pack(place_of(base))
     before = _identity_in(root)
     described = before.description if before else ""
@@ -219,11 +219,11 @@ def _put_down(identity: Identity) -> None:
                 path.unlink()
 
 
-def _files(given: Sequence[Path | str]) -> list[Path]:
+def _files(given: Sequence[Path]) -> list[Path]:
     from onbrand import pixels
 
     found: list[Path] = []
-    for path in map(Path, given):
+    for path in given:
         if path.is_dir():
             found += sorted(filter(pixels.is_picture, path.iterdir()))
         else:

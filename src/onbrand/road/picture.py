@@ -29,7 +29,7 @@ from onbrand.models import open_pack
 from onbrand.models.samplers import check_sampler
 from onbrand.road.follow import Followed, followed_from
 from onbrand.road.guide import Guide, guide_from
-from onbrand.road.places import Places, open_brand
+from onbrand.road.places import Places, open_brand, paths_of
 from onbrand.road.request import Request
 from onbrand.road.safety import refusal, rejecter
 from onbrand.road.words import refuse_words, warn_of_unseen_words
@@ -68,8 +68,8 @@ def generate(
     edges: str | Path | None = None,
     drawing: str | Path | None = None,
     strength: float | None = None,
-    identities: Sequence[str | Path] = (),
-    masks: Sequence[str | Path] = (),
+    identities: str | Path | Sequence[str | Path] = (),
+    masks: str | Path | Sequence[str | Path] = (),
     identity_strength: float | None = None,
     emit: Listener = silent,
 ) -> Pictures:
@@ -103,11 +103,10 @@ def generate(
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
     _check(asked, negative_prompt, num_per_prompt, num_steps, seed, guidance)
     check_sampler(sampler)
-    source = _source(places, stage, untrained=bool(identities or masks))
+    shown, inside = paths_of(identities), paths_of(masks)
+    source = _source(places, stage, untrained=bool(shown or inside))
     pack = open_pack(source.base)
-    followed = followed_from(
-        pack, source.base, source.checkpoint, identities, masks, identity_strength
-    )
+    followed = followed_from(pack, source.base, source.checkpoint, shown, inside, identity_strength)
     told = _told(pack, source, followed, asked, emit)
     guide = guide_from(pack, edges, drawing, strength, source.size_px)
     if guide and len(told) > 1:

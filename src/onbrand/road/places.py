@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from onbrand.files import readable, storage_errors
 from onbrand.models.packs import BUILT_IN
 from onbrand.recipe import Recipe
 
-__all__ = ["Places", "open_brand", "place_of"]
+__all__ = ["Places", "open_brand", "paths_of", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,11 @@ def open_brand(brand: str | Path) -> Places:
         f"{root.resolve()} is not a brand's folder (no brief.toml in it): name one, or make one "
         "with  onbrand new NAME --pictures DIR"
     )
+
+
+def paths_of(given: Path | str | Sequence[Path | str]) -> list[Path]:
+    """A path, or several, as a list."""
+    return [Path(given)] if isinstance(given, Path | str) else [Path(path) for path in given]
 
 
 def place_of(base: str) -> str:

@@ -11,7 +11,7 @@ from onbrand.artifacts import Dataset
 from onbrand.events import Listener, Warned, silent
 from onbrand.models import may_be_on_hub, open_pack
 from onbrand.recipe import Recipe
-from onbrand.road.places import Places, open_brand, place_of
+from onbrand.road.places import Places, open_brand, paths_of, place_of
 from onbrand.road.safety import guard_of, pack_for_rules
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def new(
     pack = pack_for_rules(base or named)
     return curation.make_brand(
         Path(name),
-        pictures=_paths(pictures),
-        lookalikes=_paths(lookalikes),
+        pictures=paths_of(pictures),
+        lookalikes=paths_of(lookalikes),
         subject=subject,
         trigger=trigger,
         description=description,
@@ -100,7 +100,3 @@ def _check_base(base: str | None, recipe: str, emit: Listener) -> None:
     pack = open_pack(base)
     if told := too_fast(Recipe.load(recipe), pack):
         emit(Warned(told))
-
-
-def _paths(given: Path | str | Sequence[Path | str]) -> list[Path]:
-    return [Path(given)] if isinstance(given, Path | str) else [Path(path) for path in given]

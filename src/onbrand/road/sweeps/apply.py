@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from onbrand.errors import RecipeError
 from onbrand.files import write_text_atomic
 from onbrand.recipe import Recipe
-from onbrand.road.sweeps.settings import Value, scientific, stage_names
+from onbrand.road.sweeps.settings import Value, stage_names, written
 from onbrand.toml import explain, read_toml
 
 __all__ = ["apply_to_recipe"]
@@ -67,8 +67,7 @@ def _item(value: Value) -> Any:
     """As people write it: 1e-4 rather than 0.0001."""
     import tomlkit
 
-    short = scientific(value) if isinstance(value, float) else ""
-    return tomlkit.value(short) if short and float(short) == value else tomlkit.item(value)
+    return tomlkit.value(written(value)) if isinstance(value, float) else tomlkit.item(value)
 
 
 def _check(path: Path, text: str) -> None:

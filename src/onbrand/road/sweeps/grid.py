@@ -16,8 +16,8 @@ from onbrand.road.sweeps.settings import (
     Axis,
     Drawing,
     Value,
-    scientific,
     with_settings,
+    written,
 )
 from onbrand.toml import explain
 
@@ -126,13 +126,14 @@ def short_names(axes: Sequence[Axis]) -> dict[str, str]:
 
 def label_of(settings: Mapping[str, Value], names: Mapping[str, str]) -> str:
     """What people read: "learning rate 0.0001 · batch size 8"."""
-    return " · ".join(f"{name} {said(settings[path])}" for path, name in names.items())
+    return " · ".join(f"{name} {said(settings[path], path)}" for path, name in names.items())
 
 
-def said(value: Value) -> str:
-    """A value as people write it: 1e-4, 8, on; words in quotes, no words as none."""
+def said(value: Value, path: str) -> str:
+    """A value of the setting as people write it: 1e-4, 8, on; words in quotes, no words as none."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, str):
-        return f"“{value}”" if value else "none"
-    return (scientific(value) if isinstance(value, float) else "") or f"{value:g}"
+        no_words = "the base's own" if path == "sample.sampler" else "none"
+        return f"“{value}”" if value else no_words
+    return written(value)

@@ -12,6 +12,7 @@ from onbrand.recipe import Recipe
 from onbrand.road.places import Places
 from onbrand.road.sweeps.grid import Combination, said
 from onbrand.road.sweeps.outcome import Sweep, Trial
+from onbrand.road.sweeps.settings import written
 from onbrand.road.sweeps.sources import words_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _generate(combination: Combination, places: Places) -> str:
     """The `onbrand generate` that draws as the combination does; the text stands for any."""
     drawing = combination.drawing
     flags = f"--brand {shlex.quote(str(places.root))} --steps {drawing.num_steps}"
-    flags += f" --guidance {drawing.guidance:g}"
+    flags += f" --guidance {written(drawing.guidance)}"
     if drawing.sampler:
         flags += f" --sampler {drawing.sampler}"
     if drawing.negative:
@@ -119,7 +120,10 @@ def _facts(found: Sweep, recipe: Recipe) -> list[tuple[str, str]]:
     done = sum(trial.state == "done" for trial in found.trials)
     tried = f"{len(found.trials)} of {found.grid_size}"
     return [
-        *((axis.path, ", ".join(said(value) for value in axis.values)) for axis in found.axes),
+        *(
+            (axis.path, ", ".join(said(value, axis.path) for value in axis.values))
+            for axis in found.axes
+        ),
         ("combinations", f"{tried}, {done} done"),
         ("prompts × seeds", f"{len(found.prompts)} × {len(found.seeds)}"),
         ("base", recipe.base),

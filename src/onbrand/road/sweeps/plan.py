@@ -21,7 +21,7 @@ from onbrand.road.places import Places, open_brand
 from onbrand.road.start import curate_for
 from onbrand.road.sweeps.grid import Combination, combine
 from onbrand.road.sweeps.settings import Axis, Drawing, Value, check_axes
-from onbrand.road.sweeps.sources import load_sweep_file
+from onbrand.road.sweeps.sources import axis_of, load_sweep_file
 
 __all__ = ["DONE_NAME", "FILE_NAME", "Plan", "model_folder", "plan_sweep", "to_see"]
 
@@ -67,7 +67,7 @@ class Plan:
 def plan_sweep(
     brand: str | Path = ".",
     *,
-    settings: Mapping[str, Sequence[Value]] | None = None,
+    settings: Mapping[str, Value | Sequence[Value]] | None = None,
     file: str | Path | None = None,
     num_random: int | None = None,
     seed: int | None = None,
@@ -138,11 +138,11 @@ def to_see(dataset: Dataset, recipe: Recipe) -> int:
 
 
 def _axes(
-    places: Places, settings: Mapping[str, Sequence[Value]] | None, file: str | Path | None
+    places: Places, settings: Mapping[str, Value | Sequence[Value]] | None, file: str | Path | None
 ) -> tuple[list[Axis], int | None, int | None]:
     """Axes, the file's number of random combinations, its seed. The brand's sweep.toml is read when
     nothing else is given; `settings` take the place of a file's axes of the same path."""
-    given = [Axis(path, tuple(values)) for path, values in (settings or {}).items()]
+    given = [axis_of(path, values, "settings") for path, values in (settings or {}).items()]
     own = places.root / FILE_NAME
     if file is None and (given or not own.is_file()):
         return given, None, None

@@ -42,15 +42,16 @@ TASK = "sweep"
 def sweep(
     brand: str | Path = ".",
     *,
-    settings: Mapping[str, Sequence[Value]] | None = None,
+    settings: Mapping[str, Value | Sequence[Value]] | None = None,
     file: str | Path | None = None,
     num_random: int | None = None,
     seed: int | None = None,
     apply: bool = False,
     emit: Listener = silent,
 ) -> Sweep:
-    """Tries every combination of the values in `settings` (path -> values; or a sweep.toml, by
-    default the brand's own), or `num_random` of them, and says which to take and why.
+    """Tries every combination of the values in `settings` (path -> one value or several; or a
+    sweep.toml, by default the brand's own), or `num_random` of them, and says which to take and
+    why.
 
     Combinations that differ in training settings are each trained; those that differ only in how
     pictures are drawn or worded share a model, the brand's own where nothing is to be trained. All

@@ -25,9 +25,9 @@ __all__ = [
     "Value",
     "check_axes",
     "paths_of",
-    "scientific",
     "stage_names",
     "with_settings",
+    "written",
 ]
 
 Value = str | int | float | bool
@@ -202,9 +202,12 @@ def _check_value(axis: Axis, value: Value, recipe: Recipe) -> None:
         return  # it may fit with other values; each combination is asked anew
 
 
-def scientific(value: float) -> str:
-    """A small number as recipes have it, 2.5e-4; "" for one of at least 0.01, and for 0."""
-    if not 0 < abs(value) < 1e-2:
-        return ""
-    mantissa, exponent = f"{value:.6e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+def written(value: float) -> str:
+    """A number as recipes have it, 2.5e-4 or 0.5 or 8: short, but never another number's words."""
+    if isinstance(value, int):
+        return str(value)
+    short = f"{value:g}"
+    if 0 < abs(value) < 1e-2:
+        mantissa, exponent = f"{value:.6e}".split("e")
+        short = f"{float(mantissa):g}e{int(exponent)}"
+    return short if float(short) == value else repr(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from pydantic import Field, ValidationError
 
 from onbrand.errors import InputError
 from onbrand.recipe.settings import Settings
-from onbrand.road.sweeps.settings import Axis, Value, scientific
+from onbrand.road.sweeps.settings import Axis, Value, written
 from onbrand.toml import explain, read_toml
 
-__all__ = ["SweepFile", "example_sweep", "load_sweep_file", "parse_words", "words_of"]
+__all__ = ["SweepFile", "axis_of", "example_sweep", "load_sweep_file", "parse_words", "words_of"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ def parse_words(words: Iterable[str]) -> list[Axis]:
     """Axes from the command line: "PATH=VALUE,VALUE". A value is read as TOML (1e-4, true), else as
     text. Texts that hold a comma go into a TOML list: prompt.style=["flat, bold", ""].
 
-    Raises `InputError` for a word without a path, a path given twice, or a list that is no TOML.
+    Raises `InputError` for a word without a path, a path given twice, an empty value outside of a
+    list, or a list that is no TOML.
     """
     axes: list[Axis] = []
     for word in words:
@@ -52,10 +53,15 @@ def parse_words(words: Iterable[str]) -> list[Axis]:
             raise InputError(f"{path} is given twice: name all its values in one place")
         if text.startswith("["):
             values = _toml(f"values = {text}", word)["values"]
-            axes.append(_axis(path, values, "--set"))
+            axes.append(axis_of(path, values, "--set"))
         else:
             parts = [part.strip() for part in text.split(",")] if text else []
-            axes.append(_axis(path, [_scalar(part) for part in parts], "--set"))
+            if "" in parts:
+                raise InputError(
+                    f"--set {word!r} has an empty value: leave the comma out, or write a list "
+                    'where no words are meant, such as prompt.style=["", "flat sticker"]'
+                )
+            axes.append(axis_of(path, [_scalar(part) for part in parts], "--set"))
     return axes
 
 
@@ -87,8 +93,7 @@ def _written(value: Value) -> str:
     """A value as TOML reads it; a text as it is."""
     if isinstance(value, str):
         return value
-    short = scientific(value) if isinstance(value, float) else ""
-    return short if short and float(short) == value else json.dumps(value)
+    return json.dumps(value) if isinstance(value, bool) else written(value)
 
 
 def load_sweep_file(path: Path) -> SweepFile:
@@ -101,7 +106,7 @@ def load_sweep_file(path: Path) -> SweepFile:
         read = _File.model_validate(tables)
     except ValidationError as fault:
         raise InputError(f"{path}: {explain(fault, _File)}") from fault
-    axes = tuple(_axis(at, values, str(path)) for at, values in _leaves(read.set, ""))
+    axes = tuple(axis_of(at, values, str(path)) for at, values in _leaves(read.set, ""))
     return SweepFile(axes, read.random, read.seed)
 
 
@@ -121,13 +126,17 @@ def _leaves(table: Mapping[str, Any], above: str) -> Iterable[tuple[str, Any]]:
             yield f"{above}{name}", value
 
 
-def _axis(path: str, values: Any, source: str) -> Axis:
-    """Each value once, in its order; one value alone need not be a list."""
-    listed = values if isinstance(values, list) else [values]
+def axis_of(path: str, values: Any, source: str) -> Axis:
+    """Each value once, in its order; one value alone need not be a list. Raises `InputError`, which
+    names the `source`, for what is no value."""
+    many = isinstance(values, Sequence) and not isinstance(values, str)
+    listed = list(values) if many else [values]
     for value in listed:
         if not isinstance(value, Value):
             raise InputError(
                 f"{source}: {path} = {value!r} is neither a number, a text nor true or false"
             )
-    kept: dict[tuple[type, Value], Value] = {(type(value), value): value for value in listed}
+    kept: dict[tuple[bool, Value], Value] = {}
+    for value in listed:  # 8.0 is 8, but true is not 1
+        kept.setdefault((isinstance(value, bool), value), value)
     return Axis(path, tuple(kept.values()))
