@@ -12,7 +12,7 @@ from onbrand.artifacts import BrandModel, Dataset, Pictures
 from onbrand.brief import Brief, Objective
 from onbrand.errors import DatasetError, counted
 from onbrand.events import Listener, silent, warning_once
-from onbrand.road.picture import draw, parents_of, with_lora
+from onbrand.road.picture import draw, parents_of, refuse_below_one, with_lora
 from onbrand.road.places import open_brand
 from onbrand.road.request import Request
 
@@ -187,13 +187,14 @@ def open_contest(
     line-up for retrieval (default: lookalikes/ beside reserved characters); `eyes` the evaluation
     encoders (default: the pack's twins); `held_out_for_memory` more never-trained pictures, for
     the memorisation threshold alone; `objectives` whose figures are measured, the brief's if none.
-    Raises InputError for an untrained brand, DatasetError for fewer than two held-out pictures or
-    ones that have changed since training.
+    Raises InputError for an untrained brand and for a number below 1, DatasetError for fewer than
+    two held-out pictures or ones that have changed since training.
     """
     from onbrand import curation, judging
     from onbrand.models import open_pack
 
     places = open_brand(brand)
+    refuse_below_one(num_prompts=num_prompts, num_per_prompt=num_per_prompt, num_steps=num_steps)
     model = places.trained()
     dataset, brief = places.trained_on(model), places.brief_of(model)
     if len(dataset.held_out) < 2:

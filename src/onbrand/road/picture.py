@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from onbrand.artifacts import BrandModel, Picture, Pictures
 from onbrand.brief import Brief
 from onbrand.curation import Reject, let_in
-from onbrand.errors import InputError, PromptError
+from onbrand.errors import InputError, PromptError, counted
 from onbrand.events import Advanced, Finished, Listener, Started, Warned, silent, warning_once
 from onbrand.files import (
     fingerprint_file,
@@ -46,6 +46,7 @@ __all__ = [
     "generate",
     "negative_of",
     "parents_of",
+    "refuse_below_one",
     "with_lora",
     "write_sheet",
 ]
@@ -310,26 +311,33 @@ def _check(
     every = [*prompts, negative_prompt]
     if bad := next((prompt for prompt in every if not is_utf8(prompt)), None):
         raise PromptError(f"the prompt {bad!r} is no text in UTF-8")
-    if num_per_prompt < 1 or num_steps < 1:
+    refuse_below_one(num_per_prompt=num_per_prompt, num_steps=num_steps)
+    if not 0 <= seed <= 2**63 - num_per_prompt:
         raise InputError(
-            f"num_per_prompt={num_per_prompt} and num_steps={num_steps} must each be at least 1"
+            f"the seed is {seed}; those of {counted(num_per_prompt, 'picture')} count up from it, "
+            "and seeds are whole numbers from 0 to 2^63 − 1"
         )
-    if not 0 <= seed < 2**63 - num_per_prompt:
-        raise InputError(f"the seed is {seed}; seeds are whole numbers from 0 to 2^63 − 1")
     if not 0 <= guidance < math.inf:
         raise InputError(f"the guidance is {guidance}; it is 0 or more, such as 4 (up to 1: off)")
 
 
+def refuse_below_one(**numbers: int) -> None:
+    """Raises `InputError` for numbers of which there must be one at least."""
+    if low := [f"{name}={number}" for name, number in numbers.items() if number < 1]:
+        raise InputError(f"{' and '.join(low)}: there must be 1 at least")
+
+
 def _folder_for(places: Places, request: Request) -> Path:
     """The next numbered folder, made here, so that no other process takes the number; or the last
-    one, if it holds this very request unfinished (the sheet comes last)."""
+    one that holds this very request unfinished (the sheet comes last)."""
     numbered = (p for p in places.generated.glob("*") if p.name.isdecimal() and p.is_dir())
     taken = sorted(numbered, key=lambda path: int(path.name))
-    last = taken[-1] if taken else None
-    if last and _claimed(last) == request.fingerprint() and not (last / SHEET_NAME).is_file():
-        return last
+    asked = request.fingerprint()
+    for folder in reversed(taken):
+        if _claimed(folder) == asked and not (folder / SHEET_NAME).is_file():
+            return folder
     make_folder(places.generated)
-    number = int(last.name) + 1 if last else 1
+    number = int(taken[-1].name) + 1 if taken else 1
     while not _made(places.generated / f"{number:03d}"):
         number += 1
     return places.generated / f"{number:03d}"
