@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -17,6 +18,9 @@ def main() -> None:
     """Runs the command line and leaves with its exit code (`SystemExit`)."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is loaded
+    for stream in (sys.stdout, sys.stderr):  # ASCII has no ✓, and a name may be no UTF-8
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         from onbrand.app.cli import main as run
 

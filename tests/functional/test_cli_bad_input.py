@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from brand_folder import SHORTEST_RECIPE, draw_picture
 
 from onbrand.app.cli import main
+
+RESULT = Path(__file__).parents[2] / "docs" / "benchmarks" / "training.json"
 
 
 def run(*words: str | Path) -> int:
@@ -111,6 +117,38 @@ def test_a_brand_that_cannot_be_looked_at(capsys: pytest.CaptureFixture) -> None
     assert "cannot look into" in refused(capsys)
 
 
+def test_a_place_that_cannot_be_looked_at(brand: Path, capsys: pytest.CaptureFixture) -> None:
+    """Of a recipe, settings, an identity or a base: told by name, and no fault of onbrand's own."""
+    place = brand / ("k" * 300) / "x"
+    for words in (
+        ["train", brand, "--recipe", place.with_suffix(".toml")],
+        ["train", brand, "--base", place],
+        ["sweep", brand, "--settings", place],
+        ["identity", "make", place, brand / "pictures"],
+        ["bench", "readme", place],
+    ):
+        assert run(*words) == 1
+        assert refused(capsys).startswith(f"error: cannot use '{brand / 'kkk'}")
+
+
+def test_no_name_is_no_recipe(brand: Path, capsys: pytest.CaptureFixture) -> None:
+    """The current folder's is not taken for it."""
+    assert run("train", brand, "--recipe", "") == 2
+    assert "the recipe has no name" in refused(capsys)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_what_cannot_be_written_out_is_said() -> None:
+    """A full disk behind stdout is one line, and no fault of onbrand's own."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "onbrand", "sweep", "--example"],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == f"error: {os.strerror(errno.ENOSPC)}"
+
+
 def test_a_result_of_another_bench_is_refused_before_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -136,8 +174,7 @@ def test_a_page_is_rendered_from_results_alone(
     assert run("bench", "readme", tmp_path) == 2
     assert "no result lies in" in refused(capsys)
     assert not readme.exists()
-    stored = Path(__file__).parents[2] / "docs" / "benchmarks" / "training.json"
-    shutil.copy(stored, tmp_path)
+    shutil.copy(RESULT, tmp_path)
     readme.write_text("mine")
     assert run("bench", "readme", tmp_path) == 2
     assert "was not rendered from results: move it away" in refused(capsys)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +233,19 @@ def test_the_command_line_makes_shows_and_compares(
     with pytest.raises(SystemExit) as left:
         main(["identity", "show", str(photos)])
     assert left.value.code == ArtifactError.exit_code
+
+
+def test_signs_that_a_pipe_does_not_know_stop_nothing(
+    base: Path, photos: Path, tmp_path: Path
+) -> None:
+    """To ASCII the dash of a single picture's cosine is a question mark."""
+    ob.make_identity(tmp_path / "one", photos / "0.png", base=str(base))
+    done = subprocess.run(
+        [sys.executable, "-m", "onbrand", "identity", "show", tmp_path / "one"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "?" in done.stdout
 
 
 def test_bad_input_is_refused(

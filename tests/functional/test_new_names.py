@@ -165,3 +165,13 @@ def test_a_recipes_relative_base_stays_the_one_it_is(
     pictures = draw(tmp_path / "in", "a.png", "b.png")
     brand = new(tmp_path / "kuro", pictures=pictures, recipe=str(recipe))
     assert Recipe.load(brand / "recipe.toml").base == str(tiny_pack_folder.resolve())
+
+
+def test_a_way_through_no_folder_leads_where_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """not/../k is k, as a shell has it, and nothing is copied in vain."""
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "in", "0.png", "1.png")
+    assert new("not/../k", pictures="in", subject="fox") == Path("k")
+    assert Dataset.load("k/dataset").assets

@@ -177,6 +177,7 @@ def test_one_that_breaks_stops_no_other(tmp_path: Path, tiny_pack_folder: Path) 
     judged: list[Event] = []
     gated = ob.sweep(brand, settings={"lora.alpha": [2]}, apply=True, emit=judged.append)
     assert "appearance" not in [e.task for e in judged if isinstance(e, Started)]
+    assert not [e for e in judged if isinstance(e, Warned) and "others" in e.message]
     assert gated.trials[0].state == "gate failed"
     assert gated.trials[0].arm is not None
     assert gated.chosen is None

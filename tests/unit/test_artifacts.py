@@ -168,7 +168,7 @@ def test_a_folder_that_is_something_else_is_told(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"is no dataset: it has no manifest"):
         Dataset.load(tmp_path)
     a_model(tmp_path).save()
-    with pytest.raises(ArtifactError, match="is a brand_model, but a dataset"):
+    with pytest.raises(ArtifactError, match="of the kind brand_model, but dataset was asked"):
         Dataset.load(tmp_path)
     manifest = tmp_path / "manifest.json"
     manifest.write_text('{"kind": "dataset", "version": 99}')

@@ -53,11 +53,11 @@ def read_manifest(root: Path, kind: str) -> dict[str, Any]:
     if not isinstance(fields, dict) or "kind" not in fields:
         raise ArtifactError(f"{path} is damaged: it does not say of what kind it is")
     if fields["kind"] != kind:
-        raise ArtifactError(f"{root} is a {fields['kind']}, but a {kind} was asked for")
+        raise ArtifactError(f"{root} is of the kind {fields['kind']}, but {kind} was asked for")
     if fields.get("version") != VERSION:
         raise ArtifactError(
-            f"{root} is a {kind} of version {fields.get('version')}, but this onbrand reads "
-            f"version {VERSION}: make it again, or use the onbrand that made it"
+            f"{root} ({kind}) has version {fields.get('version')}, but this onbrand reads version "
+            f"{VERSION}: make it again, or use the onbrand that made it"
         )
     return fields
 

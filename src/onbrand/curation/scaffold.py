@@ -78,7 +78,7 @@ def make_brand(
     used, `BriefError`, `RecipeError` and what `guard` raises for words, each before anything is
     made; `StorageError` with nothing left behind. `base` stands in for the recipe's, as it is.
     """
-    place = Path(folder)
+    place = Path(os.path.normpath(folder))  # k/../x is x, where there is no k
     with storage_errors(place):
         _refuse_existing(place)
     recipe_text = _recipe_text(recipe, base)

@@ -175,6 +175,8 @@ def recipe_file(source: str | Path) -> Path:
     """
     text = str(source)
     names = recipe_names()
+    if not text.strip():
+        raise RecipeError(f"the recipe has no name: give a file, or one of {', '.join(names)}")
     if text in names:
         return RECIPES / f"{text}.toml"
     path = Path(source)

@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str], *, debug: bool) -> int:
     from onbrand.app.cli.render import Stopped
     from onbrand.errors import OnbrandError
+    from onbrand.files import readable
 
     try:
         code = app(words, prog_name="onbrand", standalone_mode=False)
@@ -91,6 +92,10 @@ def _run(words: list[str], *, debug: bool) -> int:
     except OnbrandError as error:
         _say(f"error: {error}", debug=debug)
         return error.exit_code
+    except OSError as error:  # a closed folder, a name that no file can have, a full disk
+        where = "" if error.filename is None else f"cannot use {readable(str(error.filename))!r}: "
+        _say(f"error: {where}{error.strerror or error}", debug=debug)
+        return OnbrandError.exit_code
     except Exception as error:
         if (wrong_call := _wrong_call(error)) is not None:
             if wrong_call:  # it is empty where the help was printed instead

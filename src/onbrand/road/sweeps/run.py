@@ -127,14 +127,12 @@ def _try_all(plan: Plan, work: Attempts, emit: Listener) -> list[Trial]:
         trial = work.attempt(combination)
         trials.append(trial)
         if trial.state != "done":
-            emit(Warned(f"{trial.name} ({combination.label}) {_told(trial)}"))
+            told = f"{trial.name} ({combination.label}) is {trial.state}: {trial.reason}"
+            alone = len(plan.combinations) == 1
+            emit(Warned(told if alone else f"{told.rstrip('.')}. The others go on."))
         numbers = {} if trial.arm is None else {k: m.value for k, m in trial.arm.metrics.items()}
         emit(Advanced(TASK, len(trials), numbers))
     return trials
-
-
-def _told(trial: Trial) -> str:
-    return f"is {trial.state}: {trial.reason.rstrip('.')}. The others go on."
 
 
 def _front(done: Sequence[Trial]) -> list[int]:
