@@ -16,10 +16,11 @@ from onbrand import judging, pixels, road, training
 from onbrand.artifacts import Pictures
 from onbrand.events import Event, Finished, Noted, Started, Warned
 from onbrand.generation import sample
-from onbrand.models import Pack
+from onbrand.models import Pack, open_pack
 from onbrand.road.request import Request
 from onbrand.training.cache import ENCODING
 from onbrand.training.optimisers import is_moment
+from onbrand.training.session import PREVIEW_SEED
 
 SIZE = 48  # the tiny base's own is 32
 RECIPE = """
@@ -100,9 +101,34 @@ def test_a_trained_brand_draws_at_the_size_it_learned(brand: Path) -> None:
     contest = road.open_contest(
         brand, prompts=["sitting"], num_per_prompt=1, num_steps=2, gallery=nobody
     )
+    assert {picture.size for picture in contest.references.train} == {(SIZE, SIZE)}
+    assert {picture.size for picture in contest.references.held_out} == {(SIZE, SIZE)}
     entry = road.entry_of(contest, ob.BrandModel.load(brand / "model"), "appearance")
     drawn = contest.draw(entry, brand / "judged")
     assert opened(drawn.pictures) == {(SIZE, SIZE)}
+
+
+def test_gates_compare_with_real_pictures_of_that_size(brand: Path) -> None:
+    """What training scores a picture by is what the real ones are on its own canvas."""
+    model, dataset = ob.BrandModel.load(brand / "model"), ob.Dataset.load(brand / "dataset")
+    captions = [asset.caption for asset in dataset.held_out if asset.caption]
+    validation = model.recipe.validation
+    texts = model.brief.validation_prompts(validation.num_prompts, captions)
+    shots = ob.generate(
+        texts, brand, stage="base", num_per_prompt=1, seed=PREVIEW_SEED,
+        num_steps=validation.num_steps, guidance=validation.guidance,
+    )  # fmt: skip
+    train, held_out = (
+        [dataset.open_square(asset, SIZE) for asset in assets]
+        for assets in (dataset.train, dataset.held_out)
+    )
+    scorer = judging.training_scorer(open_pack(model.base), held_out, train=train)
+    told = scorer(
+        [shots.open(index) for index in range(len(texts))],
+        [model.brief.class_prompt(text) for text in texts],
+    )
+    found = training.base_metrics(model.root)
+    assert {name: found[name] for name in told} == pytest.approx(told)
 
 
 def test_another_size_is_another_picture_and_the_own_one_is_as_before() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
+from brand_folder import draw_picture, tiny_brief, tiny_dataset, tiny_recipe
 from PIL import Image
 
 from onbrand.artifacts import (
@@ -25,6 +25,7 @@ from onbrand.artifacts import (
     StageResult,
 )
 from onbrand.errors import ArtifactError, InputError
+from onbrand.training.augment import Move, draw
 
 
 def a_model(root: Path) -> BrandModel:
@@ -68,6 +69,23 @@ def test_a_cut_out_opens_on_white_and_gives_its_mask(tmp_path: Path) -> None:
     assert (alpha.min(), alpha.max()) == (0, 1)
     assert (np.asarray(picture)[alpha == 0] == 255).all()
     assert dataset.alpha(opaque) is None
+
+
+@pytest.mark.parametrize("size", [(40, 40), (30, 60), (90, 50)])
+@pytest.mark.parametrize("cut_out", [False, True])
+def test_a_square_picture_is_what_training_sees(
+    tmp_path: Path, size: tuple[int, int], cut_out: bool
+) -> None:
+    """To the bit, portrait, landscape or square, its border's colour or white around it; one that
+    is square and of that size already is as it was."""
+    dataset = tiny_dataset(tmp_path)
+    asset = dataset.assets[int(cut_out)]
+    draw_picture(3, size_px=90, cut_out=cut_out).crop((0, 0, *size)).save(dataset.path(asset))
+    seen = draw(dataset.open(asset), dataset.alpha(asset), Move(), 40)
+    square = np.asarray(dataset.open_square(asset, 40))
+    np.testing.assert_array_equal(square, seen)
+    if size == (40, 40):
+        np.testing.assert_array_equal(square, dataset.open(asset))
 
 
 def test_the_fingerprint_follows_content_only(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from brand_folder import tiny_dataset
 from PIL import Image
 
 from onbrand.illustrator import character, illustrate, random_scene
 from onbrand.judging import metrics as m
+from onbrand.training.augment import Move, draw
 
 SIZE = (128, 128)
 FLAT = Image.new("RGB", SIZE, (200, 180, 160))
@@ -63,6 +67,24 @@ def test_a_flat_picture_is_no_copy_of_anything() -> None:
     rows = m.layouts([*drawings(3), FLAT])
     assert m.nearest_layout(rows[3:], rows[:3])[1] == pytest.approx([1.0], abs=1e-6)
     assert m.nearest_layout(rows[:1], rows[:3])[1] == pytest.approx([0.0], abs=1e-9)
+
+
+@pytest.mark.parametrize("box", [(56, 0, 200, 256), (0, 32, 256, 224)])
+def test_a_copy_of_an_oblong_picture_is_memorised(
+    tmp_path: Path, box: tuple[int, int, int, int]
+) -> None:
+    """Portrait or landscape: a model that learned one by heart draws it as training showed it."""
+    who, rng = character(0), np.random.default_rng(1)
+    scenes = [random_scene(rng) for _ in range(16)]
+    drawn = [Image.fromarray(illustrate(who, scene, 256, seed=1).pixels) for scene in scenes]
+    dataset = tiny_dataset(tmp_path, num=len(drawn) - 1)
+    for asset, picture in zip(dataset.assets, drawn, strict=True):
+        picture.crop(box).save(dataset.path(asset))
+    assets = [replace(asset, has_alpha=False) for asset in dataset.assets]
+    copies = [Image.fromarray(draw(dataset.open(a), None, Move(), 128)) for a in assets[:10]]
+    real = m.layouts([dataset.open_square(a, 128) for a in assets])
+    threshold = m.memorisation_threshold(real[10:], real[:10])
+    assert (m.nearest_layout(m.layouts(copies), real[:10])[1] < threshold).all()
 
 
 def test_diversity_is_of_different_pictures() -> None:

@@ -20,6 +20,7 @@ from onbrand.illustrator import (
     lookalikes,
 )
 from onbrand.judging import Eyes, Gallery, Judge, References
+from onbrand.judging.looking import as_seen
 from onbrand.judging.objective import (
     PartMaps,
     avatar_scores,
@@ -99,6 +100,24 @@ def test_real_pictures_are_scored_against_the_others() -> None:
     figures = judge.measure_real().metrics
     assert figures["head_identity"].value == pytest.approx(told["head_identity"].mean())
     assert figures["head_identity"].value <= 1
+
+
+@pytest.mark.parametrize("size", [(256, 128), (128, 256)])
+def test_parts_of_an_oblong_picture_are_cut_where_the_parser_saw_them(
+    size: tuple[int, int],
+) -> None:
+    """It and the square that the parser was shown of it have the same figures."""
+    who = character(0)
+    real = [drawn(who, place=place) for place in PLACES]
+    oblong = Image.new("RGB", size, "white")
+    oblong.paste(drawn(who, place="room"), (64, 0) if size[0] > size[1] else (0, 64))
+    square = as_seen(oblong, 128)
+    parts = np.zeros((128, 128), np.int64)
+    parts[32:96, 32:96] = truth([drawn(who, place="room")]).maps[0, ::2, ::2]
+    TRUTH[oblong.tobytes()] = TRUTH[square.tobytes()] = parts
+    one, other = (avatar_scores(colours, truth, [picture], real) for picture in (oblong, square))
+    assert one
+    assert {name: row[0] for name, row in one.items()} == {n: row[0] for n, row in other.items()}
 
 
 def test_backgrounds_vary_when_places_do() -> None:

@@ -69,7 +69,8 @@ DOUBT_FLOOR = 0.05  # of a probability: what ratios below it would make of noise
 class Diagnoser:
     """The brand's real pictures, seen once, and the figures of other sets against them.
 
-    `train` are the training pictures, `held_out` never-trained real ones; the threshold of
+    `train` are the training pictures, `held_out` never-trained real ones, all as large as the
+    others and square as training shows them (`Dataset.open_square`); the threshold of
     memorised comes from `held_out_for_memory`, where there are more of these.
     """
 

@@ -97,7 +97,8 @@ def oil(picture: Image.Image) -> float:
     the finest band of lightness over that of the next (bands of a Laplacian pyramid, Burt &
     Adelson 1983; Gaussians of 1 and 4 px at 128): both grow alike with contrast, so it tells how
     crisp edges and textures are. Only differences mean something: +0.7 is twice the saturation,
-    or half the fineness. A flat picture counts as having the fineness 0.01.
+    or half the fineness. A larger picture has finer details than a smaller one can: compare
+    pictures of one size. A flat picture counts as having the fineness 0.01.
     """
     lab = srgb_to_lab(on_white(picture))
     light, unit = lab[..., 0], max(lab.shape[:2]) / 128

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onbrand.pixels import fit, flatten
+
 if TYPE_CHECKING:
     import torch
 
     from onbrand.models.perception import Alignment
 
-__all__ = ["Align", "Embed", "ReadAttributes", "aligning", "batched", "to_pixels"]
+__all__ = ["Align", "Embed", "ReadAttributes", "aligning", "as_seen", "batched", "to_pixels"]
 
 Embed = Callable[[Sequence[Image.Image]], NDArray[np.float64]]
 """pictures → [n, d], each row of length 1"""
@@ -28,16 +30,17 @@ ReadAttributes = Callable[[Sequence[Image.Image]], list[dict[str, str]]]
 """pictures → what is seen on each: {"pose": "waving", …}"""
 
 
+def as_seen(picture: Image.Image, size_px: int) -> Image.Image:
+    """The picture as the eyes see it, RGB: flat on white, letterboxed to a square of their size.
+    What they say of a place, a mask or a share, is of this one."""
+    return fit(flatten(picture), size_px)
+
+
 def to_pixels(pictures: Sequence[Image.Image], size_px: int) -> torch.Tensor:
-    """Flatten on white, letterbox to a square, scale to [-1, 1]: [n, 3, size_px, size_px]."""
+    """The pictures `as_seen`, scaled to [-1, 1]: [n, 3, size_px, size_px]."""
     import torch
 
-    from onbrand.pixels import fit, flatten
-
-    arrays = [
-        np.asarray(fit(flatten(picture), size_px).convert("RGB"), np.float32)
-        for picture in pictures
-    ]
+    arrays = [np.asarray(as_seen(picture, size_px), np.float32) for picture in pictures]
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 127.5 - 1.0
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onbrand.judging.looking import Embed, as_seen
 from onbrand.judging.metrics import layout_variety, layouts
 from onbrand.models.parts import BEHIND, PARTS
 
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Embed = Callable[[Sequence[Image.Image]], Floats]
 
 AVATAR_PARTS: Mapping[str, tuple[str, ...]] = {f"{p}_identity": PARTS[p] for p in PARTS}
 """Figure → the parser's labels whose box is looked at."""
@@ -116,7 +116,7 @@ def _crops(
 def _crop(picture: Image.Image, mask_hw: NDArray[np.bool_]) -> Image.Image | None:
     if mask_hw.mean() < SMALLEST:
         return None
-    rgb = np.asarray(picture.convert("RGB").resize(mask_hw.shape[::-1], Image.Resampling.BOX))
+    rgb = np.asarray(as_seen(picture, mask_hw.shape[0]))
     rows, columns = np.nonzero(mask_hw)
     centre = ((columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2)
     side = max(np.ptp(columns), np.ptp(rows)) * (1 + 2 * MARGIN) + 1
@@ -143,7 +143,7 @@ def background_variety(
     behind = parts.mask((BEHIND,))
     bare = []
     for picture, mask in zip(pictures, behind, strict=True):
-        rgb = np.asarray(picture.convert("RGB").resize(mask.shape[::-1], Image.Resampling.BOX))
+        rgb = np.asarray(as_seen(picture, mask.shape[0]))
         mean = rgb[mask].mean(0) if mask.any() else rgb.mean((0, 1))
         bare.append(Image.fromarray(np.where(mask[..., None], rgb, mean).round().astype(np.uint8)))
     rows = layouts(bare)

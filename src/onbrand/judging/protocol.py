@@ -71,7 +71,9 @@ READ_ALONE = ("expression", "pose")
 
 @dataclass(frozen=True)
 class References:
-    """The brand's real pictures. `held_out` were never trained on; `palette` is ["#rrggbb", …].
+    """The brand's real pictures, as large as the arms' and, where oblong, on a square as training
+    shows them (`Dataset.open_square`): copies are found by what is where, colours and fineness are
+    read off pixels. `held_out` were never trained on; `palette` is ["#rrggbb", …].
 
     `held_out_for_memory`: more never-trained pictures for the memorisation threshold alone, where
     they are cheap (drawn characters); the held-out ones serve when it is empty. `objectives` say

@@ -16,7 +16,7 @@ from PIL import Image
 
 from onbrand.errors import PackError
 from onbrand.judging.indices import background_detail, oil, pose_vectors, subject_doubt
-from onbrand.judging.looking import to_pixels
+from onbrand.judging.looking import as_seen, to_pixels
 from onbrand.judging.metrics import layouts
 from onbrand.models.parts import BEHIND
 
@@ -82,7 +82,7 @@ def sight_through(
                 shares = parser.shares(pixels).float().cpu().numpy()
                 known = shape_faults(pixels) if shape_faults else subject_doubt(shares, behind)
                 detail = [
-                    background_detail(_fitted(picture, size_px), share[behind])
+                    background_detail(as_seen(picture, size_px), share[behind])
                     for picture, share in zip(part, shares, strict=True)
                 ]
                 poses = pose_vectors(joints(pixels).float().cpu().numpy())
@@ -99,10 +99,3 @@ def sight_through(
         )
 
     return see
-
-
-def _fitted(picture: Image.Image, size_px: int) -> Image.Image:
-    """The picture as the eyes saw it: flat, square, of their size."""
-    from onbrand.pixels import fit, flatten
-
-    return fit(flatten(picture), size_px)

@@ -203,17 +203,19 @@ def open_contest(
             "the fewest to say how alike real ones are. Add pictures, or name some under held_out "
             "in brief.toml, and train again"
         )
+    pack = open_pack(model.base)
+    side_px = model.recipe.resolution_px or pack.num_px  # of what they are compared with
     lookalikes = gallery or judging.folder_gallery(curation.lookalike_pictures(places.lookalikes))
     return Contest(
         brief=brief,
-        pack=open_pack(model.base),
+        pack=pack,
         texts=tuple(prompts) if prompts else _prompts(brief, model, dataset, num_prompts),
         seeds=tuple(range(seed, seed + num_per_prompt)),
         num_steps=num_steps,
         guidance=guidance,
         references=judging.References(
-            train=[dataset.open(asset) for asset in dataset.train],
-            held_out=[dataset.open(asset) for asset in dataset.held_out],
+            train=[dataset.open_square(asset, side_px) for asset in dataset.train],
+            held_out=[dataset.open_square(asset, side_px) for asset in dataset.held_out],
             gallery=lookalikes,
             palette=brief.palette,
             held_out_for_memory=held_out_for_memory,

@@ -163,10 +163,11 @@ def _train(
 
     _need_held_out(places, dataset)
     pack = open_pack(recipe.base)
+    side_px = recipe.resolution_px or pack.num_px
     scorer = judging.training_scorer(
         pack,
-        [dataset.open(asset) for asset in dataset.held_out],
-        train=[dataset.open(asset) for asset in dataset.train],
+        [dataset.open_square(asset, side_px) for asset in dataset.held_out],
+        train=[dataset.open_square(asset, side_px) for asset in dataset.train],
     )
     return training.train(
         dataset,

@@ -89,7 +89,8 @@ def run_plan(plan: Plan, *, apply: bool = False, emit: Listener = silent) -> Swe
                 f"{dataset.root} holds out no picture, so combinations cannot be compared: "
                 "add pictures, or name some under held_out in brief.toml"
             )
-        held_out = [dataset.open(asset) for asset in dataset.held_out]
+        side_px = plan.recipe.resolution_px or pack.num_px
+        held_out = [dataset.open_square(asset, side_px) for asset in dataset.held_out]
         work = Attempts(plan, pack, dataset, brief, training_scorer(pack, held_out), emit)
         base_pictures = work.draw(
             None, plan.drawing, {"base": pack.fingerprint}, plan.recipe.resolution_px
