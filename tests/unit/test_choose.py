@@ -151,6 +151,26 @@ def test_real_pictures_that_are_mistaken_as_often_have_lost_no_trait() -> None:
         assert ("of the real ones (60 %)" in said) is not blamed
 
 
+@pytest.mark.parametrize(
+    ("found", "interval", "real", "blamed"),
+    [
+        (0.0, (0.0, 0.37), 0.05, False),  # the demo's
+        (0.7, (0.5, 0.85), 0.73, False),
+        (0.3, (0.1, 0.5), 0.73, True),
+        (0.8, (0.6, 1.0), 1.0, True),  # the eyes mistake no real one
+    ],
+)
+def test_what_so_few_pictures_cannot_tell_is_no_lost_trait(
+    found: float, interval: tuple[float, float], real: float, blamed: bool
+) -> None:
+    """None of sixteen, where one real picture of twenty is found, says nothing of training."""
+    metrics = {"retrieval_fraction": Metric(found, interval)}
+    poor = Arm(name="detail", steps=0, metrics=metrics, diagnosis=[])
+    (said,) = diagnose(poor, {"real": arm("real", retrieval_fraction=real)})
+    assert ("a trait is lost" in said) is blamed
+    assert (f"of the real ones ({real:.0%})".replace("%", " %") in said) is not blamed
+
+
 def test_prompts_are_followed_as_the_base_told_in_words_follows_them() -> None:
     """Traits that the prompts do not name cost prompt_only as much: they veto nothing; a stage that
     loses a tenth more does not ship."""

@@ -172,7 +172,7 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
             "is only partly learned. Train longer, or add pictures of the views that are missing."
         )
     if values.get("retrieval_fraction", 1.0) < RETRIEVAL_BAR:
-        said.append(_lost_trait(values["retrieval_fraction"], _values(baselines.get("real"))))
+        said.append(_lost_trait(arm.metrics["retrieval_fraction"], _values(baselines.get("real"))))
     if values.get("alignment_ratio", 1.0) < 1 - ALIGNMENT_TOLERANCE:
         said.append(
             f"Prompts are followed at {percent(values['alignment_ratio'])} of the base's "
@@ -187,14 +187,16 @@ def diagnose(arm: Arm, baselines: Mapping[str, Arm]) -> list[str]:
     return said + [found.sentence for found in findings(values, _values(baselines.get("base")))]
 
 
-def _lost_trait(found: float, real: Mapping[str, float]) -> str:
-    """Real pictures that are mistaken for others as often have lost nothing: the eyes fail."""
-    start = f"Only {percent(found)} of the pictures are nearest to this brand in the line-up"
+def _lost_trait(found: Metric, real: Mapping[str, float]) -> str:
+    """Real pictures that are mistaken for others about as often, as far as so few can tell, have
+    lost nothing: the eyes fail."""
+    start = f"Only {percent(found.value)} of the pictures are nearest to this brand in the line-up"
     ceiling = real.get("retrieval_fraction", 1.0)
-    if found >= ceiling:
+    most = found.value if found.interval is None else found.interval[1]
+    if most >= ceiling and ceiling < RETRIEVAL_BAR:
         return (
-            f"{start}, and no more of the real ones ({percent(ceiling)}): the eyes do not tell it "
-            "from the others, whatever is trained. Look at the pictures yourself."
+            f"{start}, not surely fewer than of the real ones ({percent(ceiling)}): the eyes "
+            "mistake these for others, too, whatever is trained. Look at the pictures yourself."
         )
     return f"{start}: a trait is lost. Train longer, or leave fixed traits out of the captions."
 
