@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -15,6 +17,15 @@ CAPTION_PX = 34
 TEXT_PX = 17
 LEAST_SIDE_PX = 192
 """Small pictures are enlarged to this, so that they can be looked at on a screen of today."""
+
+FONTS = (
+    "DejaVuSans.ttf", "LiberationSans-Regular.ttf", "NotoSans-Regular.ttf",
+    "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "arial.ttf", "msgothic.ttc",
+)  # fmt: skip
+"""The system's, for letters that PIL's own font lacks: it knows plain Latin ones alone."""
+NO_LETTER = "\U0010fffd"  # drawn as every font draws what it lacks
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def contact_sheet(
@@ -42,13 +53,14 @@ def contact_sheet(
         PAPER,
     )
     pen = ImageDraw.Draw(page)
-    font = ImageFont.load_default(TEXT_PX)
     share = (page.width - GAP_PX) / max(1, len(titles))
     for k, title in enumerate(titles):
+        font = _font(title)
         text = _shortened(title, pen, font, share - GAP_PX)
         pen.text((GAP_PX + k * share, GAP_PX + TEXT_PX), text, fill=INK, font=font, anchor="lm")
     for r, (row, caption) in enumerate(zip(rows, captions, strict=True)):
         top = head + GAP_PX + r * (CAPTION_PX + height + GAP_PX)
+        font = _font(caption)
         text = _shortened(caption, pen, font, page.width - 2 * GAP_PX)
         pen.text((GAP_PX, top + CAPTION_PX // 2), text, fill=INK, font=font, anchor="lm")
         for c, picture in enumerate(row):
@@ -72,12 +84,27 @@ def tiles(pictures: Sequence[Image.Image], num_columns: int) -> Image.Image:
     return page
 
 
-def _shortened(
-    text: str,
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    width_px: float,
-) -> str:
+@cache
+def _fonts() -> list[Font]:
+    """PIL's own font, and those of `FONTS` that are here."""
+    found: list[Font] = [ImageFont.load_default(TEXT_PX)]
+    for name in FONTS:
+        with contextlib.suppress(OSError):
+            found.append(ImageFont.truetype(name, TEXT_PX))
+    return found
+
+
+def _font(text: str) -> Font:
+    """The font that lacks the fewest of the text's letters: PIL's own if it has them all."""
+    return min(_fonts(), key=lambda font: _num_lacking(font, text))
+
+
+def _num_lacking(font: Font, text: str) -> int:
+    box = bytes(font.getmask(NO_LETTER))
+    return sum(bytes(font.getmask(letter)) == box for letter in set(text) if letter.isprintable())
+
+
+def _shortened(text: str, pen: ImageDraw.ImageDraw, font: Font, width_px: float) -> str:
     text = " ".join(text.split())  # a line break has no length
     while len(text) > 2 and pen.textlength(text, font=font) > width_px:
         text = text[:-2].rstrip() + "…"

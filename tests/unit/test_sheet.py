@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from onbrand.sheet import contact_sheet, tiles
+from onbrand.sheet import _font, contact_sheet, tiles
 
 
 def test_tiles_lie_edge_to_edge_in_rows() -> None:
@@ -18,6 +18,18 @@ def test_tiles_lie_edge_to_edge_in_rows() -> None:
     assert page.getpixel((11, 3)) == (255, 255, 255)
     with pytest.raises(ValueError, match="no pictures"):
         tiles([], 3)
+
+
+def test_captions_are_written_in_any_alphabet_that_the_system_has() -> None:
+    """Cyrillic words are no row of equal boxes; plain ones are as they were."""
+    picture = Image.new("RGB", (64, 64))
+    one, other = (np.asarray(contact_sheet([[picture]], [word])) for word in ("кот", "дом"))
+    try:
+        ImageFont.truetype("DejaVuSans.ttf")
+    except OSError:
+        pytest.skip("no font of the system knows Cyrillic")
+    assert not np.array_equal(one, other)
+    assert _font("waving, 4 …").getname() == ImageFont.load_default(17).getname()
 
 
 def test_captions_of_several_lines_are_one() -> None:
