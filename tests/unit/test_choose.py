@@ -115,6 +115,13 @@ def test_verdict_vetoes_but_never_switches() -> None:
     assert any("trait is lost" in line for line in found.diagnosis)
 
 
+def test_few_copies_are_not_none() -> None:
+    """One picture of 256 is memorised: no sentence says 0 %."""
+    stages = {"detail": arm("detail", identity=0.87, memorised_fraction=1 / 256)}
+    told = verdict(choose({"detail": {"identity": 0.87}}), stages, {}).sentence
+    assert "and under 1 % of the pictures come close to a training picture" in told
+
+
 def test_what_the_base_seems_to_have_memorised_is_chance() -> None:
     """It never saw the pictures: as many of a stage's are no reason to ship nothing."""
     stages = {"detail": arm("detail", identity=0.87, memorised_fraction=1 / 16)}

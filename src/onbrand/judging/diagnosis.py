@@ -254,5 +254,6 @@ _SAY: Mapping[str, Callable[[float, Mapping[str, float], Mapping[str, float]], s
 
 
 def percent(share: float) -> str:
-    """A share as sentences say it, nothing below 0: "93 %"."""
-    return f"{max(0.0, share) * 100:.0f} %"
+    """A share as sentences say it, nothing below 0, and little not as nothing: "93 %", "0 %",
+    "under 1 %"."""
+    return "under 1 %" if 0 < share < 0.005 else f"{max(0.0, share) * 100:.0f} %"
