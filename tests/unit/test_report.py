@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 from report_sample import sample
 
-from onbrand.report import Shown, build_page, write_report
-from onbrand.report.plots import curve_svg, interval_svg, smoothed
+from onbrand.artifacts import Arm, Metric
+from onbrand.report import Curve, Shown, build_page, write_report
+from onbrand.report.page import typeset
+from onbrand.report.plots import curve_svg, interval_svg, round_ticks, smoothed, tick_texts
 from onbrand.report.wording import figure, spread
 
 
@@ -107,6 +109,8 @@ def test_verdict_comes_first_and_the_best_is_marked(html: str) -> None:
     row = html.split("Retrieval <abbr")[1].split("</tr>")[0]
     best = re.findall(r'class="number best"><b>([^<]+)</b>', row)
     assert best == ["94\u202f%"]
+    assert '</b><span class="unseen"> (best)</span>' in row  # for who hears the page
+    assert "hidden>" not in html
     assert "chance 0.6\u202f%" in row
 
 
@@ -214,6 +218,28 @@ def test_curves_survive_gaps_and_spikes() -> None:
     assert smoothed([1.0, 2.0, 3.0]) == [1.5, 2.0, 2.5]
 
 
+def test_a_curves_note_and_its_plot_leave_out_the_same() -> None:
+    """A loss that overflowed once is no part of either."""
+    broken = Curve("detail", [1, 2, 3, 4], [1.0, float("inf"), float("nan"), 0.5])
+    text = Page(build_page(dataclasses.replace(sample(num_prompts=1), curves=[broken]))).text
+    assert "0.75 → 0.75 in 4 steps" in text
+    assert "training loss from 0.75 to 0.75 over 4 steps" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (0.8712, 0.8727, ["0.8715", "0.8720", "0.8725"]),
+        (1.0, 1.014, ["1.000", "1.005", "1.010"]),
+        (-0.1, 0.3, ["−0.1", "0.0", "0.1", "0.2", "0.3"]),
+        (150_000, 260_000, ["150,000", "200,000", "250,000"]),
+    ],
+)
+def test_ticks_are_told_apart(low: float, high: float, texts: list[str]) -> None:
+    """As many digits as their step has, the same for all, thousands parted."""
+    assert tick_texts(round_ticks(low, high)) == texts
+
+
 def test_interval_plot_stays_inside_its_box() -> None:
     """Values and intervals are clamped to the row's scale; a flat scale does not divide by zero."""
     for svg in (
@@ -229,6 +255,41 @@ def test_figures_are_printed_for_people() -> None:
     assert figure("identity", 0.8712) == "0.87"
     assert figure("identity_error", 0.0412) == "0.041"
     assert figure("palette_distance", 6.234) == "6.2"
+    assert figure("oiliness", -0.003) == "0.00"
+    assert figure("retrieval_fraction", -0.0) == "0\u202f%"
+    assert spread("oiliness", (-0.004, 0.2)) == "0.00–0.20"
+
+
+def test_quotation_marks_are_curly_on_both_sides() -> None:
+    """An apostrophe is none; what the tables say is set like the heading."""
+    assert typeset("the base's, say 'on a wall' where 5 % ('x') is") == (
+        "the base’s, say ‘on a wall’ where 5\u202f% (‘x’) is"
+    )
+    text = Page(build_page(sample(num_prompts=1, good=False))).text
+    assert "the brief’s palette" in text
+    assert "the right the base’s" in text
+
+
+def test_the_ratio_says_which_alignment_it_is_of() -> None:
+    """Of directions where the arms have one; arms of one prompt have none, real pictures may."""
+    whole = sample(num_prompts=1)
+    ratio = "as a share of the untouched base’s on the same prompts"
+    assert ratio in Page(build_page(whole)).text
+    assert f"of directions, {ratio}" not in Page(build_page(whole)).text
+    directions = {"directional_alignment": Metric(0.7)}
+    for name, told in (("real", False), ("detail", True)):
+        judgement = dataclasses.replace(
+            whole.judgement,
+            baselines={**whole.judgement.baselines, "real": Arm("real", 0, directions, [])},
+            stages=[
+                dataclasses.replace(arm, metrics={**arm.metrics, **directions})
+                if arm.name == name
+                else arm
+                for arm in whole.judgement.stages
+            ],
+        )
+        text = Page(build_page(dataclasses.replace(whole, judgement=judgement))).text
+        assert (f"of directions, {ratio}" in text) is told
 
 
 def test_intervals_are_printed_in_one_way() -> None:
@@ -245,7 +306,7 @@ def test_what_is_wrong_is_shown_with_its_worst_pictures() -> None:
     assert page.open == []
     assert "What is wrong" in page.text
     assert "Empty background" in page.text
-    assert "seed 3 · on the right the base's" in page.text
+    assert "seed 3 · on the right the base’s" in page.text
     assert "What is wrong" not in Page(build_page(sample(num_prompts=1))).text
     alone = sample(num_prompts=1, good=False)
     nothing_beside = [dataclasses.replace(e, pairs=[(e.pairs[0][0], None)]) for e in alone.evidence]

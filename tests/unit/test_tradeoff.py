@@ -129,11 +129,11 @@ def test_the_base_is_in_the_plot_and_its_axes_are_those_of_cosines() -> None:
     """A base far off stands at the edge with its figures; no tick beyond 1, none with a hyphen."""
     shown = [Dot("1", "a", -0.12, 0.98), Dot("2", "b", -0.02, 0.98)]
     svg = tradeoff_svg(shown, Dot("", "untouched base", 0.4, 0.2), "alignment", "identity")
-    assert "untouched base (farther off: 0.4 and 0.2)" in svg
-    ticks = re.findall(r">(-?−?\d[\d.]*)</text>", svg)
-    assert "−0.1" in ticks
-    assert "1" in ticks
-    assert not [tick for tick in ticks if tick.startswith(("-", "1.0"))]
+    assert "untouched base (farther off: 0.40 and 0.20)" in svg
+    ticks = re.findall(r">(-?−?\d\.\d+)</text>", svg)
+    assert "−0.10" in ticks
+    assert "1.00" in ticks
+    assert not [tick for tick in ticks if tick.startswith("-") or float(tick.strip("−")) > 1]
     beside = tradeoff_svg(shown, Dot("", "untouched base", -0.1, 0.99), "alignment", "identity")
     assert "untouched base</text>" in beside
 
@@ -161,7 +161,7 @@ def context() -> SweepContext:
     rows.append(SweepRow(4, "rank 16", None, note="broken: the loss is NaN", usable=False))
     base = SweepRow(0, "untouched base", arm("base", 0.5, 0.31), usable=False)
     return SweepContext(
-        "kuro", "Take rank 2: combination 1's identity 0.80 beats combination 2's 0.70.",
+        "kuro", "Take rank 2", "combination 1's identity 0.80 beats combination 2's 0.70.",
         rows, base, PROMPTS, ["Look at the sheet."], [("lora.rank", "2, 4, 8, 16")],
         ["onbrand sweep kuro --set lora.rank=2,4,8,16 --apply"],
     )  # fmt: skip
@@ -183,6 +183,23 @@ def test_the_page_needs_nothing_and_says_what_to_take_first() -> None:
     assert re.findall(r'class="number best"><b>([^<]+)', row) == ["0.80"]
     assert "take this" in row
     assert ">Training</th>" in html
+
+
+def test_the_heading_is_whole_whatever_the_settings_hold() -> None:
+    """A colon in a style is no end of what to take."""
+    took = dataclasses.replace(context(), lead="Take style close-up: hero, rank 2", reason="it is.")
+    html = build_sweep_page(took)
+    lead = "Take style close-up:\u00a0hero, rank\u00a02:"
+    assert f'<h1><span class="lead">{lead}</span> it is.</h1>' in html
+
+
+def test_the_chosen_ones_name_is_cut_earlier_for_it_is_bold() -> None:
+    """Both fit beside the plot."""
+    name = "a long name of settings with all their values, and more"
+    shown = [Dot("1", name, 0.1, 0.2, front=True), Dot("2", name, 0.2, 0.1, None, None, True, True)]
+    names = re.findall(r'class="name (\w+)".*?</tspan> ([^<]+)<', tradeoff_svg(shown, None, "", ""))
+    lengths = {kind: len(text) for kind, text in names}
+    assert lengths["chosen"] < lengths["best"] < len(name)
 
 
 def test_a_sweep_of_one_that_trains_nothing_has_no_words_for_it() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from markupsafe import Markup
 from PIL import Image
 
 import onbrand
-from onbrand.artifacts.judgement import Arm, Judgement, Metric
+from onbrand.artifacts.judgement import Arm, Judgement, Metric, alignment_name
 from onbrand.files import write_json_atomic, write_text_atomic
 from onbrand.pixels import write_png
 from onbrand.report.context import Column, Curve, Evidence, Neighbour, ReportContext, Shown
-from onbrand.report.plots import curve_svg, interval_svg, smoothed
+from onbrand.report.plots import curve_svg, finite, interval_svg, smoothed
 from onbrand.report.wording import arm_title, figure, measure, spread
 from onbrand.sheet import contact_sheet
 
@@ -122,7 +123,7 @@ def figures_table(context: ReportContext, chosen: str | None) -> dict[str, objec
         rows.append(
             {
                 "label": measure(name).label,
-                "meaning": _meaning(name, context.chance),
+                "meaning": _meaning(name, context.chance, found.values()),
                 "better": better,
                 "arrow": "↑" if better == "higher" else "↓",
                 "bar": _bar(name, cells.get(focus)),
@@ -145,11 +146,14 @@ def _scale(metrics: Sequence[Metric]) -> tuple[float, float]:
     return min(ends), max(ends)
 
 
-def _meaning(name: str, chance: Mapping[str, float]) -> str:
+def _meaning(name: str, chance: Mapping[str, float], arms: Iterable[Arm]) -> str:
     meaning = measure(name).meaning
+    if name == "alignment_ratio":  # of what the arms have: one prompt alone has no directions
+        told = {alignment_name(arm.metrics) for arm in arms if name in arm.metrics}
+        meaning = f"of directions, {meaning}" if "directional_alignment" in told else meaning
     if name in chance:
-        meaning += f"; chance {chance[name] * 100:.1f}\u202f%"
-    return meaning
+        meaning += f"; chance {chance[name] * 100:.1f} %"
+    return typeset(meaning)
 
 
 def _cell(
@@ -197,8 +201,9 @@ def _curve(curve: Curve) -> dict[str, object] | None:
     svg = curve_svg(arm_title(curve.name), curve.steps, curve.values)
     if not svg:
         return None
-    mean = smoothed([v for v in curve.values if v == v])
-    note = f"{mean[0]:.3g} → {mean[-1]:.3g} in {max(curve.steps):,} steps"
+    steps, values = finite(curve.steps, curve.values)
+    mean = smoothed(values)
+    note = f"{mean[0]:.3g} → {mean[-1]:.3g} in {max(steps):,} steps"
     return {"title": arm_title(curve.name), "svg": Markup(svg), "note": note}
 
 
@@ -219,12 +224,14 @@ def _evidence(fault: Evidence) -> dict[str, object]:
         {"shown": embed(shown, STRIP_PX), "other": other and embed(other, STRIP_PX)}
         for shown, other in fault.pairs
     ]
-    return {"title": fault.title, "beside": fault.beside, "pairs": pairs}
+    return {"title": fault.title, "beside": typeset(fault.beside), "pairs": pairs}
 
 
 def typeset(text: str) -> str:
-    """Plain words as a typesetter sets them: curly apostrophes, percent signs that do not wrap."""
-    return text.replace("'", "’").replace(" %", "\u202f%")
+    """Plain words as a typesetter sets them: curly quotation marks and apostrophes, percent signs
+    that do not wrap."""
+    opened = re.sub(r"(^|[\s(])'(?=\w)", r"\1‘", text)
+    return opened.replace("'", "’").replace(" %", "\u202f%")
 
 
 def _check(context: ReportContext) -> None:

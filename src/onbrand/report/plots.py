@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-__all__ = ["curve_svg", "interval_svg", "round_ticks", "smoothed", "tick_text"]
+__all__ = ["curve_svg", "finite", "interval_svg", "round_ticks", "smoothed", "tick_texts"]
 
 WIDTH, HEIGHT = 520, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 8, 28
@@ -32,9 +32,19 @@ def round_ticks(low: float, high: float, *, whole: bool = False, count: int = 5)
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def tick_text(value: float) -> str:
-    """A tick's number, with a minus sign and not a hyphen."""
-    return f"{value:.3g}".replace("-", "−")
+def tick_texts(ticks: Sequence[float]) -> list[str]:
+    """The ticks' numbers, all with as many digits as tell two neighbours apart, with a minus sign
+    and not a hyphen. `ticks` are `round_ticks`, evenly spaced."""
+    if len(ticks) < 2:
+        return [f"{tick:g}".replace("-", "−") for tick in ticks]
+    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
+    return [f"{tick:,.{digits}f}".replace("-", "−") for tick in ticks]
+
+
+def finite(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
+    """A curve without the values that are no finite numbers."""
+    kept = [(s, v) for s, v in zip(steps, values, strict=True) if math.isfinite(v)]
+    return [s for s, _ in kept], [v for _, v in kept]
 
 
 def _points(xs: Sequence[float], ys: Sequence[float]) -> str:
@@ -47,10 +57,9 @@ def curve_svg(name: str, steps: Sequence[int], values: Sequence[float]) -> str:
     Values that are not finite are left out; an empty string when fewer than two remain. The upper
     end of the scale is the 99th percentile, so that one spike does not flatten the rest.
     """
-    kept = [(s, v) for s, v in zip(steps, values, strict=True) if math.isfinite(v)]
-    if len(kept) < 2:
+    at, ys = finite(steps, values)
+    if len(ys) < 2:
         return ""
-    at, ys = [s for s, _ in kept], [v for _, v in kept]
     low, high = min(ys), float(np.percentile(ys, 99))
     if high <= low:
         high = low + max(abs(low) * 0.1, 1e-6)
@@ -69,16 +78,16 @@ def curve_svg(name: str, steps: Sequence[int], values: Sequence[float]) -> str:
         f"<title>{escape(name)}: training loss from {smoothed(ys)[0]:.3g} to "
         f"{smoothed(ys)[-1]:.3g} over {last} steps</title>",
     ]
-    for tick in round_ticks(low, high):
+    ticks = round_ticks(low, high)
+    for tick, text in zip(ticks, tick_texts(ticks), strict=True):
         parts.append(
             f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" '
             f'y2="{y(tick):.1f}"/><text x="{LEFT - 6}" y="{y(tick) + 4.5:.1f}" '
-            f'text-anchor="end">{tick_text(tick)}</text>'
+            f'text-anchor="end">{text}</text>'
         )
-    for tick in round_ticks(first, last, whole=True):
-        parts.append(
-            f'<text x="{x(tick):.1f}" y="{HEIGHT - 7}" text-anchor="middle">{tick:.0f}</text>'
-        )
+    ticks = round_ticks(first, last, whole=True)
+    for tick, text in zip(ticks, tick_texts(ticks), strict=True):
+        parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - 7}" text-anchor="middle">{text}</text>')
     xs = [x(s) for s in at]
     parts.append(f'<polyline class="raw" points="{_points(xs, [y(v) for v in ys])}"/>')
     parts.append(f'<polyline class="mean" points="{_points(xs, [y(v) for v in smoothed(ys)])}"/>')

@@ -48,13 +48,14 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class SweepContext:
-    """Everything on the page. `sentence` says what to take and why, `advice` what is uncertain of
-    it; `base` is the untouched base (its number is 0), which competes with none; `prompts` name the
-    columns of pictures, each over its equal share of them; `facts` are short (name, value) pairs;
-    `commands` make it again and use it."""
+    """Everything on the page. `lead` says what to take ("Take rank 8", colons of settings and all),
+    `reason` why, `advice` what is uncertain of it; `base` is the untouched base (its number is 0),
+    which competes with none; `prompts` name the columns of pictures, each over its equal share of
+    them; `facts` are short (name, value) pairs; `commands` make it again and use it."""
 
     brand: str
-    sentence: str
+    lead: str
+    reason: str
     rows: Sequence[SweepRow]
     base: SweepRow
     prompts: Sequence[str]
@@ -68,14 +69,13 @@ def build_sweep_page(context: SweepContext) -> str:
     folder = importlib.resources.files("onbrand.report") / "templates"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string((folder / "sweep.html.j2").read_text("utf-8"))
-    sentence = typeset(context.sentence)
-    lead, colon, rest = sentence.partition(":")
+    lead, reason = typeset(context.lead), typeset(context.reason)
     shown = [row for row in (*context.rows, context.base) if row.pictures]
     return template.render(
         brand=context.brand,
-        sentence=sentence,
-        lead=_whole(lead) + colon if colon else "",
-        rest=rest if colon else sentence,
+        sentence=f"{lead}: {reason}",
+        lead=f"{_whole(lead)}:",
+        rest=f" {reason}",
         css=Markup((folder / "report.css").read_text("utf-8")),
         advice=[typeset(line) for line in context.advice],
         keys=_keys(context),
@@ -179,7 +179,7 @@ def _table(context: SweepContext) -> dict[str, object]:
         ends = [m.value for m in metrics] + [end for m in metrics for end in m.interval or ()]
         scales[name] = (min(ends), max(ends))
     return {
-        "heads": [(measure(name).label, measure(name).meaning) for name in names],
+        "heads": [(measure(name).label, typeset(measure(name).meaning)) for name in names],
         "trains": any(row.cost for row in rows),
         "ranks": any(value is not None for value in best.values()),
         "rows": [

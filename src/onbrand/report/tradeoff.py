@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from onbrand.report.plots import round_ticks, tick_text
+from onbrand.report.plots import round_ticks, tick_texts
 
 __all__ = ["Dot", "standalone", "tradeoff_svg"]
 
 WIDTH, HEIGHT = 920, 440
-LEFT, RIGHT, TOP, BOTTOM = 76, 346, 16, 56
-RADIUS, LABEL_GAP, LABEL_LETTERS = 11, 26, 44
+LEFT, RIGHT, TOP, BOTTOM = 92, 346, 16, 56
+RADIUS, LABEL_GAP = 11, 26
+LABEL_LETTERS, BOLD_LETTERS = 42, 38  # that fit beside the plot
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,18 @@ class _Scale:
 def _axes(x: _Scale, y: _Scale, x_title: str, y_title: str) -> list[str]:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
-    for tick in _cosines(round_ticks(y.low, y.high, count=7)):
+    for tick, text in _cosines(round_ticks(y.low, y.high, count=7)):
         parts.append(
             f'<line class="rule" x1="{LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
             f'<text x="{LEFT - 10}" y="{y(tick) + 4.5:.1f}" text-anchor="end">'
-            f"{tick_text(tick)}</text>"
+            f"{text}</text>"
         )
-    for tick in _cosines(round_ticks(x.low, x.high)):
+    for tick, text in _cosines(round_ticks(x.low, x.high)):
         parts.append(
             f'<line class="rule" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{bottom}" '
             f'y2="{bottom + 5}"/>'
             f'<text x="{x(tick):.1f}" y="{bottom + 21}" text-anchor="middle">'
-            f"{tick_text(tick)}</text>"
+            f"{text}</text>"
         )
     middle = (LEFT + right) / 2
     parts.append(
@@ -103,9 +104,11 @@ def _axes(x: _Scale, y: _Scale, x_title: str, y_title: str) -> list[str]:
     return parts
 
 
-def _cosines(ticks: Sequence[float]) -> list[float]:
-    """Those that a cosine can be: the margin beyond 1 has no numbers."""
-    return [tick for tick in ticks if abs(tick) <= 1]
+def _cosines(ticks: Sequence[float]) -> list[tuple[float, str]]:
+    """Those that a cosine can be, with their numbers: the margin beyond 1 has none."""
+    return [
+        (tick, text) for tick, text in zip(ticks, tick_texts(ticks), strict=True) if abs(tick) <= 1
+    ]
 
 
 def _kind(dot: Dot) -> str:
@@ -141,7 +144,7 @@ def _diamond(dot: Dot, x: _Scale, y: _Scale) -> str:
     at_x, at_y = x(dot.x), y(dot.y)
     label = dot.label
     if not (x.holds(dot.x) and y.holds(dot.y)):
-        label += f" (farther off: {tick_text(dot.x)} and {tick_text(dot.y)})"
+        label += f" (farther off: {dot.x:.2f} and {dot.y:.2f})".replace("-", "−")
     left = at_x > (LEFT + WIDTH - RIGHT) / 2
     corners = " ".join(
         f"{at_x + dx:.1f},{at_y + dy:.1f}" for dx, dy in ((0, -7), (7, 0), (0, 7), (-7, 0))
@@ -166,7 +169,7 @@ def _labels(front: Sequence[Dot], x: _Scale, y: _Scale) -> list[str]:
             f'<polyline class="lead" points="{start:.1f},{y(dot.y):.1f} {edge:.1f},{y(dot.y):.1f} '
             f'{column - 8:.1f},{place:.1f}"/>'
             f'<text class="name {_kind(dot)}" x="{column}" y="{place + 4.5:.1f}">'
-            f"<tspan>{escape(dot.mark)}</tspan> {escape(_cut(dot.label))}</text>"
+            f"<tspan>{escape(dot.mark)}</tspan> {escape(_cut(dot))}</text>"
         )
     return parts
 
@@ -183,8 +186,9 @@ def _spread(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
     return places
 
 
-def _cut(label: str) -> str:
-    return label if len(label) <= LABEL_LETTERS else label[: LABEL_LETTERS - 1].rstrip(" ·") + "…"
+def _cut(dot: Dot) -> str:
+    most, label = BOLD_LETTERS if dot.chosen else LABEL_LETTERS, dot.label
+    return label if len(label) <= most else label[: most - 1].rstrip(" ·") + "…"
 
 
 def standalone(svg: str, css: str) -> str:

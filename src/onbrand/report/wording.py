@@ -67,7 +67,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "alignment_ratio": Measure(
         "Alignment against base",
-        "of directions, as a share of the untouched base's on the same prompts",
+        "as a share of the untouched base's on the same prompts",
         "share",
     ),
     "diversity": Measure(
@@ -284,7 +284,7 @@ ARM_TITLES: dict[str, str] = {
 }
 
 
-UNITS: dict[str, str] = {"decibel": " dB", "seconds": " s", "mebibytes": " MiB"}
+UNITS: dict[str, str] = {"share": "\u202f%", "decibel": " dB", "seconds": " s", "mebibytes": " MiB"}
 
 
 def measure(name: str) -> Measure:
@@ -302,12 +302,9 @@ def arm_title(name: str) -> str:
 def figure(name: str, value: float) -> str:
     """A value as it is printed: "93 %", "0.87", "0.041", "6.2"."""
     kind = measure(name).kind
-    if kind == "share":
-        text = f"{value * 100:.0f}\u202f%"
-    else:
-        digits = {"cosine": 2, "small": 3, "seconds": 2, "count": 0}.get(kind, 1)
-        text = f"{value:.{digits}f}{UNITS.get(kind, '')}"
-    return text.replace("-", "−")
+    digits = {"share": 0, "cosine": 2, "small": 3, "seconds": 2, "count": 0}.get(kind, 1)
+    rounded = round(float(value) * (100 if kind == "share" else 1), digits) + 0.0  # never −0
+    return f"{rounded:.{digits}f}{UNITS.get(kind, '')}".replace("-", "−")
 
 
 def spread(name: str, interval: Sequence[float]) -> str:

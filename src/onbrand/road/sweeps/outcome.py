@@ -71,12 +71,16 @@ class Sweep:
         return next(named, None) if self.take.good else None
 
     @property
+    def lead(self) -> str:
+        """What to take."""
+        trial = self.chosen
+        label = "none of them" if trial is None else trial.combination.label.replace(" · ", ", ")
+        return f"Take {label}"
+
+    @property
     def sentence(self) -> str:
         """What to take, and why; `take.doubt` says what is uncertain of it."""
-        trial = self.chosen
-        if trial is None:
-            return f"Take none of them: {self.take.reason}"
-        return f"Take {trial.combination.label.replace(' · ', ', ')}: {self.take.reason}"
+        return f"{self.lead}: {self.take.reason}"
 
     def to_dict(self) -> dict[str, Any]:
         """As in sweep.json; figures are the design's metric objects."""

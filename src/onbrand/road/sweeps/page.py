@@ -30,7 +30,8 @@ def write_pages(found: Sweep, places: Places, recipe: Recipe) -> Path:
     num_shown = max(1, min(len(found.seeds), MOST_COLUMNS // len(found.prompts)))
     context = SweepContext(
         brand=places.brief().name,
-        sentence=found.sentence,
+        lead=found.lead,
+        reason=found.take.reason,
         advice=[found.take.doubt] if found.take.doubt else [],
         rows=[_row(trial, found, num_shown) for trial in found.trials],
         base=SweepRow(
