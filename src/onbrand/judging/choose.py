@@ -195,8 +195,8 @@ def _lost_trait(found: Metric, real: Mapping[str, float]) -> str:
     most = found.value if found.interval is None else found.interval[1]
     if most >= ceiling and ceiling < RETRIEVAL_BAR:
         return (
-            f"{start}, not surely fewer than of the real ones ({percent(ceiling)}): the eyes "
-            "mistake these for others, too, whatever is trained. Look at the pictures yourself."
+            f"{start}, of the real ones {percent(ceiling)}, which is no sure difference: the eyes "
+            "mistake real ones for others, too, whatever is trained. Look at the pictures yourself."
         )
     return f"{start}: a trait is lost. Train longer, or leave fixed traits out of the captions."
 
