@@ -78,10 +78,11 @@ def facts_of(work: Path) -> dict[str, dict[str, Any]]:
     """Steps and seconds per run, from its log, and what it measured when it ended."""
     facts: dict[str, dict[str, Any]] = {}
     for run in ("vae", "unet", *(folder for folder, _ in ROLES.values())):
-        lines = read_log(work / run)
-        if not lines or not (work / run / MADE.get(run, "model")).exists():
+        if not (work / run / MADE.get(run, "model")).exists():
             continue  # what is shipped of it is the old pack's
-        facts[run] = {"steps": lines[-1]["step"], "seconds": round(lines[-1]["seconds"])}
+        facts[run] = {}
+        if lines := read_log(work / run):  # none where a trained one was only corrected
+            facts[run] = {"steps": lines[-1]["step"], "seconds": round(lines[-1]["seconds"])}
         measured = work / run / "scores.json"
         if measured.exists():
             scores = json.loads(measured.read_text())
@@ -160,7 +161,8 @@ def assemble(
     if old and (old / "refused.json").exists():
         shutil.copy(old / "refused.json", fresh / "refused.json")
     kept = json.loads((old / "facts.json").read_text()) if old else {}
-    facts = {**kept, **facts_of(work)}
+    new = facts_of(work)
+    facts = kept | {run: {**kept.get(run, {}), **told} for run, told in new.items()}
     there = {}
     for role, (run, to) in ROLES.items():
         source = work / run / "model"

@@ -74,6 +74,15 @@ def test_only_runs_that_left_a_model_tell_facts(tmp_path: Path) -> None:
     assert set(export.facts_of(tmp_path)) == {"vae", "pose"}
 
 
+def test_a_parser_that_was_only_corrected_tells_its_new_scores(tmp_path: Path) -> None:
+    """Without a log there are no steps to tell: those of the old pack stay."""
+    import export
+
+    (tmp_path / "parsing" / "model").mkdir(parents=True)
+    (tmp_path / "parsing" / "scores.json").write_text('{"iou_mean": 0.8512}')
+    assert export.facts_of(tmp_path) == {"parsing": {"iou_mean": 0.851}}
+
+
 def test_a_new_export_is_the_next_revision(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
