@@ -284,6 +284,32 @@ def test_only_what_began_from_the_stages_kept_is_taken_back(
     assert [lora(back, 0), lora(back, 1)] == [lora(fresh, 0), lora(fresh, 1)]
 
 
+def forget_the_size(model: Path) -> None:
+    """As an onbrand that did not write it down set its stages aside."""
+    run_json = model / "previous" / "run.json"
+    told = json.loads(run_json.read_text("utf-8"))
+    del told["trains"]["size"]
+    run_json.write_text(json.dumps(told), "utf-8")
+
+
+def call_it_a_copy(model: Path) -> None:
+    (model / "previous").rename(model / "previous.bak")
+
+
+@pytest.mark.parametrize("spoil", [forget_the_size, call_it_a_copy])
+def test_what_may_be_another_s_is_not_taken_back(
+    dataset: Dataset, tiny_pack: Pack, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    """What does not say all that it was trained from may be of another size, and a folder that
+    somebody named is theirs."""
+    run(dataset, short(1e-2), tiny_pack, tmp_path, stop_after="appearance")
+    run(dataset, short(2e-2), tiny_pack, tmp_path, stop_after="appearance")
+    spoil(tmp_path)
+    _, said = run(dataset, short(1e-2), tiny_pack, tmp_path, stop_after="appearance")
+    assert "taken back" not in said
+    assert len([*tmp_path.glob("previous*/stages/01-appearance")]) == 2
+
+
 def test_an_unfinished_stage_that_was_set_aside_gives_way(tmp_path: Path) -> None:
     """Else each setting that was tried for a moment would leave a folder."""
     settings: dict[str, Any] = {"trains": {}, "looks": "", "emit": lambda event: None}

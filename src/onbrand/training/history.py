@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,6 +31,7 @@ WATCH_FILE = "watch.json"
 """What an early stop saw and kept in a stage's folder (early_stop.py)."""
 CHECKPOINT_FILES = ("resume.safetensors", BEST_FILE)
 """From these parameters a stage, or the one behind it, goes on."""
+_ASIDE = re.compile(r"previous(-\d+)?")  # a copy that somebody made, previous.bak, stays as it is
 
 
 def digest(value: object) -> str:
@@ -108,7 +110,8 @@ class History:
         return fresh
 
     def _inherit(self, old: dict[str, Any], emit: Listener) -> None:
-        changed = self._changed(old)
+        before = self.trains | old["trains"]  # what an older onbrand did not write down
+        changed = [k for k in self.trains if self.trains[k] != before[k]]
         num_same = 0
         if not changed:
             for ours, theirs in zip(self.stages, old["stages"], strict=False):
@@ -135,11 +138,6 @@ class History:
             names = ", ".join(s["name"] for s in self.stages[:done])
             emit(Noted(f"already trained, kept: {names}"))
 
-    def _changed(self, told: Mapping[str, Any]) -> list[str]:
-        """What all weights depend on that is another there."""
-        before = self.trains | told["trains"]  # what an older onbrand did not write down
-        return [k for k in self.trains if self.trains[k] != before[k]]
-
     def _set_aside(self, first: int) -> Path | None:
         """Move stages from number `first` on (0-based) to previous/, or to previous-2/ … where
         those before hold a finished stage. Returns the folder; None if there are no such stages."""
@@ -164,7 +162,8 @@ class History:
     def _take_back(self, first: int) -> int:
         """Move finished stages from number `first` on back that were set aside and are what would
         be trained now; returns how many."""
-        asides = [(place, read_run(place)) for place in sorted(self.root.glob("previous*"))]
+        named = (p for p in sorted(self.root.glob("previous*")) if _ASIDE.fullmatch(p.name))
+        asides = [(place, read_run(place)) for place in named]
         for index in range(first, len(self.stages)):
             found = [(p, told) for p, told in asides if told and self._is_ours(told, index, p)]
             if not found:
@@ -180,15 +179,17 @@ class History:
 
     def _is_ours(self, told: Mapping[str, Any], index: int, place: Path) -> bool:
         """Whether stage `index` lies in that place, was trained from what is asked for now, and
-        began from the stages that are kept. Its tries are not set aside: with some it stays."""
+        began from the stages that are kept. Its tries are not set aside: with some it stays; so
+        does what an older onbrand set aside without writing down all that it depends on."""
         end, results = index + 1, told["results"]
-        if self._changed(told) or told["stages"][:end] != self.stages[:end]:
+        if told["trains"] != self.trains or told["stages"][:end] != self.stages[:end]:
             return False
         if None in results[:end] or told["tries"][index]:
             return False
         began = [one.get("files") for one in results[:index]]
         kept = [one.get("files") for one in self.results[:index] if one]
-        return began == kept and (place / results[index]["folder"]).is_dir()
+        known = all(began) and began == kept
+        return known and (place / results[index]["folder"]).is_dir()
 
     def refresh(self) -> None:
         """Take the results and figures that run.json holds now."""
