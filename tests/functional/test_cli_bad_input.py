@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from brand_folder import SHORTEST_RECIPE, draw_picture
+from PIL import UnidentifiedImageError
 
 from onbrand.app.cli import main
 
@@ -146,7 +147,21 @@ def test_what_cannot_be_written_out_is_said() -> None:
             stdout=full, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
     assert done.returncode != 0
-    assert done.stderr.splitlines()[0] == f"error: {os.strerror(errno.ENOSPC)}"
+    said = f"error: {os.strerror(errno.ENOSPC)}; --debug shows the trace"
+    assert done.stderr.splitlines()[0] == said
+
+
+def test_what_a_library_says_is_no_refusal_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Libraries derive their errors from OSError: that they come this far is our own fault."""
+
+    def app(words: list[str], **settings: object) -> None:
+        raise UnidentifiedImageError("cannot identify image file")
+
+    monkeypatch.setattr("onbrand.app.cli.app", app)
+    assert run("report") == 1
+    assert "UnidentifiedImageError: cannot identify image file (a fault of" in refused(capsys)
 
 
 def test_a_result_of_another_bench_is_refused_before_the_run(

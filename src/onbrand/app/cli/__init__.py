@@ -79,7 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str], *, debug: bool) -> int:
     from onbrand.app.cli.render import Stopped
     from onbrand.errors import OnbrandError
-    from onbrand.files import readable
 
     try:
         code = app(words, prog_name="onbrand", standalone_mode=False)
@@ -92,18 +91,25 @@ def _run(words: list[str], *, debug: bool) -> int:
     except OnbrandError as error:
         _say(f"error: {error}", debug=debug)
         return error.exit_code
-    except OSError as error:  # a closed folder, a name that no file can have, a full disk
-        where = "" if error.filename is None else f"cannot use {readable(str(error.filename))!r}: "
-        _say(f"error: {where}{error.strerror or error}", debug=debug)
-        return OnbrandError.exit_code
     except Exception as error:
         if (wrong_call := _wrong_call(error)) is not None:
             if wrong_call:  # it is empty where the help was printed instead
                 _say(f"error: {wrong_call}", debug=debug)
             return EXIT_WRONG_CALL
-        fault = f"error: {type(error).__name__}: {error} (a fault of onbrand's own"
-        _say(f"{fault})" if debug else f"{fault}; --debug shows the trace)", debug=debug)
-        return 1
+        told = _refusal(error) or f"{type(error).__name__}: {error} (a fault of onbrand's own)"
+        _say(f"error: {told}{'' if debug else '; --debug shows the trace'}", debug=debug)
+        return OnbrandError.exit_code
+
+
+def _refusal(error: Exception) -> str:
+    """What the system refuses: a closed folder, a name that no file can have, a full disk. "" for
+    any other error, those that libraries derive from `OSError` among them: they have no number."""
+    from onbrand.files import readable
+
+    if not isinstance(error, OSError) or error.errno is None:
+        return ""
+    where = "" if error.filename is None else f"cannot use {readable(str(error.filename))!r}: "
+    return f"{where}{error.strerror}"
 
 
 def _wrong_call(error: Exception) -> str | None:
