@@ -61,6 +61,13 @@ def draw_picture(index: int, *, size_px: int = 40, cut_out: bool = False) -> Ima
     return Image.fromarray(np.dstack([rgb, alpha]))
 
 
+def cut_off_cut_out() -> Image.Image:
+    """A tall cut-out whose subject reaches past each side; but for a hole it is opaque."""
+    rgba: NDArray[np.uint8] = np.full((60, 30, 4), (235, 120, 40, 255), np.uint8)
+    rgba[20:30, 10:20, 3] = 0
+    return Image.fromarray(rgba)
+
+
 def tiny_dataset(root: Path, *, num: int = 5, first: int = 0) -> Dataset:
     """`num` training pictures (every second a cut-out) and one held out, saved under root."""
     root.mkdir(parents=True, exist_ok=True)

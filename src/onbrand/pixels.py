@@ -31,6 +31,7 @@ __all__ = [
     "flatten",
     "is_picture",
     "read",
+    "square",
     "to_array",
     "write_png",
 ]
@@ -141,6 +142,12 @@ def fit(image: Image.Image, size_px: int, fill: tuple[int, int, int] | None = WH
     square = Image.new(image.mode, (size_px, size_px), ground if image.mode != "L" else rest[0])
     square.paste(small, ((size_px - width) // 2, (size_px - height) // 2))
     return square
+
+
+def square(image: Image.Image, size_px: int) -> Image.Image:
+    """The whole picture as training shows it, RGB, on a square of `size_px`: what it leaves of that
+    is white for a cut-out, else the median colour of its border."""
+    return fit(flatten(image), size_px, WHITE if image.mode == "RGBA" else None)
 
 
 def write_png(image: Image.Image, path: str | Path, metadata: dict[str, str] | None = None) -> None:

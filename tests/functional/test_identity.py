@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brand_folder import draw_picture
+from brand_folder import cut_off_cut_out, draw_picture
 from PIL import Image
 from tiny import add_controlnet
 
@@ -21,6 +21,7 @@ from onbrand import pixels
 from onbrand.app.cli import main
 from onbrand.errors import ArtifactError, InputError, PictureError, PromptError, StorageError
 from onbrand.events import Event, Noted, Skipped, Warned
+from onbrand.models import open_pack
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,14 @@ def test_an_identity_that_cannot_be_replaced_stays(
                 ob.make_identity(tmp_path / "who", photos / "1.png", base=str(base))
         kept = ob.Identity.load(tmp_path / "who")
         assert (kept.description, kept.who.tolist()) == ("a red penguin", first.who.tolist())
+
+
+def test_a_cut_out_is_read_on_white(base: Path, tmp_path: Path) -> None:
+    """As training shows it, whatever its border is; the same as its square made by hand."""
+    cut_off_cut_out().save(tmp_path / "a.png")
+    pixels.square(cut_off_cut_out(), open_pack(str(base)).num_px).save(tmp_path / "b.png")
+    one, two = (ob.make_identity(tmp_path / k, tmp_path / f"{k}.png", base=str(base)) for k in "ab")
+    np.testing.assert_array_equal(one.who, two.who)
 
 
 def test_words_that_cannot_be_kept_are_refused(base: Path, photos: Path, tmp_path: Path) -> None:

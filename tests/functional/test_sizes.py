@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from brand_folder import draw_picture, tiny_brief, tiny_dataset, tiny_recipe
+import torch
+from brand_folder import cut_off_cut_out, draw_picture, tiny_brief, tiny_dataset, tiny_recipe
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 import onbrand as ob
 from onbrand import judging, pixels, road, training
@@ -17,8 +20,10 @@ from onbrand.artifacts import Pictures
 from onbrand.events import Event, Finished, Noted, Started, Warned
 from onbrand.generation import sample
 from onbrand.models import Pack, open_pack
+from onbrand.models.diffusion import load_diffusion
+from onbrand.models.perception import load_identity
 from onbrand.road.request import Request
-from onbrand.training.cache import ENCODING
+from onbrand.training.cache import ENCODING, to_pixels
 from onbrand.training.optimisers import is_moment
 from onbrand.training.session import PREVIEW_SEED
 
@@ -90,6 +95,29 @@ def test_validation_looks_at_the_size_it_trains_at(tiny_pack: Pack, tmp_path: Pa
         sample=sample, score=score,
     )  # fmt: skip
     assert seen == [(SIZE, SIZE)] * 4
+
+
+def test_cut_outs_stand_on_white_wherever_training_looks(tiny_pack: Pack, tmp_path: Path) -> None:
+    """The held-out ones and those of the identity loss too, where the border is the subject's."""
+    made = tiny_dataset(tmp_path / "brand")
+    dataset = replace(made, assets=[replace(a, has_alpha=True) for a in made.assets])
+    for asset in dataset.assets:
+        cut_off_cut_out().save(dataset.path(asset))
+    stage = tiny_recipe().stage[1].model_dump()
+    training.train(
+        dataset, tiny_brief(), tiny_recipe(stage=[stage]), tiny_pack, tmp_path / "m",
+        sample=sample, score=lambda pictures, texts: {}, cache=tmp_path / "cache",
+    )  # fmt: skip
+    model, encoder = load_diffusion(tiny_pack, dtype="float32"), load_identity(tiny_pack)
+    seen = to_pixels([pixels.square(cut_off_cut_out(), tiny_pack.num_px)])
+    kept = {
+        kind: next(iter(load_file(next((tmp_path / "cache" / kind).iterdir())).values()))
+        for kind in ("held_out_latents", "identity_reference")
+    }
+    with torch.no_grad():
+        latents, who = model.encode_pixels(seen), encoder.embed(seen)[0]
+    torch.testing.assert_close(kept["held_out_latents"], latents)
+    torch.testing.assert_close(kept["identity_reference"], who)
 
 
 def test_a_trained_brand_draws_at_the_size_it_learned(brand: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_pictures import bomb_png, half_red_half_blue, swapped_profile, truncated
+from brand_folder import cut_off_cut_out
 from PIL import Image
 
 from onbrand import pixels
@@ -196,6 +197,14 @@ def test_fit_keeps_the_whole_picture(tmp_path: Path) -> None:
     assert pixels.fit(wide.convert("RGBA"), 20).getpixel((10, 0))[3] == 0
     square = noisy(20)
     assert pixels.fit(square, 20) is square
+
+
+def test_a_square_has_white_around_cut_outs() -> None:
+    """Even where their border is not; an opaque picture's border goes on."""
+    seen = pixels.square(cut_off_cut_out(), 60)
+    assert (seen.mode, seen.size) == ("RGB", (60, 60))
+    assert seen.getpixel((5, 30)) == (255, 255, 255)
+    assert pixels.square(Image.new("RGB", (40, 20), BLUE), 20).getpixel((10, 0)) == BLUE
 
 
 def test_arrays_are_floats_between_0_and_1() -> None:

@@ -117,12 +117,8 @@ class Dataset:
         return pixels.flatten(self._read(asset))
 
     def open_square(self, asset: Asset, size_px: int) -> Image.Image:
-        """The picture as training shows it at that size, RGB: the whole of it on a square, what
-        it leaves of that white for a cut-out, else the median colour of its border."""
-        picture = self.open(asset)
-        if asset.has_alpha:
-            return pixels.fit(picture, size_px)
-        return pixels.fit(picture, size_px, None)
+        """The picture as training shows it at that size, unmoved (`pixels.square`)."""
+        return pixels.square(self._read(asset), size_px)
 
     def alpha(self, asset: Asset) -> NDArray[np.float32] | None:
         """How opaque the picture is, [height, width] in [0, 1]; None for an opaque picture."""

@@ -100,14 +100,14 @@ def make_identity(
     reject = rejecter(pack)
     for path in files:
         try:
-            picture = pixels.flatten(pixels.read(path))
+            picture = pixels.read(path)
         except PictureError as fault:
             emit(Skipped(str(path), str(fault)))
             continue
         key = fingerprint_file(path)
         if key in shown:
             emit(Skipped(str(path), f"is the same picture as {shown[key][0]}"))
-        elif reason := reject(picture):
+        elif reason := reject(pixels.flatten(picture)):
             emit(Skipped(str(path), reason))
         else:
             shown[key] = (path, picture)
@@ -120,7 +120,7 @@ def make_identity(
     kept = make_folder(root / "pictures")
     told = []
     for k, (key, (path, picture)) in enumerate(shown.items()):
-        pixels.write_png(picture, kept / f"{key}.png")
+        pixels.write_png(pixels.flatten(picture), kept / f"{key}.png")
         told.append(IdentityPicture(key, readable(path.name), _odd(each, k)))
     identity = Identity(
         root=root,
@@ -243,8 +243,8 @@ def _embed(
     from onbrand.models.perception.parsing import mask_of
 
     encoder, parsing = load_identity(pack), load_parsing(pack)
-    fitted = [pixels.fit(pixels.flatten(p), pack.num_px, None) for p in pictures]  # as in training
-    pixels_bchw = to_pixels(fitted, pack.num_px)
+    squares = [pixels.square(picture, pack.num_px) for picture in pictures]
+    pixels_bchw = to_pixels(squares, pack.num_px)
     parts: dict[str, NDArray[np.float32]] = {}
     with torch.inference_mode():
         each = encoder.embed(pixels_bchw).float().cpu().numpy()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from onbrand import pixels
 from onbrand.models.device import pictures_at_once
 from onbrand.training.cache import encode, encoder_fingerprint
 from onbrand.training.engine import noise
@@ -43,10 +42,11 @@ def held_out_losses(session: Session) -> dict[str, float]:
         "pictures": [asset.key for asset in assets],
         "size_px": session.size_px,
         "encoder": encoder_fingerprint(model),
+        "laid": "as in training",
     }
 
     def make() -> dict[str, Tensor]:
-        opened = [pixels.fit(session.dataset.open(a), session.size_px, None) for a in assets]
+        opened = [session.dataset.open_square(a, session.size_px) for a in assets]
         return {"latents": encode(model, opened)}
 
     latents = session.store.tensors("held_out_latents", facts, make)["latents"]

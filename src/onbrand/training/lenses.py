@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from onbrand import pixels
 from onbrand.training.cache import Examples, in_order, to_pixels
 from onbrand.training.engine import generator
 from onbrand.training.losses import (
@@ -218,8 +217,7 @@ def brand_reference(session: Session, encoder: Identity) -> Tensor:
     @torch.no_grad()
     def make() -> dict[str, Tensor]:
         rows = [
-            encoder.embed(to_pixels([pixels.fit(dataset.open(a), session.size_px, None)]))[0]
-            for a in assets
+            encoder.embed(to_pixels([dataset.open_square(a, session.size_px)]))[0] for a in assets
         ]
         return {"reference": functional.normalize(torch.stack(rows).mean(0), dim=0).cpu()}
 
@@ -227,5 +225,6 @@ def brand_reference(session: Session, encoder: Identity) -> Tensor:
         "pictures": [a.key for a in assets],
         "size_px": session.size_px,
         "encoder": session.pack.role_fingerprint("identity"),
+        "laid": "as in training",
     }
     return session.store.tensors("identity_reference", facts, make)["reference"]
