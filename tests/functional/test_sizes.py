@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,18 @@ def test_a_trained_brand_draws_at_the_size_it_learned(brand: Path) -> None:
     entry = road.entry_of(contest, ob.BrandModel.load(brand / "model"), "appearance")
     drawn = contest.draw(entry, brand / "judged")
     assert opened(drawn.pictures) == {(SIZE, SIZE)}
+
+
+def test_lookalikes_are_seen_as_the_brand_is(brand: Path, tmp_path: Path) -> None:
+    """Of that size, oblong ones filled up alike: nobody is told by white bars."""
+    shutil.copytree(brand, tmp_path / "kuro")
+    likes = tmp_path / "kuro" / "lookalikes"
+    likes.mkdir()
+    Image.new("RGB", (30, 60), (200, 40, 40)).save(likes / "red.png")
+    gallery = road.open_contest(tmp_path / "kuro").references.gallery
+    (seen,) = gallery.pictures[gallery.names.index("look-alike red")]
+    assert seen.size == (SIZE, SIZE)
+    assert seen.getpixel((0, SIZE // 2)) == (200, 40, 40)
 
 
 def test_gates_compare_with_real_pictures_of_that_size(brand: Path) -> None:

@@ -114,9 +114,10 @@ def make_brand(
 
 
 def lookalike_pictures(
-    folder: str | Path, *, emit: Listener = silent
+    folder: str | Path, *, square_px: int | None = None, emit: Listener = silent
 ) -> list[tuple[str, Image.Image]]:
-    """The look-alikes in a folder as (name without ending, RGB); [] where there is no folder.
+    """The look-alikes in a folder as (name without ending, RGB); [] where there is no folder. With
+    `square_px` they are `pixels.square`, as training shows the brand's own.
 
     The name of one that lies deeper begins with its folders': "red-01". What cannot be read is left
     out, with a `Skipped` event.
@@ -127,7 +128,9 @@ def lookalike_pictures(
     for one in find([folder]).pictures:
         try:
             name = readable("-".join(one.path.relative_to(folder).with_suffix("").parts))
-            found.append((name, pixels.flatten(read_found(one))))
+            read = read_found(one)
+            shown = pixels.square(read, square_px) if square_px else pixels.flatten(read)
+            found.append((name, shown))
         except PictureError as fault:
             emit(Skipped(str(one.path), str(fault).removeprefix(f"{one.path} ")))
     return found

@@ -205,7 +205,9 @@ def open_contest(
         )
     pack = open_pack(model.base)
     side_px = model.recipe.resolution_px or pack.num_px  # of what they are compared with
-    lookalikes = gallery or judging.folder_gallery(curation.lookalike_pictures(places.lookalikes))
+    if gallery is None:  # what fills a square up must not tell the brand's own from the others
+        likes = curation.lookalike_pictures(places.lookalikes, square_px=side_px)
+        gallery = judging.folder_gallery(likes)
     return Contest(
         brief=brief,
         pack=pack,
@@ -216,7 +218,7 @@ def open_contest(
         references=judging.References(
             train=[dataset.open_square(asset, side_px) for asset in dataset.train],
             held_out=[dataset.open_square(asset, side_px) for asset in dataset.held_out],
-            gallery=lookalikes,
+            gallery=gallery,
             palette=brief.palette,
             held_out_for_memory=held_out_for_memory,
             objectives=objectives or (brief.objective,),
