@@ -142,7 +142,7 @@ def caption_on(caption: str, backdrop: Backdrop | None) -> str:
     """The caption, telling of the backdrop; a background it told of before is taken out."""
     if backdrop is None:
         return caption
-    bare = _PLAIN_BACKGROUND.sub("", caption).strip(" ,")
+    bare = _PLAIN_BACKGROUND.sub("", caption).strip(" ,.;")
     return f"{bare}, {backdrop.phrase}" if bare else backdrop.phrase
 
 
