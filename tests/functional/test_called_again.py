@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,15 @@ def brand(trained: Path, tmp_path: Path) -> Path:
 
 def test_a_baseline_stays_the_models(brand: Path) -> None:
     """One that a report trained is in the next report, too, whatever settings the recipe leaves
-    out and however the model's own recipe was told."""
+    out and however the model's own recipe was told; not one that learned other words."""
     assert "dreambooth_lora" in ob.report(brand, baselines=True, **SHORT).baselines
     model = ob.BrandModel.load(brand / "model")
     model.parents["recipe"] = "0123456789abcdef"  # told otherwise by another version
     model.save()
     assert "dreambooth_lora" in ob.report(brand, **SHORT).baselines
+    baseline = ob.BrandModel.load(brand / "baselines" / "dreambooth_lora")
+    replace(baseline, brief=baseline.brief.model_copy(update={"trigger": "mika"})).save()
+    assert "dreambooth_lora" not in ob.report(brand, **SHORT).baselines
 
 
 def test_a_stopped_generation_goes_on_after_another(brand: Path) -> None:

@@ -98,8 +98,9 @@ def _old_baseline(places: Places, emit: Listener) -> BrandModel | None:
 
 
 def _came_from(model: BrandModel) -> tuple[object, ...]:
-    """What a model was trained from."""
-    return model.base, model.recipe, model.parents.get("base"), model.parents.get("dataset")
+    """What a model was trained from: base, recipe, the brief's words and the pictures."""
+    words = model.brief.prompt(""), model.brief.class_prompt("")
+    return model.base, model.recipe, words, model.parents.get("base"), model.parents.get("dataset")
 
 
 def untouched(contest: Contest, model: BrandModel) -> list[Entry]:
