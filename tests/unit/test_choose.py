@@ -207,3 +207,70 @@ def test_bars_are_the_designs() -> None:
     assert filled.metrics["identity_error"].holds is False
     assert filled.metrics["retrieval_fraction"].holds is True
     assert filled.metrics["memorised_fraction"].holds is True
+
+
+def test_every_bar_is_the_designs() -> None:
+    """Half of what words alone miss, also where the baseline missed more or was not trained; 97 %
+    of the base's alignment; not one picture memorised."""
+    told = arm("onbrand", identity_error=0.12, alignment_ratio=0.975, memorised_fraction=0.01)
+    words = {"prompt_only": arm("prompt_only", identity_error=0.2)}
+    worse = words | {"dreambooth_lora": arm("dreambooth_lora", identity_error=0.3)}
+    for baselines in (words, worse):
+        filled = with_bars(told, baselines).metrics
+        assert filled["identity_error"].bar == pytest.approx(0.1)
+        assert filled["identity_error"].holds is False
+    assert filled["alignment_ratio"].holds is True
+    assert filled["memorised_fraction"].holds is False
+    less = with_bars(arm("onbrand", alignment_ratio=0.965), words)
+    assert less.metrics["alignment_ratio"].holds is False
+
+
+def test_the_least_bad_is_the_one_that_follows_best() -> None:
+    """Where no stage keeps what the base could, likeness does not choose."""
+    deaf = {"identity": 0.9, "alignment": 0.1, "diversity": 18.0}
+    dull = {"identity": 0.7, "alignment": 0.2, "diversity": 18.0}
+    for stages in ({"deaf": deaf, "dull": dull}, {"dull": dull, "deaf": deaf}):
+        choice = choose(stages, base=BASE)
+        assert (choice.stage, choice.good) == ("dull", False)
+        assert "Dull is the least bad: even it lost 33 % of" in choice.reason
+
+
+def test_the_rival_is_the_next_best() -> None:
+    """The reason and the sentence compare with the runner-up, not with the weakest; the real
+    pictures are no rival."""
+    figures = {"one": 0.7, "two": 0.8, "three": 0.9}
+    choice = choose({name: {"identity": value} for name, value in figures.items()})
+    assert choice.reason.startswith("Three's identity 0.90 beats two's 0.80")
+    stages = {name: arm(name, identity=value) for name, value in figures.items()}
+    words = {"prompt_only": arm("prompt_only", identity=0.5), "real": arm("real", identity=0.95)}
+    assert "its identity 0.90 beats two's 0.80" in verdict(choice, stages, words).sentence
+
+
+def test_what_was_passed_over_is_told_where_it_is_more_alike() -> None:
+    """The latest of several; one that is less alike as well needs no excuse."""
+    good = {"identity": 0.8, "alignment": 0.30}
+    lost = {"identity": 0.85, "alignment": 0.20}
+    more = {"identity": 0.9, "alignment": 0.15}
+    less = {"identity": 0.7, "alignment": 0.10}
+    reason = choose({"first": good, "second": lost, "third": more}, base=BASE).reason
+    assert "third is more alike but lost 50 % of" in reason
+    assert "more alike" not in choose({"first": good, "second": less}, base=BASE).reason
+
+
+def test_advice_is_given_where_something_is_wrong_and_there_alone() -> None:
+    """Half of what words alone miss is good, and half of their variety enough."""
+    words = {"prompt_only": arm("prompt_only", identity_error=0.4, diversity=0.6)}
+    assert diagnose(arm("detail", identity_error=0.19, diversity=0.31), words) == []
+    (partly,) = diagnose(arm("detail", identity_error=0.21, diversity=0.31), words)
+    assert "0.210 is more than half of prompt only's 0.400" in partly
+    (same,) = diagnose(arm("detail", identity_error=0.19, diversity=0.29), words)
+    assert "differ by 0.29, under half of prompt only's 0.60" in same
+
+
+def test_no_better_than_words_alone_is_not_shipped() -> None:
+    """What describing the brand reaches without training is no reason to ship an adapter."""
+    stages = {"detail": arm("detail", identity=0.55)}
+    chosen = choose({"detail": {"identity": 0.87}})
+    found = verdict(chosen, stages, {"prompt_only": arm("prompt_only", identity=0.55)})
+    assert (found.stage, found.good) == (None, False)
+    assert "detail's identity 0.55 is no better than the 0.55 of describing" in found.sentence

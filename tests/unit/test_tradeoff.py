@@ -87,6 +87,21 @@ def test_among_near_ties_the_better_aligned_is_taken() -> None:
     assert "do not tell it from combination 2 for sure" in take(noisy, BASE).doubt
 
 
+def test_a_lead_is_clear_over_the_next_best_or_not_at_all() -> None:
+    """The runner-up counts, not the weakest; a lead that every prompt shows, but that is a tie, is
+    doubted; one whose interval reaches below zero as well."""
+    tried = {
+        "combination 1": figures(0.800, 0.31),
+        "combination 2": figures(0.797, 0.29),
+        "combination 3": figures(0.600, 0.29),
+    }
+    found = take(tried, BASE)
+    assert found.name == "combination 1"
+    assert "tell it from combination 2 for sure (identity differs by +0.003 to" in found.doubt
+    torn = tried | {"combination 2": figures(0.7, 0.29) | {"identity": [0.60, 0.67, 0.83]}}
+    assert "tell it from combination 2 for sure (identity differs by −0.0" in take(torn, BASE).doubt
+
+
 def test_nothing_is_taken_when_nothing_is_good() -> None:
     """All broken, all astray, or none more alike than the base: said, and not good."""
     assert take({}, BASE).name is None
