@@ -143,3 +143,52 @@ def test_compositions_are_counted_by_place_and_size() -> None:
     near = [drawn(character(n), framing="close-up") for n in (0, 1)]
     assert composition_count(truth(full)) == 1
     assert composition_count(truth(full + near)) >= 2
+
+
+def boxes(*wanted: tuple[slice, slice] | None) -> PartMaps:
+    """What a parser says that saw the eyes in these places (None: nowhere)."""
+    maps = np.zeros((len(wanted), 128, 128), np.int64)
+    for own, place in zip(maps, wanted, strict=True):
+        if place is not None:
+            own[place] = 1
+    return PartMaps(("background", "eyes"), maps)
+
+
+@pytest.mark.parametrize("long", ["wide", "high"])
+def test_a_part_is_shown_whole_in_a_square_with_a_margin(long: str) -> None:
+    """A quarter of its longer side is left around it; it keeps its shape, in the middle."""
+    place = (slice(50, 60), slice(40, 80)) if long == "wide" else (slice(40, 80), slice(50, 60))
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[place] = 255
+    shown: list[np.ndarray] = []
+
+    def embed(crops: Sequence[Image.Image]) -> np.ndarray:
+        shown.extend(np.asarray(crop) for crop in crops)
+        return np.ones((len(crops), 1))
+
+    picture = Image.fromarray(pixels)
+    real_avatar_scores(embed, lambda pictures: boxes(place, place), [picture, picture])
+    rows, columns = (np.flatnonzero((shown[0][..., 0] > 127).any(axis=k)) for k in (1, 0))
+    zoom = 128 / (39 * 1.5 + 1)
+    sizes = (10 * zoom, 40 * zoom) if long == "wide" else (40 * zoom, 10 * zoom)
+    assert (len(rows), len(columns)) == pytest.approx(sizes, abs=2)
+    assert (rows.mean(), columns.mean()) == pytest.approx((63.5, 63.5), abs=2)
+
+
+@pytest.mark.parametrize(("num_shown", "kept"), [(1, False), (2, True)])
+def test_a_part_is_the_brands_that_half_of_its_pictures_show(num_shown: int, kept: bool) -> None:
+    """Two of four do, one of four does not."""
+    place = (slice(40, 80), slice(40, 80))
+    wanted = [place if k < num_shown else None for k in range(4)]
+    white = [Image.new("RGB", (128, 128), "white")] * 4
+    told = real_avatar_scores(colours, lambda pictures: boxes(*wanted), white)
+    assert ("eyes_identity" in told) is kept
+
+
+def test_sizes_part_at_their_limits() -> None:
+    """Under 15 % of the picture is small, and 15 % no longer; so at 40 %."""
+    for rows in (15, 40):
+        maps = np.zeros((2, 100, 100), np.int64)
+        maps[:, 40 : 40 + rows] = 1
+        maps[1, 45, 50] = 0  # a pixel less
+        assert composition_count(PartMaps(("background", "eyes"), maps)) == 2

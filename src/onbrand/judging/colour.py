@@ -120,22 +120,16 @@ def subject_mask(picture: Image.Image) -> NDArray[np.bool_]:
     centre, axes = (width // 2, height // 2), (int(width * 0.4), int(height * 0.4))
     cv2.ellipse(ellipse, centre, axes, 0, 0, 360, 1, -1)
     background = _border_connected(rgb)
-    subject = _largest(~background & ~_frame(height, width))
+    subject = _largest(~background)
     if not 0.03 < subject.mean() < 0.85:
         return ellipse.astype(bool)
     refined = _grab_cut(rgb, subject)
     return refined if 0.03 < refined.mean() < 0.85 else subject
 
 
-def _frame(height: int, width: int) -> NDArray[np.bool_]:
-    """The outermost pixels, which are background by definition."""
-    frame = np.ones((height, width), bool)
-    frame[1:-1, 1:-1] = False
-    return frame
-
-
 def _border_connected(rgb: NDArray[np.uint8], tolerance: int = 7) -> NDArray[np.bool_]:
-    """Flood from every border pixel over small colour steps (at most `tolerance` of 255)."""
+    """Flood from every border pixel, itself included, over small colour steps (at most `tolerance`
+    of 255)."""
     smooth = cv2.bilateralFilter(rgb, 5, 20, 3)
     height, width = smooth.shape[:2]
     flooded = np.zeros((height + 2, width + 2), np.uint8)
