@@ -45,6 +45,7 @@ def test_same_seed_same_interval_and_any_statistic() -> None:
     one = bootstrap(values, statistic=lambda v: float(np.median(v)), seed=3)
     assert one == bootstrap(values, statistic=lambda v: float(np.median(v)), seed=3)
     assert 0 <= one[0] < 9.5 < one[1] <= 19
+    assert bootstrap(values, seed=3) != bootstrap(values, seed=4)
 
 
 def test_a_share_that_all_have_alike_has_a_bound() -> None:

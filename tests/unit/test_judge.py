@@ -54,9 +54,12 @@ def test_drift_pairs_the_pictures_of_one_seed() -> None:
     base = ArmPictures("base", pictures[:16], texts)
     judge = Judge(replace(flat_rows, see=see), refs, base=base)
     arm = ArmPictures("detail", pictures[:16], texts, class_pictures=pictures[24:])
-    told = judge.measure(arm).arm.metrics["prior_drift"].value
+    measured = judge.measure(arm)
+    told = measured.arm.metrics["prior_drift"].value
     assert told == pytest.approx(drift(rows[24:], rows[0:16:2]))
     assert told != pytest.approx(drift(rows[24:], rows[:8]))
+    gaps = np.linalg.norm(rows[24:, None] - rows[None, :16], axis=-1)
+    assert measured.worst["drift"][0] == np.argmax(gaps.min(axis=1)), "far from all of the base's"
 
 
 def test_a_real_picture_is_no_part_of_what_it_is_compared_with() -> None:
