@@ -17,6 +17,8 @@ from onbrand.artifacts import (
     Arm,
     BrandModel,
     Dataset,
+    Identity,
+    IdentityPicture,
     Judgement,
     Metric,
     Picture,
@@ -24,7 +26,9 @@ from onbrand.artifacts import (
     Skip,
     StageResult,
 )
+from onbrand.artifacts.folder import not_finite_as_none
 from onbrand.errors import ArtifactError, InputError
+from onbrand.files import fingerprint_file
 from onbrand.training.augment import Move, draw
 
 
@@ -88,6 +92,17 @@ def test_a_square_picture_is_what_training_sees(
         np.testing.assert_array_equal(square, dataset.open(asset))
 
 
+def test_a_cut_out_stands_on_white_where_it_fills_its_picture(tmp_path: Path) -> None:
+    """Its border is the subject's; the square's is not."""
+    dataset = tiny_dataset(tmp_path)
+    asset = next(asset for asset in dataset.assets if asset.has_alpha)
+    picture = Image.new("RGBA", (20, 40), (235, 120, 40, 255))
+    picture.putpixel((0, 0), (0, 0, 0, 0))
+    picture.save(dataset.path(asset))
+    assert dataset.open_square(asset, 40).getpixel((2, 20)) == (255, 255, 255)
+    assert dataset.open_square(asset, 40).getpixel((20, 20)) == (235, 120, 40)
+
+
 def test_the_fingerprint_follows_content_only(tmp_path: Path) -> None:
     """A caption or a split changes the fingerprint; a name or the order does not."""
     dataset = tiny_dataset(tmp_path)
@@ -117,9 +132,24 @@ def test_a_brand_model_reads_back(tmp_path: Path) -> None:
     model.save()
     again = BrandModel.load(tmp_path)
     assert (again.brief, again.recipe, again.ship) == (model.brief, model.recipe, model.ship)
+    assert again.parents == model.parents
     assert again.stages[1] == model.stages[1]
     assert math.isnan(again.stages[0].metrics["identity"])
     json.loads((tmp_path / "manifest.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_weights_that_are_gone_or_others_are_told(tmp_path: Path) -> None:
+    """By their paths; what training wrote is none of them."""
+    folder = tmp_path / "stages" / "01-one"
+    folder.mkdir(parents=True)
+    for name in ("kept", "other", "gone"):
+        (folder / name).write_text(name)
+    files = {name: fingerprint_file(folder / name) for name in ("kept", "other", "gone")}
+    result = StageResult("one", "detail", 1, 1, "stages/01-one", 1.0, files=files)
+    assert result.changed_files(tmp_path) == []
+    (folder / "other").write_text("changed")
+    (folder / "gone").unlink()
+    assert result.changed_files(tmp_path) == [folder / "other", folder / "gone"]
 
 
 def test_checkpoints_by_name_choice_or_last(tmp_path: Path) -> None:
@@ -146,6 +176,22 @@ def test_pictures_read_back(tmp_path: Path) -> None:
     (tmp_path / "000.png").unlink()
     with pytest.raises(ArtifactError, match="gone or damaged"):
         again.open(0)
+
+
+def test_an_identity_reads_back(tmp_path: Path) -> None:
+    """Vectors, parts by their names, and the pictures in their order."""
+    rows = np.eye(3, dtype=np.float32)
+    pictures = (IdentityPicture("ab", "a.png", 0.5), IdentityPicture("cd", "b.png", None))
+    kuro = Identity(tmp_path, "kuro", "pocket", "0123", pictures, rows[0], rows[:2],
+                    {"ears": rows[1], "eyes": rows[2]}, "a fox")  # fmt: skip
+    kuro.save()
+    again = Identity.load(tmp_path)
+    assert (again.name, again.base, again.encoder) == ("kuro", "pocket", "0123")
+    assert (again.description, again.pictures) == ("a fox", pictures)
+    assert list(again.parts) == ["ears", "eyes"]
+    np.testing.assert_array_equal(again.parts["eyes"], rows[2])
+    np.testing.assert_array_equal(again.who, rows[0])
+    np.testing.assert_array_equal(again.each, rows[:2])
 
 
 def test_a_judgement_reads_back(tmp_path: Path) -> None:
@@ -179,6 +225,12 @@ def test_metrics_take_numpy_numbers(tmp_path: Path) -> None:
     value = np.float32(0.5)
     metric = Metric(value, (value, value), None, np.bool_(True))
     assert Judgement([Arm("a", np.int64(3), {"x": metric})]).save(tmp_path).is_file()
+
+
+def test_json_has_no_nan_however_deep() -> None:
+    """In tables, lists and tuples."""
+    told = not_finite_as_none({"a": (math.nan, 1.0), "b": [{"c": math.inf}], "d": "nan"})
+    assert told == {"a": [None, 1.0], "b": [{"c": None}], "d": "nan"}
 
 
 def test_a_folder_that_is_something_else_is_told(tmp_path: Path) -> None:

@@ -48,6 +48,26 @@ def test_a_single_picture_is_few_only_among_many(num: int, told: bool) -> None:
     assert ("a single picture shows the expression sad" in holes) is told
 
 
+def test_what_is_rare_by_itself_is_not_missed_in_pairs() -> None:
+    """Two common ones that never meet are a hole; one of them seen once is not told again."""
+    captions = ["kuro happy, standing"] * 6 + ["kuro sad, sitting"]
+    holes = coverage(captions, [tags_of(caption) for caption in captions])["holes"]
+    assert not [hole for hole in holes if "never" in hole]
+
+
+def test_what_is_seen_most_comes_first() -> None:
+    """Counts fall; of equal ones the alphabet decides."""
+    captions = ["kuro sad"] * 3 + ["kuro angry"] + ["kuro calm"] + ["kuro happy"] * 2
+    told = coverage(captions, [tags_of(caption) for caption in captions])
+    assert list(told["expression"]) == ["sad", "happy", "angry", "calm"]
+
+
+@pytest.mark.parametrize("told", ["with its eyes closed", "with a wide smile", "with the arms up"])
+def test_a_part_of_the_body_is_no_prop(told: str) -> None:
+    """Nobody has to draw another mascot for want of props when it shows its own arms."""
+    assert not [tag for tag in tags_of(f"kuro {told}") if tag.startswith("prop:")]
+
+
 def test_without_captions_nothing_is_claimed() -> None:
     """No caption at all is one hole, not a list of guesses."""
     (hole,) = coverage(["", ""], [[], []])["holes"]
@@ -78,6 +98,8 @@ def test_a_palette_is_deterministic_and_copes_with_little() -> None:
         (["a blue gopher laughing", "a blue gopher with a hat"], "blue gopher"),
         (["a flat illustration of an orange fox, waving", "an orange fox, sitting"], "orange fox"),
         (["the small red fox on a hill", "a small red fox"], "small red fox"),
+        (["a blue gopher"] * 2 + ["a gopher"], "blue gopher"),
+        (["a blue gopher"] * 2 + [""] * 3, "blue gopher"),
         (["a dog", "a cat", "a bird"], None),
         (["", ""], None),
     ],

@@ -10,10 +10,10 @@ from brand_folder import draw_picture
 from PIL import Image
 
 from onbrand import pixels
-from onbrand.artifacts import Dataset
+from onbrand.artifacts import Dataset, Skip
 from onbrand.brief import Brief
 from onbrand.curation import curate
-from onbrand.curation.freeze import gets_bars
+from onbrand.curation.freeze import gets_bars, keep_left_behind
 from onbrand.curation.looks import is_near, look_of
 from onbrand.curation.split import split_of
 from onbrand.errors import DatasetError
@@ -165,11 +165,66 @@ def test_lookalikes_are_never_trained_on(tmp_path: Path) -> None:
     ]
 
 
+def warnings_of(pictures: Path, brief: Brief, out: Path, lookalikes: Path | None = None) -> str:
+    """What curation warned of."""
+    heard: list[Event] = []
+    curate(pictures, brief, out, lookalikes=lookalikes, emit=heard.append)
+    return " ".join(event.message for event in heard if isinstance(event, Warned))
+
+
+def test_a_near_lookalike_is_warned_of_where_its_like_is_trained_on(tmp_path: Path) -> None:
+    """Not of one that is held out, nor of two that are alike among the brand's own."""
+    folder, others = draw(tmp_path / "in"), tmp_path / "lookalikes"
+    others.mkdir()
+    pixels.read(folder / "5.png").save(others / "other.jpg", quality=90)
+    brief = BRIEF.model_copy(update={"held_out": ["2.png"]})
+    said = warnings_of(folder, brief, tmp_path / "one", others)
+    assert "1 look-alike (such as other.jpg) are hardly to be told" in said
+    held = BRIEF.model_copy(update={"held_out": ["5.png"]})
+    assert "hardly to be told" not in warnings_of(folder, held, tmp_path / "two", others)
+    draw_picture(99, size_px=64).save(others / "other.jpg")
+    pixels.read(folder / "3.png").save(folder / "3 again.jpg", quality=90)
+    assert "hardly to be told" not in warnings_of(folder, brief, tmp_path / "three", others)
+
+
+@pytest.mark.parametrize(("num", "few"), [(4, True), (5, False)])
+def test_five_pictures_are_not_few(tmp_path: Path, num: int, few: bool) -> None:
+    """Four are."""
+    said = warnings_of(draw(tmp_path / "in", num), BRIEF, tmp_path / "out")
+    assert ("expect little" in said) is few
+
+
+def test_what_was_left_behind_stays_listed(tmp_path: Path) -> None:
+    """Files that `new` did not copy are told of by every later freeze, before its own skips."""
+    folder = draw(tmp_path / "in")
+    (folder / "broken.png").write_bytes(b"no picture")
+    keep_left_behind(tmp_path / "out", [Skip("raw.heic", "is not read")])
+    for _ in range(2):
+        dataset = curate(folder, BRIEF, tmp_path / "out")
+        assert [skip.path for skip in dataset.skipped] == ["raw.heic", "broken.png"]
+
+
+def test_a_cut_out_is_known_as_one(tmp_path: Path) -> None:
+    """Backdrops are laid behind it, and behind no other."""
+    folder = draw(tmp_path / "in")
+    draw_picture(11, size_px=64, cut_out=True).save(folder / "cut.png")
+    dataset = curate(folder, BRIEF, tmp_path / "out")
+    assert [asset.source for asset in dataset.assets if asset.has_alpha] == ["cut.png"]
+
+
 def stripes(width: int, height: int) -> Image.Image:
     """Broad stripes of two colours: something at every side."""
     rows, columns = np.mgrid[:height, :width]
     light = ((rows // 8 + columns // 8) % 2 * 200).astype(np.uint8)
     return Image.fromarray(np.dstack([light] * 3))
+
+
+def banded(width: int, height: int) -> Image.Image:
+    """White along its longer sides, and busy along the shorter ones."""
+    picture = Image.new("RGB", (width, height), "white")
+    across = (12, 0, width - 12, height) if height > width else (0, 12, width, height - 12)
+    picture.paste(stripes(width, height).crop(across), across[:2])
+    return picture
 
 
 @pytest.mark.parametrize(
@@ -181,6 +236,11 @@ def stripes(width: int, height: int) -> Image.Image:
         (stripes(62, 64), False),
         (Image.new("RGB", (48, 64), "white"), False),
         (Image.new("RGBA", (48, 64), (255, 0, 0, 128)), False),
+        (stripes(48, 64).convert("RGBA"), False),
+        (banded(48, 64), False),
+        (banded(64, 48), False),
+        (banded(48, 64).resize((64, 48)), True),
+        (banded(64, 48).resize((48, 64)), True),
     ],
 )
 def test_which_pictures_get_bars(image: Image.Image, barred: bool) -> None:

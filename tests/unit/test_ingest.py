@@ -27,15 +27,17 @@ def captions(root: Path) -> dict[str, str]:
 
 def test_captions_beside_pictures(tmp_path: Path) -> None:
     """img.txt, img.caption and img.png.txt are read; line breaks become spaces."""
-    draw(*(tmp_path / f"{n}.png" for n in "abcd"))
+    draw(*(tmp_path / f"{n}.png" for n in "abcde"))
     (tmp_path / "a.txt").write_text("kuro\nwaving \n")
     (tmp_path / "b.caption").write_text("kuro sitting", encoding="utf-8-sig")
     (tmp_path / "c.png.txt").write_text("kuro sleeping", encoding="utf-16")
+    (tmp_path / "d.txt").write_bytes("\ufeffkuro running".encode("utf-16-be"))
     assert captions(tmp_path) == {
         "a.png": "kuro waving",
         "b.png": "kuro sitting",
         "c.png": "kuro sleeping",
-        "d.png": "",
+        "d.png": "kuro running",
+        "e.png": "",
     }
 
 
@@ -321,3 +323,50 @@ def test_copies_leave_their_names_and_captions(tmp_path: Path) -> None:
 def test_natural_order() -> None:
     """Numbers in names count as numbers; odd digits of other scripts do no harm."""
     assert sorted(["b", "10", "a²", "2", "a1"], key=natural) == ["2", "10", "a1", "a²", "b"]
+
+
+def test_a_text_is_the_caption_before_a_prompt(tmp_path: Path) -> None:
+    """Where a line has both, as some exports do; rows without either are counted, the first
+    named."""
+    names = [f"{n}.png" for n in range(6)]
+    draw(*(tmp_path / name for name in names))
+    rows = [{"file_name": name} for name in names]
+    rows[0] |= {"prompt": "a fox", "text": "kuro waving"}
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert captions(tmp_path)["0.png"] == "kuro waving"
+    (remark,) = find([tmp_path]).remarks
+    assert remark.endswith("no text in 5 of its rows (line 2, 3, 4, …)")
+
+
+def test_a_huge_text_is_no_caption(tmp_path: Path) -> None:
+    """What somebody's log or archive ended up as is not read into memory."""
+    draw(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_bytes(b"a" * (16 * 2**20 + 1))
+    assert captions(tmp_path) == {"a.png": ""}
+
+
+def test_a_cut_out_is_read(tmp_path: Path) -> None:
+    """Transparent around its subject is not wholly transparent."""
+    picture = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    picture.paste((200, 90, 40, 255), (8, 8, 24, 24))
+    picture.save(tmp_path / "a.png")
+    (found,) = find([tmp_path]).pictures
+    assert read_found(found).mode == "RGBA"
+
+
+def test_a_folder_that_links_to_itself_is_walked_once(tmp_path: Path) -> None:
+    """However deep the link could be followed."""
+    draw(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in", target_is_directory=True)
+    finding = find([tmp_path / "in"])
+    assert [found.name for found in finding.pictures] == ["a.png"]
+    assert finding.num_folders == 1
+
+
+def test_five_of_many_skips_are_told_in_full(tmp_path: Path) -> None:
+    """An error says enough to act on, and how much more there is."""
+    for n in range(7):
+        (tmp_path / f"{n}.heic").write_bytes(b"")
+    said = str(nothing_usable(find([tmp_path])))
+    assert [n for n in range(7) if f"{n}.heic: " in said] == [0, 1, 2, 3, 4]
+    assert said.endswith("; and 2 more")

@@ -356,6 +356,7 @@ def test_evaluation_prompts_never_repeat_validation_ones() -> None:
     assert not {"waving", "running"} & set(chosen)
     assert len(set(chosen)) == 6
     assert chosen == evaluation_prompts(prompts, validation=["running", "waving"], num=6)
+    assert len(set(evaluation_prompts([], validation=[], num=400))) == 400
 
 
 def test_frechet_distance_is_that_of_gaussians() -> None:

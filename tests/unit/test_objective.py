@@ -100,6 +100,7 @@ def test_real_pictures_are_scored_against_the_others() -> None:
     figures = judge.measure_real().metrics
     assert figures["head_identity"].value == pytest.approx(told["head_identity"].mean())
     assert figures["head_identity"].value <= 1
+    assert figures["head_identity"].interval is not None, "each picture is a group of its own"
 
 
 @pytest.mark.parametrize("size", [(256, 128), (128, 256)])

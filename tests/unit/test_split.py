@@ -55,3 +55,32 @@ def test_a_pattern_of_another_format_means_no_more_than_names() -> None:
     """a.jpg may be there as a.png; all of a folder that is not there is nothing."""
     assert named([["a.png"], ["b.png"]], "a.jpg") == {0}
     assert named([["a.png"], ["b.png"]], "gone/*.jpg") == set()
+
+
+@pytest.mark.parametrize(
+    ("num", "near", "held"),
+    [
+        (2, [], [1]),
+        (4, [], [1, 3]),
+        (9, [], [1, 8]),
+        (10, [], [4, 9]),
+        (4, [(1, 2)], [3]),
+        (3, [(0, 1), (1, 2)], [2]),
+    ],
+)
+def test_few_pictures_hold_out_what_they_can(
+    num: int, near: list[tuple[int, int]], held: list[int]
+) -> None:
+    """Two of four and more, one of fewer; one though all are alike, for without it nothing is
+    measured."""
+    splits = split_of([f"{i}.png" for i in range(num)], near, [], lambda event: None)
+    assert [i for i, split in enumerate(splits) if split == "held_out"] == held
+
+
+def test_one_of_ten_held_out_is_no_word_worth() -> None:
+    """Fewer are."""
+    for num, warns in ((10, False), (11, True)):
+        heard: list[Event] = []
+        near = [(0, i) for i in range(1, num - 1)]
+        split_of([f"{i}.png" for i in range(num)], near, [], heard.append)
+        assert any("can be held out" in e.message for e in heard if isinstance(e, Warned)) is warns

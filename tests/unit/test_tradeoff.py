@@ -102,6 +102,13 @@ def test_a_lead_is_clear_over_the_next_best_or_not_at_all() -> None:
     assert "tell it from combination 2 for sure (identity differs by −0.0" in take(torn, BASE).doubt
 
 
+def test_of_two_that_follow_alike_the_more_alike_is_taken() -> None:
+    """However little more, and wherever it stands."""
+    alike = {"combination 1": figures(0.803, 0.30), "combination 2": figures(0.800, 0.30)}
+    for tried in (alike, dict(reversed(alike.items()))):
+        assert take(tried, BASE).name == "combination 1"
+
+
 def test_nothing_is_taken_when_nothing_is_good() -> None:
     """All broken, all astray, or none more alike than the base: said, and not good."""
     assert take({}, BASE).name is None
