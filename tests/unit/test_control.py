@@ -108,6 +108,10 @@ def test_a_picture_follows_its_drawing(guided_pack: Pack) -> None:
 
     one, two = draw(1.0)
     assert np.abs(one - two).max() > 1
+    apart = sample(
+        model, prompts, seeds=seeds, num_steps=3, controlnet=net, drawings=drawings, batch_size=1
+    )
+    assert np.abs(np.asarray(apart[1]).astype(int) - two).max() <= 1, "each its own drawing"
     plain = np.asarray(sample(model, prompts[:1], seeds=seeds[:1], num_steps=3)[0]).astype(int)
     assert np.abs(draw(0.0)[0] - plain).max() <= 1
     with pytest.raises(PromptError, match="2 prompts but 1 drawings"):
@@ -181,3 +185,25 @@ def test_a_small_pose_is_the_large_one_made_smaller() -> None:
     small = np.asarray(pose_drawing(joints * [0.25, 0.25, 1], 128))
     shrunk = cv2.resize(large, (128, 128), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(small, shrunk)
+
+
+def test_eyes_and_ears_are_left_and_right() -> None:
+    """OpenPose counts the right ones first, COCO the left ones."""
+    joints = np.zeros((17, 3), np.float32)
+    for place, name in enumerate(("left_eye", "right_eye", "left_ear", "right_ear"), 1):
+        joints[COCO_17.index(name)] = (80 * place, 100, 1)
+    drawn = np.asarray(pose_drawing(joints, 512))
+    seen = [tuple(int(v) for v in drawn[100, 80 * place]) for place in (1, 2, 3, 4)]
+    assert seen == [(255, 0, 255), (170, 0, 255), (255, 0, 85), (255, 0, 170)]
+
+
+def test_a_steep_limb_is_steep() -> None:
+    """Its ellipse lies along it: coloured near both ends, and nothing beside it."""
+    joints = np.zeros((17, 3), np.float32)
+    joints[COCO_17.index("left_shoulder")] = (200, 100, 1)
+    joints[COCO_17.index("left_elbow")] = (240, 300, 1)
+    drawn = np.asarray(pose_drawing(joints, 512))
+    for share in (0.1, 0.5, 0.9):
+        assert drawn[round(100 + 200 * share), round(200 + 40 * share)].any()
+    assert not drawn[:, :190].any()
+    assert not drawn[:, 250:].any()

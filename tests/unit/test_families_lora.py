@@ -128,6 +128,9 @@ def test_sdxls_kohya_file_is_read_by_either_name(family_pack: Opener, tmp_path: 
 @pytest.mark.parametrize(
     ("path", "theirs"),
     [
+        ("time_embedding.linear_1", "time_embed.0"),
+        ("time_embedding.linear_2", "time_embed.2"),
+        ("add_embedding.linear_2", "label_emb.0.2"),
         ("conv_in", "input_blocks.0.0"),
         ("down_blocks.1.attentions.0.proj_in", "input_blocks.4.1.proj_in"),
         ("down_blocks.2.attentions.1.transformer_blocks.9.ff.net.2",

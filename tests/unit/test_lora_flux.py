@@ -92,6 +92,18 @@ def test_diffusers_and_we_read_back_what_was_trained(tmp_path: Path, targets: st
     assert set(back) == set(ours), "what holds only zeros is left out"
 
 
+def test_layers_of_different_rank_are_fused(tmp_path: Path) -> None:
+    """The widest decides how many columns each part has; none loses any."""
+    ours = {}
+    for rank, name in enumerate(("to_q", "to_k", "to_v"), 1):
+        down, up = torch.randn(rank, WIDE), torch.randn(WIDE, rank)
+        ours[f"transformer_blocks.2.attn.{name}"] = Layer(down, up, 2.0)
+    path = write_kohya(tmp_path / "kohya.safetensors", {"transformer": ours}, BASE, {})
+    back = read_lora(path, {}, BASE).layers["transformer"]
+    same(ours, back)
+    assert [layer.rank for layer in back.values()] == [1, 2, 3]
+
+
 def test_a_shared_down_matrix_is_read(tmp_path: Path) -> None:
     """sd-scripts trains q, k and v as one LoRA: each part gets its rows of `up`."""
     down, up = torch.randn(2, WIDE), torch.randn(3 * WIDE, 2)

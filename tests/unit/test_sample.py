@@ -194,6 +194,12 @@ def test_impossible_requests_are_refused(
         sample(tiny_model, prompts, **settings)
 
 
+def test_nought_is_a_seed(tiny_model: DiffusionModel) -> None:
+    """The first whole number of all, and another than the next."""
+    nought, one = sample(tiny_model, ["a fox"] * 2, seeds=[0, 1], num_steps=1)
+    assert not np.array_equal(array(nought), array(one))
+
+
 def test_a_diverged_model_is_an_error_not_a_black_picture(tiny_model: DiffusionModel) -> None:
     """NaN from the model raises ModelError that names the prompt."""
     tiny_model.network.conv_out.bias.data.fill_(float("nan"))
