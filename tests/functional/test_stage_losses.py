@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brand_folder import cut_off_cut_out, tiny_brief, tiny_dataset, tiny_recipe
+from brand_folder import tiny_brief, tiny_dataset, tiny_recipe
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_families import FAMILY_NAMES
 from tiny_hub import build_caption
 from torch import Tensor
 
-from onbrand import pixels, training
+from onbrand import training
 from onbrand.artifacts.brand_model import BrandModel
 from onbrand.artifacts.dataset import Dataset
 from onbrand.brief import Brief
@@ -27,11 +27,10 @@ from onbrand.events import Advanced, Event, Noted
 from onbrand.generation import sample
 from onbrand.models.diffusion import load_diffusion
 from onbrand.models.packs import Pack
-from onbrand.models.perception import load_identity
 from onbrand.recipe import OWN_LOSSES, SEEN_LOSSES, Recipe, Stage
 from onbrand.road.picture import with_lora
 from onbrand.training.batches import Batch, draw_batch
-from onbrand.training.cache import Examples, Texts, to_pixels
+from onbrand.training.cache import Examples, Texts
 from onbrand.training.focus import AVATAR_WEIGHT, focus_of, head_weight
 from onbrand.training.lenses import Content, Lens
 from onbrand.training.looks import look
@@ -55,29 +54,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     told = [a.caption.replace("waving", "waving happily") for a in made.assets]
     assets = zip(made.assets, told, strict=True)
     return replace(made, assets=[replace(a, caption=t, tags=tags_of(t)) for a, t in assets])
-
-
-def test_cut_outs_stand_on_white_wherever_training_looks(tiny_pack: Pack, tmp_path: Path) -> None:
-    """The held-out ones and those of the identity loss too, where the border is the subject's."""
-    made = tiny_dataset(tmp_path / "brand")
-    dataset = replace(made, assets=[replace(a, has_alpha=True) for a in made.assets])
-    for asset in dataset.assets:
-        cut_off_cut_out().save(dataset.path(asset))
-    stage = {**SHORT, "kind": "detail", "num_steps": 1, "losses": {"identity": 0.1}}
-    training.train(
-        dataset, tiny_brief(), tiny_recipe(stage=[stage]), tiny_pack, tmp_path / "m",
-        sample=sample, score=blind, cache=tmp_path / "cache",
-    )  # fmt: skip
-    model, encoder = load_diffusion(tiny_pack, dtype="float32"), load_identity(tiny_pack)
-    seen = to_pixels([pixels.square(cut_off_cut_out(), tiny_pack.num_px)])
-    kept = {
-        kind: next(iter(load_file(next((tmp_path / "cache" / kind).iterdir())).values()))
-        for kind in ("held_out_latents", "identity_reference")
-    }
-    with torch.no_grad():
-        latents, who = model.encode_pixels(seen), encoder.embed(seen)[0]
-    torch.testing.assert_close(kept["held_out_latents"], latents)
-    torch.testing.assert_close(kept["identity_reference"], who)
 
 
 class FaceInTheMiddle:
