@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+import onbrand as ob
 from onbrand.artifacts.dataset import Asset, Dataset
 from onbrand.brief import Brief
 from onbrand.files import fingerprint_file
@@ -21,7 +22,9 @@ from onbrand.recipe import Recipe
 __all__ = [
     "SHORTEST_RECIPE",
     "at_work_elsewhere",
+    "cut_off_cut_out",
     "draw_picture",
+    "drawn_brand",
     "tiny_brief",
     "tiny_dataset",
     "tiny_recipe",
@@ -93,6 +96,15 @@ def tiny_dataset(root: Path, *, num: int = 5, first: int = 0) -> Dataset:
     dataset = Dataset(root=root, assets=assets, skipped=[], coverage={})
     dataset.save()
     return dataset
+
+
+def drawn_brand(root: Path, recipe: str, *, num: int = 6) -> Path:
+    """The brand folder root/kuro of `num` drawn pictures; `recipe` is the text of its recipe."""
+    (root / "drawn").mkdir()
+    for index in range(num):
+        draw_picture(index).save(root / "drawn" / f"{index}.png")
+    (root / "recipe.toml").write_text(recipe)
+    return ob.new(root / "kuro", pictures=root / "drawn", recipe=str(root / "recipe.toml"))
 
 
 def tiny_brief() -> Brief:

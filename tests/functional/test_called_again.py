@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from brand_folder import SHORTEST_RECIPE, draw_picture
+from brand_folder import SHORTEST_RECIPE, drawn_brand
 
 import onbrand as ob
 from onbrand.errors import InputError
@@ -19,13 +19,8 @@ SHORT = {"num_prompts": 1, "num_per_prompt": 1, "num_steps": 1}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_pack_folder: Path) -> Path:
     """A trained brand. Copy it before changing it."""
-    root = tmp_path_factory.mktemp("brands")
-    (root / "drawn").mkdir()
-    for index in range(6):
-        draw_picture(index).save(root / "drawn" / f"{index}.png")
-    recipe = root / "recipe.toml"
-    recipe.write_text(SHORTEST_RECIPE.format(base=tiny_pack_folder))
-    brand = ob.new(root / "kuro", pictures=root / "drawn", subject="fox", recipe=str(recipe))
+    recipe = SHORTEST_RECIPE.format(base=tiny_pack_folder)
+    brand = drawn_brand(tmp_path_factory.mktemp("brands"), recipe)
     ob.train(brand)
     return brand
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from brand_folder import draw_picture, tiny_brief, tiny_dataset, tiny_recipe
+from brand_folder import drawn_brand, tiny_brief, tiny_dataset, tiny_recipe
 from PIL import Image
 
 import onbrand as ob
@@ -47,12 +47,8 @@ loss_max_timestep = 700
 @pytest.fixture(scope="module")
 def brand(tmp_path_factory: pytest.TempPathFactory, tiny_pack_folder: Path) -> Path:
     """A brand of three pictures whose second stage is far heavier than its first."""
-    root = tmp_path_factory.mktemp("planned")
-    (root / "pictures").mkdir()
-    for index in range(3):
-        draw_picture(index).save(root / "pictures" / f"{index}.png")
-    (root / "recipe.toml").write_text(RECIPE.format(base=tiny_pack_folder))
-    return ob.new(root / "kuro", pictures=root / "pictures", recipe=str(root / "recipe.toml"))
+    recipe = RECIPE.format(base=tiny_pack_folder)
+    return drawn_brand(tmp_path_factory.mktemp("planned"), recipe, num=3)
 
 
 def test_the_plan_measures_what_it_says(brand: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from brand_folder import draw_picture
+from brand_folder import drawn_brand
 
 import onbrand as ob
 from onbrand import training
@@ -83,13 +83,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def brand(tmp_path_factory: pytest.TempPathFactory, tiny_pack_folder: Path) -> Path:
     """A brand of four training pictures on the tiny pack."""
-    root = tmp_path_factory.mktemp("launched")
-    (root / "pictures").mkdir()
-    for index in range(6):
-        draw_picture(index).save(root / "pictures" / f"{index}.png")
-    recipe = root / "recipe.toml"
-    recipe.write_text(RECIPE.format(base=tiny_pack_folder))
-    return ob.new(root / "kuro", pictures=root / "pictures", recipe=str(recipe))
+    recipe = RECIPE.format(base=tiny_pack_folder)
+    return drawn_brand(tmp_path_factory.mktemp("launched"), recipe)
 
 
 def copy_of(brand: Path, name: str) -> Path:

@@ -6,31 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_ways import DIM, WAYS, somebody, stirred
 from torch import Tensor
 
 from onbrand.errors import InputError
 from onbrand.models.diffusion import DiffusionModel, load_diffusion
 from onbrand.models.families.conditioning import Conditioning
-from onbrand.models.identity import IdentityWay, detach_identity, open_way
+from onbrand.models.identity import detach_identity, open_way
 from onbrand.models.packs import Pack
-
-DIM = 16
-WAYS = ("attended", "tokens", "modulation")
-
-
-def somebody(seed: int) -> Tensor:
-    who = torch.randn(DIM, generator=torch.Generator().manual_seed(seed))
-    return who / who.norm()
-
-
-def stirred(model: DiffusionModel, name: str) -> IdentityWay:
-    """A way as if it had learned something: no layer is zero."""
-    way = open_way(model, name, embedding_dim=DIM, seed=3)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in way.parameters().values():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return way
 
 
 @pytest.fixture

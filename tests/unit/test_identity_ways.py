@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_ways import DIM, WAYS, somebody, stirred
 from torch import Tensor
 
 from onbrand.errors import InputError, PackError, WeightsError
@@ -28,23 +29,6 @@ from onbrand.models.identity import (
 from onbrand.models.load_test import check_export
 from onbrand.models.packs import Pack, open_pack
 from onbrand.recipe import LoraSettings
-
-WAYS = ("attended", "tokens", "modulation")
-DIM = 16
-
-
-def somebody(seed: int) -> Tensor:
-    who = torch.randn(DIM, generator=torch.Generator().manual_seed(seed))
-    return who / who.norm()
-
-
-def stirred(model: DiffusionModel, name: str) -> None:
-    """A way as if it had learned something: no layer is zero."""
-    way = open_way(model, name, embedding_dim=DIM, seed=3)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in way.parameters().values():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
 
 
 def predicted(model: DiffusionModel, who_bd: Tensor | None) -> Tensor:
